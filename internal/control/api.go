@@ -1,0 +1,121 @@
+// Package control is the director's control interface: HTTP and JSON over a
+// unix socket, its client, and the values that travel there.
+package control
+
+import (
+	"context"
+	"time"
+
+	"baton/internal/event"
+)
+
+// Status is the answer to GET /v1/status: everything `baton status` shows.
+type Status struct {
+	Version   string     `json:"version"`
+	Node      string     `json:"node"`
+	PID       int        `json:"pid"`
+	Started   time.Time  `json:"started"`
+	Time      time.Time  `json:"time"`
+	Config    Config     `json:"config"`
+	Children  []Child    `json:"children"`
+	Instances []Instance `json:"instances"`
+	Services  []Service  `json:"services"`
+	Foreign   []string   `json:"foreign_services,omitempty"` // in the kernel's table, not ours, never touched
+}
+
+// Config says which configuration is in force and how the last reload ended.
+type Config struct {
+	File       string    `json:"file"`
+	Hash       string    `json:"hash"`
+	Loaded     time.Time `json:"loaded"`
+	LastReload time.Time `json:"last_reload"`
+	LastOK     bool      `json:"last_reload_ok"`
+	Problems   []string  `json:"problems,omitempty"` // of the last refused reload
+}
+
+// Child is one of the director's two processes.
+type Child struct {
+	Name     string    `json:"name"` // speaker or prober
+	PID      int       `json:"pid"`  // 0: not running
+	Started  time.Time `json:"started"`
+	Restarts int       `json:"restarts"`
+}
+
+// Instance is one vrrp_instance as the speaker sees it now.
+type Instance struct {
+	Name              string            `json:"name"`
+	Interface         string            `json:"interface"`
+	VRID              uint8             `json:"vrid"`
+	Version           int               `json:"version"`
+	State             string            `json:"state"` // INIT BACKUP MASTER FAULT
+	Since             time.Time         `json:"since"`
+	Reason            string            `json:"reason"` // of the last transition
+	Priority          uint8             `json:"priority"`
+	EffectivePriority uint8             `json:"effective_priority"`
+	Ready             bool              `json:"ready"`
+	NotReady          string            `json:"not_ready,omitempty"` // what the ready gate waits for
+	Link              bool              `json:"link"`
+	Handover          bool              `json:"handover"`
+	Master            string            `json:"master,omitempty"` // address of the current master, ours when we are
+	MasterPriority    uint8             `json:"master_priority,omitempty"`
+	AdvertInterval    string            `json:"advert_int"`
+	Addresses         []string          `json:"addresses"`
+	Sent              uint64            `json:"adverts_sent"`
+	Received          uint64            `json:"adverts_received"`
+	Dropped           map[string]uint64 `json:"adverts_dropped,omitempty"` // by reason
+	Transitions       uint64            `json:"transitions"`
+}
+
+// Service is one virtual_server: configuration, health and the kernel's view.
+type Service struct {
+	Name       string   `json:"name"` // "tcp 192.168.16.200:80"
+	Scheduler  string   `json:"lb_algo"`
+	Persistent string   `json:"persistence_timeout,omitempty"`
+	Programmed bool     `json:"programmed"` // stands in the kernel's table
+	Up         int      `json:"servers_up"`
+	Servers    []Server `json:"servers"`
+}
+
+// Server is one real_server of a service.
+type Server struct {
+	Address  string    `json:"address"`
+	Forward  string    `json:"lb_kind"`
+	Weight   int       `json:"weight"`         // configured
+	Kernel   *int      `json:"kernel_weight"`  // nil: not in the table
+	State    string    `json:"state"`          // up, down or unknown
+	Since    time.Time `json:"since"`          // of that state
+	Reason   string    `json:"reason"`         // of the last failure: refused, timeout, …
+	Detail   string    `json:"detail"`         // the failure in a sentence
+	Active   uint64    `json:"active_conns"`   // IPVS's ActiveConn
+	Inactive uint64    `json:"inactive_conns"` // IPVS's InActConn
+	Latency  string    `json:"check_latency,omitempty"`
+}
+
+// Reload is the answer to POST /v1/reload.
+type Reload struct {
+	OK       bool     `json:"ok"`
+	Changes  []string `json:"changes,omitempty"`  // one line each; empty: nothing changed
+	Problems []string `json:"problems,omitempty"` // FILE:LINE:COL: key: message (remedy)
+}
+
+// Failover is the answer to POST /v1/failover.
+type Failover struct {
+	OK        bool     `json:"ok"`
+	Instances []string `json:"instances"` // handed over
+	Message   string   `json:"message"`   // to whom and how long it took, or why not
+}
+
+// Backend is what the control server asks of the director.
+type Backend interface {
+	Status(ctx context.Context) (Status, error)
+	// Reload reads the configuration file again and applies it, or refuses it whole.
+	Reload(ctx context.Context) (Reload, error)
+	// Failover hands the named instance ("" is every one that is master) to its
+	// peer and returns when the handover has ended.
+	Failover(ctx context.Context, instance string) (Failover, error)
+	// Events returns what the journal still holds from since on, oldest first.
+	Events(since time.Time) []event.Event
+	// Follow delivers every event from now on until ctx ends. A reader that
+	// does not keep up loses events, never the director its time.
+	Follow(ctx context.Context) <-chan event.Event
+}
