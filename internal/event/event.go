@@ -3,7 +3,10 @@
 // package and in docs/events.md, and in nothing else.
 package event
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Name is the constant msg of a log line, noun.fact in lower case.
 type Name string
@@ -13,10 +16,10 @@ type Level string
 
 // The levels, in rising order.
 const (
-	Debug Level = "debug"
-	Info  Level = "info"
-	Warn  Level = "warn"
-	Error Level = "error"
+	LevelDebug Level = "debug"
+	LevelInfo  Level = "info"
+	LevelWarn  Level = "warn"
+	LevelError Level = "error"
 )
 
 // Key is the name of a field. The set is closed so that a search written for
@@ -48,4 +51,19 @@ func (e Event) Get(k Key) string {
 		}
 	}
 	return ""
+}
+
+// F makes a field; the value is rendered with fmt's %v.
+func F(k Key, v any) Field { return Field{Key: k, Value: fmt.Sprint(v)} }
+
+// New makes an event of this moment with the catalogue's level for its name.
+// Fields with an empty value are left out: a missing fact is not a fact.
+func New(source string, n Name, fields ...Field) Event {
+	kept := make([]Field, 0, len(fields))
+	for _, f := range fields {
+		if f.Value != "" {
+			kept = append(kept, f)
+		}
+	}
+	return Event{Time: time.Now(), Level: LevelOf(n), Name: n, Source: source, Fields: kept}
 }

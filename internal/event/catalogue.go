@@ -1,0 +1,152 @@
+package event
+
+// Every name that Baton logs. docs/events.md explains each: a test compares.
+const (
+	DirectorStarted  Name = "director.started"
+	DirectorReady    Name = "director.ready"
+	DirectorStopping Name = "director.stopping"
+	DirectorStopped  Name = "director.stopped"
+
+	ConfigApplied  Name = "config.applied"
+	ConfigRejected Name = "config.rejected"
+	ConfigProblem  Name = "config.problem"
+	ConfigWarning  Name = "config.warning"
+
+	ChildStarted   Name = "child.started"
+	ChildExited    Name = "child.exited"
+	ChildRestarted Name = "child.restarted"
+	ChildLimited   Name = "child.limited"
+
+	VRRPTransition        Name = "vrrp.transition"
+	VRRPAdvertDropped     Name = "vrrp.advert.dropped"
+	VRRPPeerFound         Name = "vrrp.peer.found"
+	VRRPPeerLost          Name = "vrrp.peer.lost"
+	VRRPPeerChanged       Name = "vrrp.peer.changed"
+	VRRPAddressesMismatch Name = "vrrp.addresses.mismatch"
+	VRRPAddressDuplicate  Name = "vrrp.address.duplicate"
+	VRRPPreemptDelayed    Name = "vrrp.preempt.delayed"
+	VRRPStalled           Name = "vrrp.stalled"
+	VRRPSendFailed        Name = "vrrp.send.failed"
+	VRRPReceiveFailed     Name = "vrrp.receive.failed"
+	VRRPReady             Name = "vrrp.ready"
+	VRRPWithdrawn         Name = "vrrp.withdrawn"
+
+	HandoverBegun  Name = "handover.begun"
+	HandoverDone   Name = "handover.done"
+	HandoverFailed Name = "handover.failed"
+
+	RelayInstalled Name = "relay.installed"
+	RelayFailed    Name = "relay.failed"
+
+	AnnounceSent   Name = "announce.sent"
+	AnnounceFailed Name = "announce.failed"
+
+	AddressAdded    Name = "address.added"
+	AddressRemoved  Name = "address.removed"
+	AddressRestored Name = "address.restored"
+	AddressFailed   Name = "address.failed"
+
+	LinkUp   Name = "link.up"
+	LinkDown Name = "link.down"
+
+	ServerUp       Name = "server.up"
+	ServerDown     Name = "server.down"
+	ServerUnknown  Name = "server.unknown"
+	ServerDraining Name = "server.draining"
+	ServerDrained  Name = "server.drained"
+
+	ServiceQuorum Name = "service.quorum"
+
+	CheckLate Name = "check.late"
+
+	IPVSApplied Name = "ipvs.applied"
+	IPVSDrift   Name = "ipvs.drift"
+	IPVSForeign Name = "ipvs.foreign"
+	IPVSFailed  Name = "ipvs.failed"
+
+	ControlFailed Name = "control.failed"
+
+	JournalFailed Name = "journal.failed"
+
+	LogDropped Name = "log.dropped"
+)
+
+// Spec is a name's entry in the catalogue.
+type Spec struct {
+	Name   Name
+	Level  Level
+	Fields []Key
+}
+
+// Catalogue lists every event with its level and the fields it may carry.
+var Catalogue = []Spec{
+	{DirectorStarted, LevelInfo, []Key{Version, PID, File}},
+	{DirectorReady, LevelInfo, []Key{Took}},
+	{DirectorStopping, LevelInfo, []Key{Reason}},
+	{DirectorStopped, LevelInfo, []Key{Took}},
+	{ConfigApplied, LevelInfo, []Key{File, Added, Changed, Deleted, Took, Detail}},
+	{ConfigRejected, LevelError, []Key{File, Count, Detail}},
+	{ConfigProblem, LevelError, []Key{File, Detail}},
+	{ConfigWarning, LevelWarn, []Key{File, Detail}},
+	{ChildStarted, LevelInfo, []Key{Child, PID}},
+	{ChildExited, LevelWarn, []Key{Child, PID, Reason}},
+	{ChildRestarted, LevelWarn, []Key{Child, Count, Took}},
+	{ChildLimited, LevelWarn, []Key{Child, Reason, Detail}},
+	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Peer, Priority}},
+	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Peer, Count}},
+	{VRRPPeerFound, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority}},
+	{VRRPPeerLost, LevelWarn, []Key{Instance, VRID, Interface, Peer}},
+	{VRRPPeerChanged, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority, Detail}},
+	{VRRPAddressesMismatch, LevelWarn, []Key{Instance, VRID, Interface, Peer, Detail}},
+	{VRRPAddressDuplicate, LevelWarn, []Key{Instance, VRID, Interface, Peer}},
+	{VRRPPreemptDelayed, LevelInfo, []Key{Instance, VRID, Interface, Peer, Took}},
+	{VRRPStalled, LevelWarn, []Key{Instance, VRID, Interface, Took}},
+	{VRRPSendFailed, LevelWarn, []Key{Instance, VRID, Interface, Err, Count}},
+	{VRRPReceiveFailed, LevelWarn, []Key{Interface, Err}},
+	{VRRPReady, LevelInfo, []Key{Instance, Reason, Took}},
+	{VRRPWithdrawn, LevelError, []Key{Instance, Reason}},
+	{HandoverBegun, LevelInfo, []Key{Instance, VRID, Interface, Peer, Reason}},
+	{HandoverDone, LevelInfo, []Key{Instance, VRID, Interface, Peer, Took}},
+	{HandoverFailed, LevelWarn, []Key{Instance, VRID, Interface, Reason}},
+	{RelayInstalled, LevelInfo, []Key{Instance, Peer, Took}},
+	{RelayFailed, LevelWarn, []Key{Instance, Peer, Err}},
+	{AnnounceSent, LevelDebug, []Key{Instance, Interface, Count}},
+	{AnnounceFailed, LevelWarn, []Key{Instance, Interface, Err}},
+	{AddressAdded, LevelInfo, []Key{Instance, Interface, Address}},
+	{AddressRemoved, LevelInfo, []Key{Instance, Interface, Address}},
+	{AddressRestored, LevelWarn, []Key{Instance, Interface, Address, Reason}},
+	{AddressFailed, LevelError, []Key{Instance, Interface, Address, Err}},
+	{LinkUp, LevelInfo, []Key{Interface, Address}},
+	{LinkDown, LevelWarn, []Key{Interface, Reason}},
+	{ServerUp, LevelInfo, []Key{Service, Server, Check, From, Took}},
+	{ServerDown, LevelWarn, []Key{Service, Server, Check, Reason, Detail, Took}},
+	{ServerUnknown, LevelWarn, []Key{Service, Server, Check, Reason, Detail}},
+	{ServerDraining, LevelInfo, []Key{Service, Server, Reason, Took}},
+	{ServerDrained, LevelInfo, []Key{Service, Server, Reason, Count, Took}},
+	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason}},
+	{CheckLate, LevelWarn, []Key{Count, Took}},
+	{IPVSApplied, LevelInfo, []Key{Added, Changed, Deleted, Took}},
+	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason}},
+	{IPVSForeign, LevelInfo, []Key{Service, Reason}},
+	{IPVSFailed, LevelError, []Key{Err}},
+	{ControlFailed, LevelError, []Key{Err}},
+	{JournalFailed, LevelWarn, []Key{Err, Count}},
+	{LogDropped, LevelWarn, []Key{Count}},
+}
+
+var levels = func() map[Name]Level {
+	m := make(map[Name]Level, len(Catalogue))
+	for _, s := range Catalogue {
+		m[s.Name] = s.Level
+	}
+	return m
+}()
+
+// LevelOf returns the catalogue's level for a name, LevelError for a name
+// that is not in it.
+func LevelOf(n Name) Level {
+	if l, ok := levels[n]; ok {
+		return l
+	}
+	return LevelError
+}

@@ -1,0 +1,144 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// Child describes a process to keep running.
+type Child struct {
+	Name string   // for messages
+	Path string   // the binary
+	Args []string // without the program's name
+	Attr *syscall.SysProcAttr
+	Env  []string
+	// Backoff returns how long to wait before restart number n (1 is the first
+	// after a run that lasted less than Stable).
+	Backoff func(n int) time.Duration
+	// Stable is the run time after which a death counts as the first again.
+	Stable time.Duration
+	// StopWithin bounds how long the child may take after Stop before it is
+	// killed.
+	StopWithin time.Duration
+
+	Started func(pid int, c *Conn)           // connected; send it its desired state now
+	Message func(m Message)                  // each message, in order
+	Exited  func(pid int, reason string)     // the process is gone
+	Waiting func(n int, delay time.Duration) // about to be restarted
+	Failed  func(err error)                  // could not be started; it is tried again
+}
+
+// Supervise keeps the child running until ctx ends. Then it calls stop with
+// the connection, which asks the child to finish, waits at most StopWithin and
+// kills it. It returns when no process is left.
+func (c *Child) Supervise(ctx context.Context, stop func(*Conn)) error {
+	failures := 0
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := c.runOnce(ctx, stop)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			c.Failed(err)
+		}
+		if time.Since(begun) >= c.Stable {
+			failures = 0
+		}
+		failures++
+		delay := c.Backoff(failures)
+		c.Waiting(failures, delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (c *Child) runOnce(ctx context.Context, stop func(*Conn)) error {
+	conn, theirs, err := Pair()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	defer conn.Close()
+	cmd := &exec.Cmd{
+		Path: c.Path, Args: append([]string{"baton"}, c.Args...), Env: c.Env,
+		Stdout: os.Stdout, Stderr: os.Stderr,
+		ExtraFiles: []*os.File{theirs}, SysProcAttr: c.Attr,
+	}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	pid := cmd.Process.Pid
+	gone := make(chan string, 1)
+	go func() { gone <- exitReason(cmd.Wait()) }()
+	read := make(chan error, 1)
+	go func() { read <- c.read(conn) }()
+	c.Started(pid, conn)
+
+	var reason string
+	select {
+	case reason = <-gone:
+		<-read // what it still said counts
+	case err := <-read:
+		// It closed its end or sent rubbish: it cannot be talked to any more.
+		reason = c.end(cmd, gone)
+		if err != nil && !errors.Is(err, io.EOF) {
+			reason = err.Error()
+		}
+	case <-ctx.Done():
+		stop(conn)
+		reason = c.end(cmd, gone)
+		conn.Close()
+		<-read
+	}
+	c.Exited(pid, reason)
+	return nil
+}
+
+// end waits for a child that is on its way out and kills it at the bound.
+func (c *Child) end(cmd *exec.Cmd, gone <-chan string) string {
+	t := time.NewTimer(c.StopWithin)
+	defer t.Stop()
+	select {
+	case r := <-gone:
+		return r
+	case <-t.C:
+		// The only error is that it is gone already.
+		_ = cmd.Process.Kill()
+		<-gone
+		return fmt.Sprintf("killed: not gone within %v", c.StopWithin)
+	}
+}
+
+func (c *Child) read(conn *Conn) error {
+	for {
+		m, err := conn.Receive()
+		if err != nil {
+			return err
+		}
+		c.Message(m)
+	}
+}
+
+// exitReason puts a process's end into words.
+func exitReason(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "exit 0"
+	case errors.As(err, &exit):
+		return exit.ProcessState.String()
+	default:
+		return err.Error()
+	}
+}
