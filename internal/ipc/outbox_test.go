@@ -1,0 +1,106 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+)
+
+// drain runs the outbox against a connection until everything is out.
+func drain(t *testing.T, o *Outbox) []Message {
+	t.Helper()
+	a, b := pipe(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx, a); a.Close() }()
+	var got []Message
+	for {
+		m, err := b.Receive()
+		if errors.Is(err, io.EOF) {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m)
+	}
+}
+
+func numbers(t *testing.T, ms []Message) []int {
+	t.Helper()
+	out := []int{}
+	for _, m := range ms {
+		var b body
+		if err := m.Decode(&b); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b.N)
+	}
+	return out
+}
+
+func equal(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestOutboxReplacesByKeyInPlace(t *testing.T) {
+	o := NewOutbox(10)
+	o.Put("v", "a", body{1})
+	o.Put("v", "b", body{2})
+	o.Put("v", "a", body{3})
+	if got := numbers(t, drain(t, o)); !equal(got, []int{3, 2}) {
+		t.Errorf("sent %v, want [3 2]", got)
+	}
+}
+
+// TestOutboxBoundsFactsWithoutKey also holds that dropping from the middle
+// leaves the keyed facts where their key says.
+func TestOutboxBoundsFactsWithoutKey(t *testing.T) {
+	o := NewOutbox(2)
+	o.Put("f", "", body{1})
+	o.Put("v", "a", body{10})
+	o.Put("f", "", body{2})
+	o.Put("v", "b", body{20})
+	o.Put("f", "", body{3}) // 1 goes
+	o.Put("v", "a", body{11})
+	o.Put("v", "b", body{21})
+	if got := numbers(t, drain(t, o)); !equal(got, []int{11, 2, 21, 3}) {
+		t.Errorf("sent %v, want [11 2 21 3]", got)
+	}
+	if o.Dropped() != 1 {
+		t.Errorf("dropped %d, want 1", o.Dropped())
+	}
+}
+
+func TestOutboxKeyIsFreeAfterSending(t *testing.T) {
+	o := NewOutbox(2)
+	o.Put("v", "a", body{1})
+	drain(t, o)
+	o.Put("v", "a", body{2})
+	if got := numbers(t, drain(t, o)); !equal(got, []int{2}) {
+		t.Errorf("sent %v, want [2]", got)
+	}
+}
+
+func TestOutboxEndsWithTheConnection(t *testing.T) {
+	o := NewOutbox(2)
+	a, b := pipe(t)
+	b.Close()
+	o.Put("f", "", body{1})
+	if err := o.Run(context.Background(), a); err == nil {
+		t.Error("no error from a closed connection")
+	}
+}
