@@ -1,0 +1,87 @@
+package lab
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Paths are the files of one node.
+type Paths struct {
+	Socket  string // control socket: of the director, or of the real server
+	Runtime string // runtime_dir
+	State   string // state_dir
+	Log     string
+}
+
+// Paths returns where a node keeps its files.
+func (l *Lab) Paths(node string) Paths { return pathsOf(l.opts.Dir, node) }
+
+func pathsOf(dir, node string) Paths {
+	base := filepath.Join(dir, node)
+	return Paths{
+		Socket: filepath.Join(base, "control.sock"), Runtime: filepath.Join(base, "run"),
+		State: filepath.Join(base, "state"), Log: filepath.Join(base, "log"),
+	}
+}
+
+// configText is the one file that serves both directors, except where Config
+// replaces it.
+func configText(o Options) string {
+	if o.Config != "" {
+		return o.Config
+	}
+	a, b := pathsOf(o.Dir, LVSA), pathsOf(o.Dir, LVSB)
+	var t strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&t, format+"\n", args...) }
+	block := func(lines string) {
+		if lines != "" {
+			line("%s", strings.TrimRight(lines, "\n"))
+		}
+	}
+	perNode := func(key, onA, onB string) { line("%s = { %s = %q, %s = %q }", key, LVSA, onA, LVSB, onB) }
+
+	line("[global]")
+	perNode("control_socket", a.Socket, b.Socket)
+	perNode("runtime_dir", a.Runtime, b.Runtime)
+	perNode("state_dir", a.State, b.State)
+	block(o.GlobalTOML)
+
+	line("\n[[vrrp_instance]]")
+	line("name = \"VI_1\"")
+	line("interface = %q", LANInterface)
+	line("virtual_router_id = 51")
+	line("version = %d", o.Version)
+	line("priority = { %s = %d, %s = %d }", LVSA, o.Priorities[LVSA], LVSB, o.Priorities[LVSB])
+	line("advert_int = %q", o.AdvertInterval)
+	if o.NoPreempt {
+		line("preempt = false")
+	}
+	line("virtual_ipaddress = [\"%s/24\"]", VIP)
+	block(o.InstanceTOML)
+
+	line("\n[[virtual_server]]")
+	line("address = \"%s:%d\"", VIP, ServicePort)
+	line("lb_algo = \"rr\"")
+	line("lb_kind = \"DR\"")
+	line("delay_loop = %q", o.CheckInterval)
+	block(o.ServerTOML)
+	if !strings.Contains(o.ServerTOML, "[virtual_server.") {
+		line("\n[virtual_server.http_get]")
+		line("path = %q", "/healthz")
+		line("connect_timeout = %q", max(o.CheckInterval, time.Second))
+		line("retry = 1")
+		line("delay_before_retry = %q", o.CheckInterval/2)
+	}
+	for _, rs := range []string{RS1, RS2} {
+		line("\n[[virtual_server.real_server]]")
+		line("address = \"%s:%d\"", Address(rs), ServicePort)
+		line("weight = 1")
+	}
+	if o.ExtraTOML != "" {
+		line("")
+		block(o.ExtraTOML)
+	}
+	return t.String()
+}
