@@ -1,0 +1,77 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Where is the kernel that a job runs on.
+type Where string
+
+// The kernels.
+const (
+	Auto    Where = "auto"    // Running if it can do it, else Guest
+	Running Where = "running" // the kernel of this machine
+	Guest   Where = "vm"      // QEMU
+)
+
+// KernelVariable is the environment variable that overrides Auto.
+const KernelVariable = "BATON_VM_KERNEL"
+
+// Probes are the questions that Choose asks about the running kernel.
+type Probes struct {
+	Root       func() bool
+	Namespaces func() error // can a network namespace be made?
+	Family     func() error // is the generic netlink family IPVS there?
+	Load       func() error // load ip_vs
+}
+
+// Choose picks the kernel for what was asked for. The reason is for the eyes
+// of a person. It fails only when the running kernel was asked for by name and
+// cannot do it.
+func Choose(asked Where, p Probes) (where Where, reason string, err error) {
+	switch asked {
+	case Guest:
+		return Guest, "asked for", nil
+	case Auto, Running:
+	default:
+		return "", "", fmt.Errorf("choose kernel: %q is none of %s, %s, %s", asked, Auto, Running, Guest)
+	}
+	why := usable(p)
+	switch {
+	case why == nil:
+		return Running, "it has IPVS and we are root", nil
+	case asked == Running:
+		return "", "", fmt.Errorf("use the running kernel: %w", why)
+	}
+	return Guest, "the running kernel will not do: " + why.Error(), nil
+}
+
+func usable(p Probes) error {
+	if !p.Root() {
+		return errors.New("we are not root")
+	}
+	if err := p.Namespaces(); err != nil {
+		return fmt.Errorf("create network namespace: %w", err)
+	}
+	if p.Family() == nil {
+		return nil
+	}
+	if err := p.Load(); err != nil {
+		return fmt.Errorf("it has no IPVS: %w", err)
+	}
+	if err := p.Family(); err != nil {
+		return fmt.Errorf("ip_vs was loaded, IPVS does not answer: %w", err)
+	}
+	return nil
+}
+
+// ChooseHere is Choose with the machine's own answers and, for Auto, the
+// environment's wish.
+func ChooseHere(asked Where) (Where, string, error) {
+	if v := os.Getenv(KernelVariable); v != "" && asked == Auto {
+		asked = Where(v)
+	}
+	return Choose(asked, HostProbes())
+}
