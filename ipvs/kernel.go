@@ -3,6 +3,8 @@ package ipvs
 import (
 	"context"
 	"errors"
+	"fmt"
+	"syscall"
 )
 
 // Kernel is an IPVS table that can be read and changed.
@@ -10,20 +12,48 @@ type Kernel interface {
 	// Read returns the whole table with its counters. It is no snapshot:
 	// somebody may have edited the table meanwhile.
 	Read(ctx context.Context) (Table, error)
-	// Apply performs one operation. Its error wraps the kernel's errno:
-	// EEXIST (already there), ESRCH (no such service), ENOENT (no such server;
-	// for services: no such scheduler or persistence engine), EINVAL, EPERM.
+	// Apply performs one operation. Its error does not name the operation; it
+	// wraps the kernel's errno: EEXIST (already there), ESRCH (no such
+	// service), ENOENT (no such server), EINVAL, EPERM. A missing scheduler
+	// is ErrNoModule.
 	Apply(ctx context.Context, op Op) error
 }
 
 // Errors to test for with errors.Is.
 var (
 	// ErrNoIPVS: the running kernel has no IPVS.
-	ErrNoIPVS = errors.New("the kernel has no IPVS: run modprobe ip_vs, or boot a kernel built with CONFIG_IP_VS")
-	// ErrNoScheduler: the module of a scheduler or persistence engine is missing.
-	ErrNoScheduler = errors.New("scheduler or persistence engine is not in the kernel")
+	ErrNoIPVS = errors.New("the kernel has no IPVS: run modprobe ip_vs (a container: on its host), or boot a kernel built with CONFIG_IP_VS")
+	// ErrNoModule: the module of a scheduler or persistence engine is missing.
+	ErrNoModule = errors.New("missing kernel module")
 	// ErrHung: the kernel did not answer a request in time.
 	ErrHung = errors.New("ipvs netlink request not answered in time")
 	// ErrNotConverged: the table still differs after the last pass of a Reconcile.
 	ErrNotConverged = errors.New("ipvs table does not converge")
 )
+
+// explain adds to an errno of the kernel what it means for op and what to do.
+// The errno stays in the chain. op is nil for a reading.
+func explain(op *Op, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("%w: CAP_NET_ADMIN is missing: run as root or grant it", err)
+	case op == nil:
+		return err
+	}
+	onService := op.Kind == AddService || op.Kind == UpdateService
+	onServer := op.Kind == AddServer || op.Kind == UpdateServer
+	switch {
+	case onService && errors.Is(err, syscall.ENOENT):
+		s := op.Service
+		if s.PersistenceEngine != "" {
+			return fmt.Errorf("scheduler %s or persistence engine %s: %w: run modprobe -a ip_vs_%s ip_vs_pe_%s: %w",
+				s.Scheduler, s.PersistenceEngine, ErrNoModule, s.Scheduler, s.PersistenceEngine, err)
+		}
+		return fmt.Errorf("scheduler %s: %w: run modprobe ip_vs_%s: %w", s.Scheduler, ErrNoModule, s.Scheduler, err)
+	case onServer && errors.Is(err, syscall.EINVAL):
+		return fmt.Errorf("%w: a real server has a unicast address, of the service's family unless forwarded by TUN, and gue has a port", err)
+	}
+	return err
+}

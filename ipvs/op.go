@@ -32,10 +32,10 @@ func (k OpKind) String() string {
 // Op is one change of the kernel's table.
 type Op struct {
 	Kind       OpKind
-	Service    Service // only Key in operations on servers and in DeleteService
-	Server     Server  // of operations on servers; only Key in DeleteServer
-	WasService Service // what UpdateService and DeleteService find in the kernel
-	WasServer  Server  // what UpdateServer and DeleteServer find in the kernel
+	Service    Service  // only Key in operations on servers and in DeleteService
+	Server     Server   // of operations on servers; only Key in DeleteServer
+	WasService *Service // what UpdateService and DeleteService find in the kernel, else nil
+	WasServer  *Server  // what UpdateServer and DeleteServer find in the kernel, else nil
 }
 
 // Object names what the operation is about: "tcp 192.168.16.200:80", and
@@ -57,16 +57,16 @@ func (o Op) Changes() []string {
 			c = append(c, fmt.Sprintf("%s %v -> %v", name, was, is))
 		}
 	}
-	switch o.Kind {
-	case UpdateService:
+	switch {
+	case o.Kind == UpdateService && o.WasService != nil:
 		was, is, f := o.WasService, o.Service, o.Service.Key.AF()
 		differ("scheduler", was.Scheduler, is.Scheduler)
-		differ("flags", flagList(was), flagList(is))
+		differ("flags", flagList(*was), flagList(is))
 		differ("ops", was.OnePacket, is.OnePacket)
 		differ("persistence", was.Persistence, is.Persistence)
 		differ("mask", was.PersistenceMask.Format(f), is.PersistenceMask.Format(f))
 		differ("engine", orNone(was.PersistenceEngine), orNone(is.PersistenceEngine))
-	case UpdateServer:
+	case o.Kind == UpdateServer && o.WasServer != nil:
 		was, is := o.WasServer, o.Server
 		differ("weight", was.Weight, is.Weight)
 		differ("forward", was.Forward, is.Forward)
@@ -103,8 +103,12 @@ func (o Op) String() string {
 	case DeleteService:
 		b.WriteString("-D ")
 		writeKey(&b, o.Service.Key)
-	case AddServer, UpdateServer:
-		b.WriteString(map[OpKind]string{AddServer: "-a ", UpdateServer: "-e "}[o.Kind])
+	case AddServer:
+		b.WriteString("-a ")
+		writeKey(&b, o.Service.Key)
+		writeServer(&b, o.Server)
+	case UpdateServer:
+		b.WriteString("-e ")
 		writeKey(&b, o.Service.Key)
 		writeServer(&b, o.Server)
 	case DeleteServer:
@@ -154,7 +158,13 @@ func writeService(b *strings.Builder, s Service) {
 
 // writeServer prints the weight always: ipvsadm's -e would set what is not given to 1.
 func writeServer(b *strings.Builder, s Server) {
-	method := map[Forward]string{DR: "-g", NAT: "-m", TUN: "-i"}[s.Forward]
+	method := "-g"
+	switch s.Forward {
+	case NAT:
+		method = "-m"
+	case TUN:
+		method = "-i"
+	}
 	fmt.Fprintf(b, " -r %s %s -w %d", s.Key, method, s.Weight)
 	if s.UpperThreshold != 0 {
 		fmt.Fprintf(b, " -x %d", s.UpperThreshold)

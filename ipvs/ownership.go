@@ -3,7 +3,6 @@ package ipvs
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 )
 
 // Ownership is the set of services that are ours because we once programmed
@@ -29,16 +28,12 @@ func (o Ownership) With(desired Table) Ownership {
 
 // Keys returns the services in the order of [ServiceKey.Compare].
 func (o Ownership) Keys() []ServiceKey {
-	return slices.SortedFunc(maps.Keys(o), ServiceKey.Compare)
+	return sortedKeys(o, ServiceKey.Compare)
 }
 
 // MarshalJSON returns the sorted list of keys.
 func (o Ownership) MarshalJSON() ([]byte, error) {
-	keys := o.Keys()
-	if keys == nil {
-		keys = []ServiceKey{}
-	}
-	return json.Marshal(keys)
+	return json.Marshal(o.Keys())
 }
 
 // UnmarshalJSON reads a list of keys.

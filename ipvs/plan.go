@@ -17,64 +17,63 @@ package ipvs
 // foreign and left alone. Plan is pure and total; entries are taken under
 // their map key, whatever Key they contain.
 func Plan(desired, observed Table, owned Ownership) []Op {
+	return plan(desired.canonical(), observed, owned)
+}
+
+// plan is Plan for a desired table that is canonical already.
+func plan(desired, observed Table, owned Ownership) []Op {
 	var p phases
-	seen := make(map[ServiceKey]struct{}, len(desired))
-	for _, raw := range desired.Keys() {
-		k := raw.canonical()
-		if _, twice := seen[k]; twice {
-			continue
-		}
-		seen[k] = struct{}{}
-		want := desired[raw]
-		svc := want.Service.canonical(k)
+	for _, k := range desired.Keys() {
+		want := desired[k]
 		have, exists := observed[k]
 		if !exists {
-			p.create = append(p.create, Op{Kind: AddService, Service: svc})
-		} else if was := have.Service.canonical(k); was != svc {
-			p.edit = append(p.edit, Op{Kind: UpdateService, Service: svc, WasService: was})
+			p.create = append(p.create, Op{Kind: AddService, Service: want.Service})
+		} else if was := have.Service.canonical(k); was != want.Service {
+			p.edit = append(p.edit, Op{Kind: UpdateService, Service: want.Service, WasService: &was})
 		}
-		p.servers(k, want, have)
+		if !sameServers(want, have) {
+			p.servers(k, want, have)
+		}
 	}
 	for _, k := range observed.Keys() {
-		if _, keep := seen[k]; !keep && owned.Has(k) {
-			p.drop = append(p.drop, Op{Kind: DeleteService, Service: Service{Key: k}, WasService: observed[k].Service.canonical(k)})
+		if _, wanted := desired[k]; !wanted && owned.Has(k) {
+			was := observed[k].Service.canonical(k)
+			p.drop = append(p.drop, Op{Kind: DeleteService, Service: Service{Key: k}, WasService: &was})
 		}
 	}
 	return p.join()
-}
-
-// Foreign returns the observed services that are neither desired nor owned.
-func Foreign(desired, observed Table, owned Ownership) []ServiceKey {
-	ours := owned.With(desired)
-	var f []ServiceKey
-	for _, k := range observed.Keys() {
-		if !ours.Has(k) {
-			f = append(f, k)
-		}
-	}
-	return f
 }
 
 type phases struct {
 	create, add, raise, change, edit, remove, drop []Op
 }
 
+// sameServers spares the sorting, which is most of the work of a plan that
+// finds nothing to do.
+func sameServers(want, have Entry) bool {
+	if len(want.Servers) != len(have.Servers) {
+		return false
+	}
+	for k, s := range want.Servers {
+		if observed, exists := have.Servers[k]; !exists || observed.canonical(k) != s {
+			return false
+		}
+	}
+	return true
+}
+
 func (p *phases) servers(k ServiceKey, want, have Entry) {
 	svc := Service{Key: k}
-	wanted := make(map[ServerKey]struct{}, len(want.Servers))
-	for _, raw := range want.Keys() {
-		sk := raw.canonical()
-		if _, twice := wanted[sk]; twice {
+	for _, sk := range want.Keys() {
+		is := want.Servers[sk]
+		observed, exists := have.Servers[sk]
+		if !exists {
+			p.add = append(p.add, Op{Kind: AddServer, Service: svc, Server: is})
 			continue
 		}
-		wanted[sk] = struct{}{}
-		is := want.Servers[raw].canonical(sk)
-		observed, exists := have.Servers[sk]
 		was := observed.canonical(sk)
-		op := Op{Kind: UpdateServer, Service: svc, Server: is, WasServer: was}
+		op := Op{Kind: UpdateServer, Service: svc, Server: is, WasServer: &was}
 		switch {
-		case !exists:
-			p.add = append(p.add, Op{Kind: AddServer, Service: svc, Server: is})
 		case was == is:
 		case is.Weight > was.Weight:
 			p.raise = append(p.raise, op)
@@ -83,9 +82,9 @@ func (p *phases) servers(k ServiceKey, want, have Entry) {
 		}
 	}
 	for _, sk := range have.Keys() {
-		if _, keep := wanted[sk]; !keep {
-			p.remove = append(p.remove, Op{
-				Kind: DeleteServer, Service: svc, Server: Server{Key: sk}, WasServer: have.Servers[sk].canonical(sk)})
+		if _, wanted := want.Servers[sk]; !wanted {
+			was := have.Servers[sk].canonical(sk)
+			p.remove = append(p.remove, Op{Kind: DeleteServer, Service: svc, Server: Server{Key: sk}, WasServer: &was})
 		}
 	}
 }

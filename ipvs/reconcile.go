@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"syscall"
 )
 
@@ -29,8 +28,8 @@ type Result struct {
 	Drift    []Op         // the part of Applied that repaired what somebody else had changed
 	Adopted  []ServiceKey // desired, already in the kernel, not owned before
 	Foreign  []ServiceKey // in the kernel, neither desired nor owned: untouched
-	Observed Table        // the last reading, with counters
-	Owned    Ownership    // to be recorded: what is desired, and what is to be deleted but still there
+	Observed Table        // the last reading, with counters; nil if there was none
+	Owned    Ownership    // to be recorded: what is desired, and what should go but is still there
 	Passes   int          // readings of the kernel
 }
 
@@ -42,39 +41,103 @@ type Result struct {
 // last pass, and at once the errors after which nothing can work: a reading
 // that failed, EPERM, ErrNoIPVS, ErrHung, ctx.
 func (r *Reconciler) Reconcile(ctx context.Context, desired Table, owned Ownership) (Result, error) {
-	ours := owned.With(desired)
-	run := run{refused: map[string]error{}, broken: map[ServiceKey]struct{}{}}
-	res := Result{Owned: ours}
-	for {
-		observed, err := r.kernel.Read(ctx)
-		if err != nil {
-			return res, errors.Join(append(run.errs, fmt.Errorf("read ipvs table: %w", err))...)
-		}
-		res.Passes++
-		res.see(desired, observed, owned)
-		todo := run.remaining(Plan(desired, observed, ours))
-		if len(todo) == 0 {
-			break
-		}
-		if res.Passes == maxPasses {
-			return res, errors.Join(append(run.errs, fmt.Errorf("%w: %d operations remain after %d passes, the first is: %s",
-				ErrNotConverged, len(todo), maxPasses, todo[0]))...)
-		}
-		if err := r.apply(ctx, todo, desired, &run, &res); err != nil {
-			return res, errors.Join(append(run.errs, err)...)
-		}
+	u := run{desired: desired.canonical(), refused: map[string]struct{}{}, broken: map[ServiceKey]struct{}{}}
+	u.ours = owned.With(u.desired)
+	u.res.Owned = u.ours
+	err := r.passes(ctx, &u, owned)
+	if err == nil {
+		r.last = u.desired.without(u.failed)
 	}
-	if len(run.errs) == 0 {
-		r.last = desired.Clone()
-	}
-	return res, errors.Join(run.errs...)
+	return u.res, errors.Join(append(u.errs, err)...)
 }
 
 // run is the state of one Reconcile.
 type run struct {
+	desired Table
+	ours    Ownership
+	res     Result
 	errs    []error
-	refused map[string]error        // by Op.String
+	failed  []Op
+	refused map[string]struct{}     // by Op.String
 	broken  map[ServiceKey]struct{} // could not be created: its servers cannot either
+	race    error                   // the last one
+}
+
+func (r *Reconciler) passes(ctx context.Context, u *run, owned Ownership) error {
+	for {
+		observed, err := r.kernel.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("read ipvs table: %w", err)
+		}
+		u.see(observed, owned)
+		todo := u.remaining(plan(u.desired, observed, u.ours))
+		if len(todo) == 0 {
+			return nil
+		}
+		if u.res.Passes == maxPasses {
+			err := fmt.Errorf("%w: %d operations remain after %d passes, first: %s", ErrNotConverged, len(todo), maxPasses, todo[0])
+			return errors.Join(err, u.race)
+		}
+		for _, op := range todo {
+			if u.hopeless(op) {
+				continue
+			}
+			if err := r.apply(ctx, op, u); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// apply performs one operation; its error ends the Reconcile.
+func (r *Reconciler) apply(ctx context.Context, op Op, u *run) error {
+	err := r.kernel.Apply(ctx, op)
+	if err == nil {
+		u.res.Applied = append(u.res.Applied, op)
+		if r.drifted(op, u.desired) {
+			u.res.Drift = append(u.res.Drift, op)
+		}
+		return nil
+	}
+	told := fmt.Errorf("%s %s: %w", op.Kind, op.Object(), err)
+	switch {
+	case fatal(ctx, err):
+		return told
+	case raced(op.Kind, err):
+		u.race = told
+		return nil
+	}
+	u.errs = append(u.errs, told)
+	u.failed = append(u.failed, op)
+	u.refused[op.String()] = struct{}{}
+	if op.Kind == AddService {
+		u.broken[op.Service.Key] = struct{}{}
+	}
+	return nil
+}
+
+// see takes over what a reading says.
+func (u *run) see(observed Table, owned Ownership) {
+	u.res.Passes++
+	u.res.Observed = observed
+	u.res.Foreign = u.res.Foreign[:0]
+	for _, k := range observed.Keys() {
+		_, wanted := u.desired[k]
+		switch {
+		case !u.ours.Has(k):
+			u.res.Foreign = append(u.res.Foreign, k)
+		case wanted && !owned.Has(k) && u.res.Passes == 1:
+			u.res.Adopted = append(u.res.Adopted, k)
+		}
+	}
+	u.res.Owned = make(Ownership, len(u.ours))
+	for k := range u.ours {
+		_, wanted := u.desired[k]
+		_, there := observed[k]
+		if wanted || there {
+			u.res.Owned[k] = struct{}{}
+		}
+	}
 }
 
 func (u *run) remaining(ops []Op) []Op {
@@ -83,7 +146,7 @@ func (u *run) remaining(ops []Op) []Op {
 	}
 	var left []Op
 	for _, op := range ops {
-		if u.refused[op.String()] == nil && !u.hopeless(op) {
+		if _, refused := u.refused[op.String()]; !refused && !u.hopeless(op) {
 			left = append(left, op)
 		}
 	}
@@ -93,31 +156,6 @@ func (u *run) remaining(ops []Op) []Op {
 func (u *run) hopeless(op Op) bool {
 	_, broken := u.broken[op.Service.Key]
 	return broken && op.Kind == AddServer
-}
-
-func (r *Reconciler) apply(ctx context.Context, ops []Op, desired Table, u *run, res *Result) error {
-	for _, op := range ops {
-		if u.hopeless(op) {
-			continue
-		}
-		switch err := r.kernel.Apply(ctx, op); {
-		case err == nil:
-			res.Applied = append(res.Applied, op)
-			if r.drifted(op, desired) {
-				res.Drift = append(res.Drift, op)
-			}
-		case fatal(ctx, err):
-			return err
-		case raced(op.Kind, err):
-		default:
-			u.errs = append(u.errs, err)
-			u.refused[op.String()] = err
-			if op.Kind == AddService {
-				u.broken[op.Service.Key] = struct{}{}
-			}
-		}
-	}
-	return nil
 }
 
 // drifted says whether op repairs something for which desired has not changed
@@ -138,26 +176,6 @@ func (r *Reconciler) drifted(op Op, desired Table) bool {
 	a, hadServer := was.Servers[op.Server.Key]
 	b, hasServer := is.Servers[op.Server.Key]
 	return hadServer == hasServer && a.Equal(b)
-}
-
-// see takes over what a reading says.
-func (res *Result) see(desired, observed Table, owned Ownership) {
-	res.Observed = observed
-	res.Foreign = Foreign(desired, observed, owned)
-	if res.Passes == 1 {
-		for _, k := range desired.Keys() {
-			if _, exists := observed[k]; exists && !owned.Has(k) {
-				res.Adopted = append(res.Adopted, k)
-			}
-		}
-	}
-	res.Owned = maps.Clone(owned.With(desired))
-	for k := range owned {
-		_, stays := observed[k]
-		if _, wanted := desired[k]; !wanted && !stays {
-			delete(res.Owned, k)
-		}
-	}
 }
 
 // raced says whether an error only means that the reading was out of date, or

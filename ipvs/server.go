@@ -29,10 +29,10 @@ type Server struct {
 	Key            ServerKey
 	Weight         int // 0…65535 by convention (the kernel takes 2³¹−1); 0 gets no new connection
 	Forward        Forward
-	Tunnel         Tunnel      // of Forward TUN
-	UpperThreshold uint32      // connections above which the server gets no new one; 0: no limit
-	LowerThreshold uint32      // connections below which it gets new ones again; 0: ¾ of the upper
-	Stats          ServerStats // observed; not part of the server's value, see Equal
+	Tunnel         Tunnel       // of Forward TUN
+	UpperThreshold uint32       // connections above which the server gets no new one; 0: no limit
+	LowerThreshold uint32       // connections below which it gets new ones again; 0: ¾ of the upper
+	Stats          *ServerStats // observed, nil in a desired table; not part of the server's value, see Equal
 }
 
 // Equal says whether both are the same to the kernel; Stats do not count.
@@ -41,7 +41,7 @@ func (s Server) Equal(o Server) bool { return s.canonical(s.Key) == o.canonical(
 // canonical gives servers that the kernel cannot tell apart the same value.
 func (s Server) canonical(k ServerKey) Server {
 	s.Key = k
-	s.Stats = ServerStats{}
+	s.Stats = nil
 	if s.Forward != TUN {
 		s.Tunnel = Tunnel{}
 	}
@@ -53,6 +53,21 @@ type Tunnel struct {
 	Type  TunnelType
 	Port  uint16      // of gue, 1…65535
 	Flags TunnelFlags // of gue and gre
+}
+
+// String returns "ipip", "gue port 5555 csum".
+func (t Tunnel) String() string {
+	s := t.Type.String()
+	if t.Port != 0 {
+		s += fmt.Sprintf(" port %d", t.Port)
+	}
+	if t.Flags&TunnelChecksum != 0 {
+		s += " csum"
+	}
+	if t.Flags&TunnelRemoteChecksum != 0 {
+		s += " remcsum"
+	}
+	return s
 }
 
 // TunnelType is IP_VS_CONN_F_TUNNEL_TYPE_* of linux/ip_vs.h.

@@ -16,7 +16,7 @@ type Service struct {
 	Scheduler         string        // one of [Schedulers]
 	SchedFlags        SchedFlags    // what they mean depends on the scheduler
 	OnePacket         bool          // each UDP packet is scheduled by itself (ipvsadm --ops)
-	Persistence       time.Duration // 0: none; whole seconds, 1 s … 2³¹−1 s, a fraction is rounded up
+	Persistence       time.Duration // 0: none; whole seconds, 1 s … 31 days (ipvsadm(8); near 2³² ÷ HZ seconds the kernel overflows), a fraction is rounded up
 	PersistenceMask   Mask          // which clients persistence takes for one
 	PersistenceEngine string        // "" or "sip"
 }

@@ -18,12 +18,21 @@ type Entry struct {
 
 // Keys returns the services in the order of [ServiceKey.Compare].
 func (t Table) Keys() []ServiceKey {
-	return slices.SortedFunc(maps.Keys(t), ServiceKey.Compare)
+	return sortedKeys(t, ServiceKey.Compare)
 }
 
 // Keys returns the servers in the order of [ServerKey.Compare].
 func (e Entry) Keys() []ServerKey {
-	return slices.SortedFunc(maps.Keys(e.Servers), ServerKey.Compare)
+	return sortedKeys(e.Servers, ServerKey.Compare)
+}
+
+func sortedKeys[K comparable, V any](m map[K]V, compare func(K, K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compare)
+	return keys
 }
 
 // Clone returns a copy that shares nothing with t.
@@ -34,6 +43,41 @@ func (t Table) Clone() Table {
 		c[k] = e
 	}
 	return c
+}
+
+// canonical returns a copy in which what the kernel cannot tell apart is
+// equal, under constructor-made keys. Of two keys that become one the first in
+// the order of Keys stays.
+func (t Table) canonical() Table {
+	c := make(Table, len(t))
+	for _, raw := range t.Keys() {
+		k, e := raw.canonical(), t[raw]
+		if _, twice := c[k]; twice {
+			continue
+		}
+		servers := make(map[ServerKey]Server, len(e.Servers))
+		for _, rawServer := range e.Keys() {
+			sk := rawServer.canonical()
+			if _, twice := servers[sk]; !twice {
+				servers[sk] = e.Servers[rawServer].canonical(sk)
+			}
+		}
+		c[k] = Entry{Service: e.Service.canonical(k), Servers: servers}
+	}
+	return c
+}
+
+// without forgets, in place, what the given operations were about.
+func (t Table) without(ops []Op) Table {
+	for _, op := range ops {
+		switch op.Kind {
+		case AddService, UpdateService:
+			delete(t, op.Service.Key)
+		case AddServer, UpdateServer:
+			delete(t[op.Service.Key].Servers, op.Server.Key)
+		}
+	}
+	return t
 }
 
 // String prints the table in the format of ipvsadm-save(8) -n, thresholds
