@@ -33,7 +33,7 @@ type options struct {
 	tests   bool
 	fetch   bool
 	run     string
-	report  string
+	json    bool
 }
 
 // list is a flag that can be given several times.
@@ -52,7 +52,7 @@ func main() {
 	flag.Var(&o.files, "file", "`HOST:GUEST` file or tree to copy into the virtual machine (repeatable)")
 	flag.BoolVar(&o.tests, "test", false, "the arguments are packages: run their tests tagged kernel")
 	flag.StringVar(&o.run, "run", "", "with -test: only tests that match the `pattern`")
-	flag.StringVar(&o.report, "report", "", "with -test: append the results as JSON to `file`")
+	flag.BoolVar(&o.json, "json", false, "with -test: print events as go test -json does")
 	flag.BoolVar(&o.fetch, "fetch", false, "get kernel and tools into the cache, run nothing")
 	flag.Usage = usage
 	flag.Parse()
