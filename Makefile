@@ -1,0 +1,97 @@
+# Baton's commands for developers. They need make, bash, git and the archive of a
+# Debian system; what else is missing (Go, a kernel with IPVS, QEMU) is fetched
+# into the cache directory ($XDG_CACHE_HOME/baton or ~/.cache/baton).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+BENCH ?= .
+BENCHTIME ?= 1s
+SCENARIOS ?=
+RESULTS := .cache/results.json
+
+# The go command that go.mod asks for, looked for only when a recipe needs it.
+GO = $(eval GO := $$(shell scripts/go.sh))$(if $(GO),$(GO),$(error no Go toolchain: see above))
+go = PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" GOTOOLCHAIN=local go
+testsum = $(go) run ./internal/testsum
+# The end-to-end tests boot a machine of their own; `make test` runs them.
+units = $$($(go) list ./... | grep -v '/integration$$')
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## build bin/baton, static
+	@mkdir -p bin
+	CGO_ENABLED=0 $(go) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/baton ./cmd/baton
+
+.PHONY: vmrun
+vmrun:
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(go) build -o bin/vmrun ./integration/vm/vmrun
+
+.PHONY: setup
+setup: vmrun ## fetch what is missing: Go, a C compiler, the kernel and its tools
+	@scripts/go.sh cc
+	@$(go) mod download
+	@$(go) mod download -modfile=internal/tools/go.mod
+	@PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -fetch
+
+.PHONY: check
+check: fmt vet lint unit ## everything that needs no kernel: format, vet, lint, unit tests with the race detector
+
+.PHONY: fmt
+fmt:
+	@out=$$(find . -name '*.go' -not -path './.cache/*' -print0 | PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" xargs -0 gofmt -l); \
+	if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(go) vet ./...
+	$(go) vet -tags kernel ./...
+
+.PHONY: lint
+lint: ## staticcheck
+	$(go) tool -modfile=internal/tools/go.mod staticcheck -tags kernel ./...
+
+.PHONY: unit
+unit:
+	@scripts/go.sh cc
+	$(go) test -race -vet=off -json $(units) | $(testsum) -stage unit
+
+.PHONY: test
+test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel with IPVS
+	@scripts/go.sh cc
+	@mkdir -p $(dir $(RESULTS)) && rm -f $(RESULTS); failed=; \
+	echo "== unit tests"; \
+	$(go) test -race -vet=off -json $(units) | $(testsum) -stage unit -into $(RESULTS) || failed+=" unit"; \
+	echo "== kernel tests"; \
+	PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -json -test ./... | $(testsum) -v -stage kernel -into $(RESULTS) || failed+=" kernel"; \
+	echo "== end-to-end tests"; \
+	$(go) test -count=1 -timeout 12m -json ./integration | $(testsum) -v -stage end-to-end -into $(RESULTS) || failed+=" end-to-end"; \
+	echo; $(testsum) -table $(RESULTS); \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+.PHONY: demo
+demo: build vmrun ## build the lab, cut the master off, measure the gap
+	PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -bin bin/baton -- baton drill --up $(SCENARIOS)
+
+.PHONY: bench
+bench: ## benchmarks; BENCH=pattern BENCHTIME=1s
+	$(go) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(units)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME=10s
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file func; do \
+		echo "== $${file%/*} $${func#func }"; \
+		$(go) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist $(RESULTS)

@@ -1,0 +1,111 @@
+package rules
+
+// own lists patterns of this module's packages.
+func own(dirs ...string) []string {
+	var out []string
+	for _, d := range dirs {
+		out = append(out, Module+"/"+d)
+	}
+	return out
+}
+
+// effects are packages with which a file could touch the world.
+var effects = []string{"net", "net/http/...", "os/...", "syscall", "unsafe", "golang.org/x/...", "github.com/...",
+	"go.uber.org/...", "log/..."}
+
+// Imports is who may import whom. It is the drawing of docs/architecture.md
+// in a form that fails.
+var Imports = []Rule{
+	{
+		Name:  "the domain packages stand alone",
+		Files: []string{"vrrp/...", "ipvs/...", "healthcheck/..."},
+		Deny:  own("..."),
+		Allow: own("vrrp/...", "ipvs/...", "healthcheck/..."),
+		Why:   "they are libraries: they know neither configuration nor processes",
+	},
+	{
+		Name: "vrrp imports no sibling", Files: []string{"vrrp/..."},
+		Deny: own("ipvs/...", "healthcheck/..."), Why: "an election knows nothing of the servers behind it",
+	},
+	{
+		Name: "ipvs imports no sibling", Files: []string{"ipvs/..."},
+		Deny: own("vrrp/...", "healthcheck/..."), Why: "the table knows nothing of who holds the address",
+	},
+	{
+		Name: "healthcheck imports no sibling", Files: []string{"healthcheck/..."},
+		Deny: own("vrrp/...", "ipvs/..."), Why: "a check knows nothing of what follows from it",
+	},
+	{
+		Name:  "the domain packages report, others write",
+		Files: []string{"vrrp/...", "ipvs/...", "healthcheck/..."},
+		Deny: []string{"log/...", "go.uber.org/zap/...", "github.com/prometheus/...", "github.com/BurntSushi/...",
+			"github.com/pelletier/...", "github.com/spf13/..."},
+		Why: "facts leave them through typed callbacks: no log, no metrics, no TOML, no flags",
+	},
+	{
+		Name:  "configuration is values",
+		Files: []string{"conf/..."},
+		Deny:  own("..."),
+		Allow: own("conf/...", "vrrp", "ipvs", "healthcheck"),
+		Why:   "conf knows the domain's values and nothing that runs",
+	},
+	{
+		Name:  "events are words",
+		Files: []string{"internal/event/..."},
+		Deny:  own("..."),
+		Allow: own("internal/event/..."),
+		Why:   "everything else depends on the vocabulary",
+	},
+	{
+		Name:   "only the director knows all others",
+		Files:  []string{"internal/..."},
+		Except: []string{"internal/director/..."},
+		Deny:   own("internal/director/...", "conf/...", "cmd/..."),
+		Why:    "internal/director is the one composition root",
+	},
+	{
+		Name:  "the kernel's hands are blind",
+		Files: []string{"internal/netif/...", "internal/announce/..."},
+		Deny:  own("vrrp/...", "ipvs/...", "healthcheck/...", "internal/ipc/...", "internal/control/...", "internal/event/..."),
+		Why:   "they do what they are told to do, and do not know why",
+	},
+	{
+		Name:  "the lab drives the product from outside",
+		Files: []string{"internal/lab/..."},
+		Deny:  own("vrrp/...", "ipvs/...", "healthcheck/...", "internal/ipc/..."),
+		Why:   "a drill that uses the product's own code to judge it proves nothing",
+	},
+	{
+		Name:  "the machine for the tests is no part of the product",
+		Files: []string{"integration/vm/..."},
+		Deny:  own("..."),
+		Allow: own("integration/vm/..."),
+		Why:   "it must build while the product does not",
+	},
+	{
+		Name:   "one place logs",
+		Files:  []string{"cmd/...", "conf/...", "internal/..."},
+		Except: []string{"internal/director/..."},
+		Deny:   []string{"go.uber.org/zap/...", "log", "log/slog", "github.com/sirupsen/..."},
+		Why:    "an error is returned or logged, and internal/director does the logging",
+	},
+	{
+		Name:  "nothing imports a command",
+		Files: []string{"cmd/...", "conf/...", "internal/...", "integration/..."},
+		Deny:  own("cmd/..."), Why: "commands hold flags, exit codes and printing only",
+	},
+}
+
+// Pure lists the files whose functions are pure: values in, values out.
+var Pure = []Rule{
+	{
+		Name:  "VRRP's rules are pure",
+		Files: []string{"vrrp/advert.go", "vrrp/step.go", "vrrp/timing.go", "vrrp/params.go"},
+		Deny:  effects, Why: "a simulation runs them on a virtual clock, and a reader beside RFC 9568 section 6.4",
+	},
+	{
+		Name:  "IPVS planning is pure",
+		Files: []string{"ipvs/plan.go", "ipvs/op.go", "ipvs/table.go", "ipvs/service.go", "ipvs/server.go", "ipvs/ownership.go"},
+		Deny:  effects, Why: "a plan is made from two tables, without asking the kernel",
+	},
+}
