@@ -1,0 +1,89 @@
+// Package conf reads Baton's configuration: TOML in keepalived's words.
+//
+// A file passes through two layers. The raw layer has one struct for each
+// table, with the keys, defaults and ranges in its tags; the typed layer is
+// [Config], in which defaults are resolved, per-node values chosen and
+// everything that can be known to be wrong from the file alone has been
+// refused. [Parse] reports every problem of a file at once, each with its
+// place.
+package conf
+
+import (
+	"net/netip"
+	"time"
+
+	"baton/healthcheck"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// Config is one valid configuration as one node sees it. It is immutable:
+// whoever holds one reads it, and copies what is to be changed.
+type Config struct {
+	File      string // as given to Load or Parse
+	Hash      string // SHA-256 of the file's bytes, hexadecimal
+	Global    Global
+	Instances []vrrp.Config   // in the order of the file
+	Services  []VirtualServer // in the order of the file
+	Warnings  Problems        // what is suspicious but not wrong, by position
+}
+
+// Checks returns every health check of every real server.
+func (c *Config) Checks() []healthcheck.Spec {
+	var out []healthcheck.Spec
+	for _, s := range c.Services {
+		for _, r := range s.Servers {
+			out = append(out, r.Checks...)
+		}
+	}
+	return out
+}
+
+// Global is what concerns the whole of Baton on this node.
+type Global struct {
+	RouterID        string        // this node's name; per-node values are chosen by it
+	Nodes           []string      // every node that the file serves, this one included
+	ControlSocket   string        // absolute path, at most 107 bytes (sun_path in unix(7))
+	ControlGroup    string        // group of the control socket; empty: the director's own
+	RuntimeDir      string        // absolute path; lost at reboot
+	StateDir        string        // absolute path; kept
+	ProberUser      string        // user that health checks run as
+	ResyncInterval  time.Duration // between two comparisons of the IPVS table, 1 s … 1 h
+	StartupDelayMax time.Duration // most that the ready gate waits for first verdicts, 0 … 10 min
+	DrainTimeout    time.Duration // most that a removed server's connections are waited for, 0 … 24 h
+	OnStop          string        // OnStopKeep or OnStopRemove
+	LogFormat       string        // LogAuto, LogJSON or LogConsole
+	LogLevel        string        // debug, info, warn or error
+}
+
+// What becomes of the IPVS table when Baton stops.
+const (
+	OnStopKeep   = "keep"   // it stays; connections live on
+	OnStopRemove = "remove" // our services are removed
+)
+
+// How log lines are written.
+const (
+	LogAuto    = "auto" // console on a terminal, else JSON
+	LogJSON    = "json"
+	LogConsole = "console"
+)
+
+// VirtualServer is one IPVS service with its real servers.
+type VirtualServer struct {
+	Name    string // of the service's key, "tcp 192.168.16.200:80"; unique
+	Service ipvs.Service
+	Servers []RealServer // in the order of the file
+}
+
+// RealServer is one server of a service.
+type RealServer struct {
+	Server           ipvs.Server
+	InhibitOnFailure bool               // failed: weight 0 instead of removed
+	Checks           []healthcheck.Spec // all must pass; none: always up
+}
+
+// Target returns where the server is reached.
+func (r RealServer) Target() netip.AddrPort {
+	return netip.AddrPortFrom(r.Server.Key.Address, r.Server.Key.Port)
+}

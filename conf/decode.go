@@ -1,0 +1,192 @@
+package conf
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// decoder fills raw structs from the tree that the TOML library made, and
+// collects what is wrong on the way. One mistake does not hide the next.
+type decoder struct {
+	file      string
+	index     *index
+	problems  []*Problem
+	tables    []nodeTable       // every per-node table of the file
+	recovered bool              // statements were left out: a missing key may be one of them
+	alias     map[string]string // paths of keys that stand in the file as a bare value, to its path
+}
+
+// nodeTable is a value given per node, as { lvs-a = 1, lvs-b = 2 }.
+type nodeTable struct {
+	path  string
+	names []string
+}
+
+func (d *decoder) report(path string, s Severity, format string, args ...any) *Problem {
+	if a, ok := d.alias[path]; ok {
+		path = a
+	}
+	line, column := d.index.find(path)
+	p := &Problem{
+		Severity: s, File: d.file, Line: line, Column: column,
+		Key: path, Message: fmt.Sprintf(format, args...),
+	}
+	d.problems = append(d.problems, p)
+	return p
+}
+
+// errorf reports a problem that refuses the file. The caller adds the remedy.
+func (d *decoder) errorf(path, format string, args ...any) *Problem {
+	return d.report(path, SeverityError, format, args...)
+}
+
+// warnf reports a problem that does not.
+func (d *decoder) warnf(path, format string, args ...any) *Problem {
+	return d.report(path, SeverityWarning, format, args...)
+}
+
+func (p *Problem) remedy(format string, args ...any) { p.Remedy = fmt.Sprintf(format, args...) }
+
+// where names the line of a path, for messages that point at a second place.
+func (d *decoder) where(path string) string {
+	line, _ := d.index.find(path)
+	return fmt.Sprintf("line %d", line)
+}
+
+// ordered returns the keys of a table as they stand in the file.
+func (d *decoder) ordered(path string, m map[string]any) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(cmp.Compare(d.index.at[join(path, a)], d.index.at[join(path, b)]), strings.Compare(a, b))
+	})
+}
+
+// rooted is implemented by raw structs that want to know their own path.
+type rooted interface{ setPath(string) }
+
+// table fills the raw struct dst from m. m is nil for a table that the file
+// does not have: its keys then get their defaults and nothing is required.
+func (d *decoder) table(path string, m map[string]any, dst reflect.Value) {
+	spec := specOf(dst.Type())
+	if r, ok := dst.Addr().Interface().(rooted); ok {
+		r.setPath(path)
+	}
+	for _, k := range spec.keys {
+		f := dst.FieldByIndex(k.index)
+		if k.kind == kindLeaf {
+			f.Addr().Interface().(leaf).bind(path, k)
+		} else if k.kind == kindTable && f.Kind() == reflect.Struct {
+			// bind the keys of tables that are always there
+			if _, given := m[k.name]; !given {
+				d.table(join(path, k.name), nil, f)
+			}
+		}
+		if _, given := m[k.name]; m != nil && !given && k.required != "" && !d.recovered {
+			d.errorf(join(path, k.name), "is missing").remedy("add %s = %s", k.name, k.required)
+		}
+	}
+	for _, name := range d.ordered(path, m) {
+		k, ok := spec.byName[name]
+		if !ok {
+			d.unknown(path, name, spec)
+			continue
+		}
+		d.key(join(path, name), k, m[name], dst.FieldByIndex(k.index))
+	}
+}
+
+// key decodes one known key.
+func (d *decoder) key(path string, k *keySpec, v any, f reflect.Value) {
+	switch k.kind {
+	case kindLeaf:
+		f.Addr().Interface().(leaf).decode(d, v)
+	case kindTable:
+		m, ok := v.(map[string]any)
+		if !ok {
+			d.errorf(path, "expected a table, found %s", kindOf(v)).remedy("write [%s] and its keys below it", heading(path))
+			if f.Kind() == reflect.Struct {
+				d.table(path, nil, f)
+			}
+			return
+		}
+		if f.Kind() == reflect.Pointer {
+			f.Set(reflect.New(k.table))
+			f = f.Elem()
+		}
+		d.table(path, m, f)
+	case kindTables:
+		d.elements(path, k, v, f)
+	}
+}
+
+// elements decodes an array of tables.
+func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
+	var list []any
+	switch v := v.(type) {
+	case []map[string]any:
+		list = make([]any, len(v))
+		for i := range v {
+			list[i] = v[i]
+		}
+	case []any:
+		list = v
+	default:
+		p := d.errorf(path, "expected a list of tables, found %s", kindOf(v))
+		if shorthand(k.table) != nil {
+			p.remedy(`write %s = ["…"]`, k.name)
+		} else {
+			p.remedy("write [[%s]], with two brackets, for each", heading(path))
+		}
+		return
+	}
+	f.Set(reflect.MakeSlice(f.Type(), len(list), len(list)))
+	for i, e := range list {
+		p := element(path, i)
+		m, ok := e.(map[string]any)
+		if short := shorthand(k.table); !ok && short != nil {
+			if _, ok = e.(string); ok {
+				d.alias[join(p, short.name)] = p
+				m = map[string]any{short.name: e}
+			}
+		}
+		if !ok {
+			p := d.errorf(p, "expected a table, found %s", kindOf(e))
+			if shorthand(k.table) != nil {
+				p.remedy("write a text in quotes or a table")
+			} else {
+				p.remedy("write [[%s]] for each", heading(path))
+			}
+			d.table(element(path, i), nil, f.Index(i))
+			continue
+		}
+		d.table(p, m, f.Index(i))
+	}
+}
+
+// shorthand returns the key that a bare value of this table stands for.
+func shorthand(t reflect.Type) *keySpec {
+	for _, k := range specOf(t).keys {
+		if k.shorthand {
+			return k
+		}
+	}
+	return nil
+}
+
+// heading turns a path into the words of a [header]: TOML has no indexes.
+func heading(path string) string {
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '[' {
+			if end := strings.IndexByte(path[i:], ']'); end > 0 {
+				i += end
+				continue
+			}
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
+}

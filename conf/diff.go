@@ -1,0 +1,187 @@
+package conf
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ChangeKind is what happened to an object.
+type ChangeKind string
+
+// The kinds.
+const (
+	Added   ChangeKind = "added"
+	Changed ChangeKind = "changed"
+	Deleted ChangeKind = "deleted"
+)
+
+// Change is one difference between two configurations.
+type Change struct {
+	Kind    ChangeKind `json:"kind"`
+	Object  string     `json:"object"`            // vrrp_instance VI_1, virtual_server tcp 192.168.16.200:80, …
+	Detail  string     `json:"detail"`            // "priority 150 -> 100", or what was added
+	Restart bool       `json:"restart,omitempty"` // takes effect only when Baton is started again
+}
+
+// String is the line of `baton reload`.
+func (c Change) String() string {
+	s := c.Object + ": " + string(c.Kind)
+	if c.Kind == Changed {
+		s = c.Object
+	}
+	if c.Detail != "" {
+		s += ": " + c.Detail
+	}
+	if c.Restart {
+		s += " (takes effect at the next start)"
+	}
+	return s
+}
+
+// Changes is everything that differs, in the order of the new file, what was
+// deleted after what stands in it. The numbers count List by kind.
+type Changes struct {
+	Added   int      `json:"added"`
+	Changed int      `json:"changed"`
+	Deleted int      `json:"deleted"`
+	List    []Change `json:"list"`
+}
+
+// Lines returns one line for each change; none for equal configurations.
+func (cs Changes) Lines() []string {
+	out := make([]string, len(cs.List))
+	for i, c := range cs.List {
+		out[i] = c.String()
+	}
+	return out
+}
+
+// String is Lines, joined.
+func (cs Changes) String() string { return strings.Join(cs.Lines(), "\n") }
+
+func (cs *Changes) note(c Change) {
+	cs.List = append(cs.List, c)
+	switch c.Kind {
+	case Added:
+		cs.Added++
+	case Changed:
+		cs.Changed++
+	case Deleted:
+		cs.Deleted++
+	}
+}
+
+// Diff tells what a reload from old to next changes. Objects are matched by
+// name: a vrrp_instance by its name, a virtual_server by protocol and address,
+// a real_server by its address within its service. Order means nothing. A nil
+// old is a configuration without objects.
+func Diff(old, next *Config) Changes {
+	var cs Changes
+	if old != nil {
+		cs.compare("global", old.Global.facts(), next.Global.facts())
+	} else {
+		old = &Config{}
+	}
+	instances, services := old.instanceObjects(), old.serviceObjects()
+	cs.objects(instances, next.instanceObjects())
+	cs.objects(services, next.serviceObjects())
+	return cs
+}
+
+// fact is one key of an object as an operator would write it.
+type fact struct {
+	key, value string
+	restart    bool
+}
+
+// object is something with a name.
+type object struct {
+	name  string
+	facts []fact
+	parts []object // the real servers of a service
+}
+
+// objects compares two lists by name.
+func (cs *Changes) objects(old, next []object) {
+	was := make(map[string]object, len(old))
+	for _, o := range old {
+		was[o.name] = o
+	}
+	for _, n := range next {
+		o, ok := was[n.name]
+		if !ok {
+			cs.add(Added, n)
+			continue
+		}
+		delete(was, n.name)
+		cs.compare(n.name, o.facts, n.facts)
+		cs.objects(o.parts, n.parts)
+	}
+	for _, o := range old {
+		if _, gone := was[o.name]; gone {
+			cs.add(Deleted, o)
+		}
+	}
+}
+
+// add tells of an object that is new or gone, with its parts.
+func (cs *Changes) add(k ChangeKind, o object) {
+	var facts []string
+	for _, f := range o.facts {
+		if f.value != "" {
+			facts = append(facts, f.key+" "+f.value)
+		}
+	}
+	c := Change{Kind: k, Object: o.name}
+	if k == Added {
+		c.Detail = strings.Join(facts, ", ")
+	}
+	cs.note(c)
+	for _, p := range o.parts {
+		cs.add(k, p)
+	}
+}
+
+// compare tells of an object's keys that differ. Both lists have their keys in
+// one order; a key that only one has, such as a check, is added or removed.
+func (cs *Changes) compare(name string, old, next []fact) {
+	var live, late []string
+	note := func(f fact, s string) {
+		if f.restart {
+			late = append(late, s)
+		} else {
+			live = append(live, s)
+		}
+	}
+	find := func(fs []fact, key string) int {
+		return slices.IndexFunc(fs, func(f fact) bool { return f.key == key })
+	}
+	for _, n := range next {
+		i := find(old, n.key)
+		switch {
+		case i < 0:
+			note(n, fmt.Sprintf("%s added (%s)", n.key, n.value))
+		case old[i].value != n.value:
+			note(n, fmt.Sprintf("%s %s -> %s", n.key, orNone(old[i].value), orNone(n.value)))
+		}
+	}
+	for _, o := range old {
+		if find(next, o.key) < 0 {
+			note(o, o.key+" removed")
+		}
+	}
+	if len(live) > 0 {
+		cs.note(Change{Kind: Changed, Object: name, Detail: strings.Join(live, ", ")})
+	}
+	if len(late) > 0 {
+		cs.note(Change{Kind: Changed, Object: name, Detail: strings.Join(late, ", "), Restart: true})
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

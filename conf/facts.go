@@ -1,0 +1,173 @@
+package conf
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"baton/healthcheck"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// What the operator wrote, read back from the typed values. Only what a reload
+// could change is a fact; a value that stands at its default is one as well,
+// so that removing a key is told like changing it.
+
+func (g Global) facts() []fact {
+	late := func(key, value string) fact { return fact{key, value, true} }
+	return []fact{
+		late("router_id", g.RouterID),
+		{key: "startup_delay_max", value: format(g.StartupDelayMax)},
+		{key: "resync_interval", value: format(g.ResyncInterval)},
+		{key: "drain_timeout", value: format(g.DrainTimeout)},
+		{key: "on_stop", value: g.OnStop},
+		late("log_format", g.LogFormat),
+		late("log_level", g.LogLevel),
+		late("runtime_dir", g.RuntimeDir),
+		late("state_dir", g.StateDir),
+		late("control_socket", g.ControlSocket),
+		late("control_group", g.ControlGroup),
+		late("prober_user", g.ProberUser),
+	}
+}
+
+func (c *Config) instanceObjects() []object {
+	out := make([]object, len(c.Instances))
+	for i, vi := range c.Instances {
+		out[i] = object{name: "vrrp_instance " + vi.Name, facts: instanceFacts(vi)}
+	}
+	return out
+}
+
+func instanceFacts(c vrrp.Config) []fact {
+	source := ""
+	if c.Source.IsValid() {
+		source = c.Source.String()
+	}
+	fs := []fact{
+		{key: "interface", value: c.Interface},
+		{key: "virtual_router_id", value: fmt.Sprint(c.VRID)},
+		{key: "version", value: fmt.Sprint(c.Version)},
+		{key: "priority", value: fmt.Sprint(c.Priority)},
+		{key: "advert_int", value: format(c.AdvertInterval)},
+		{key: "nopreempt", value: fmt.Sprint(!c.Preempt)},
+		{key: "preempt_delay", value: format(c.PreemptDelay)},
+		{key: "vrrp_startup_delay", value: format(c.StartupDelay), restart: true},
+		{key: "down_timer_adverts", value: fmt.Sprint(c.DownTimerAdverts)},
+		{key: "mcast_src_ip", value: source},
+		{key: "checksum", value: string(c.Checksum)},
+		{key: "garp_master_delay", value: format(c.GARP.MasterDelay)},
+		{key: "garp_master_repeat", value: fmt.Sprint(c.GARP.MasterRepeat)},
+		{key: "garp_master_refresh", value: format(c.GARP.MasterRefresh)},
+		{key: "garp_master_refresh_repeat", value: fmt.Sprint(c.GARP.MasterRefreshRepeat)},
+		{key: "handover_linger", value: format(c.HandoverLinger)},
+	}
+	for _, a := range c.Addresses {
+		var more []string
+		for _, x := range [][2]string{{"dev", a.Device}, {"label", a.Label}, {"scope", a.Scope}} {
+			if x[1] != "" && x[1] != "global" {
+				more = append(more, x[0]+" "+x[1])
+			}
+		}
+		fs = append(fs, fact{key: "address " + a.Prefix.Addr().String(), value: strings.Join(append([]string{a.Prefix.String()}, more...), " ")})
+	}
+	return fs
+}
+
+func (c *Config) serviceObjects() []object {
+	out := make([]object, len(c.Services))
+	for i, s := range c.Services {
+		o := object{name: "virtual_server " + s.Name, facts: serviceFacts(s.Service)}
+		for _, r := range s.Servers {
+			o.parts = append(o.parts, object{
+				name:  o.name + " real_server " + r.Server.Key.String(),
+				facts: serverFacts(r),
+			})
+		}
+		out[i] = o
+	}
+	return out
+}
+
+func serviceFacts(s ipvs.Service) []fact {
+	fs := []fact{
+		{key: "lb_algo", value: s.Scheduler},
+		{key: "flags", value: strings.Join(s.SchedFlags.Names(s.Scheduler), " ")},
+		{key: "ops", value: yes(s.OnePacket)},
+		{key: "persistence_timeout", value: span(s.Persistence)},
+	}
+	granularity := ""
+	if s.PersistenceMask != 0 {
+		granularity = s.PersistenceMask.Format(s.Key.AF())
+	}
+	return append(fs, fact{key: "persistence_granularity", value: granularity})
+}
+
+func serverFacts(r RealServer) []fact {
+	s := r.Server
+	fs := []fact{
+		{key: "weight", value: fmt.Sprint(s.Weight)},
+		{key: "lb_kind", value: string(s.Forward)},
+		{key: "inhibit_on_failure", value: yes(r.InhibitOnFailure)},
+		{key: "uthreshold", value: positive(s.UpperThreshold)},
+		{key: "lthreshold", value: positive(s.LowerThreshold)},
+	}
+	for _, c := range r.Checks {
+		word := c.ID[strings.LastIndexByte(c.ID, ' ')+1:]
+		fs = append(fs, fact{key: word, value: checkText(c)})
+	}
+	return fs
+}
+
+// checkText is a check on one line: what is asked, what is wanted, how often.
+func checkText(c healthcheck.Spec) string {
+	var b strings.Builder
+	if h := c.HTTP; h != nil {
+		fmt.Fprintf(&b, "%s %s ", h.Method, h.Path)
+		for _, x := range [][2]string{
+			{"host", h.Host}, {"body_contains", h.BodyContains}, {"regex", h.BodyRegex}, {"sha256", h.BodySHA256},
+			{"server_name", h.TLS.ServerName}, {"ca_file", h.TLS.CAFile},
+		} {
+			if x[1] != "" {
+				fmt.Fprintf(&b, "%s %q ", x[0], x[1])
+			}
+		}
+		for _, x := range h.Headers {
+			// The value may be a password: its hash shows that it changed.
+			sum := sha256.Sum256([]byte(x.Value))
+			fmt.Fprintf(&b, "header %s (#%x) ", x.Name, sum[:3])
+		}
+		for _, x := range h.Status {
+			fmt.Fprintf(&b, "status %s ", x)
+		}
+		if h.TLS.SkipVerify {
+			b.WriteString("without verification ")
+		}
+	}
+	fmt.Fprintf(&b, "at %s every %s timeout %s retry %d after %s rise %d",
+		c.Target, format(c.Interval), format(c.Timeout), c.Retry, format(c.RetryDelay), c.Rise)
+	return b.String()
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+func span(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return format(d)
+}
+
+func positive(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}

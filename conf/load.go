@@ -1,0 +1,118 @@
+package conf
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+)
+
+// Load reads and parses a configuration file of at most 16 MiB. Its error is
+// a [Problems] in every case: a file that cannot be read is a problem as well.
+// For node see [Parse].
+func Load(path, node string) (*Config, error) {
+	data, err := read1(path)
+	if err != nil {
+		return nil, Problems{{
+			Severity: SeverityError, File: path, Line: 1, Column: 1,
+			Message: "the file cannot be read: " + reason(err), Remedy: remedyFor(err, path),
+		}}
+	}
+	return Parse(path, data, node)
+}
+
+var errNotRegular = errors.New("it is not a regular file")
+
+// read1 reads the file within the bound. Parse refuses what is above it.
+func read1(path string) ([]byte, error) {
+	// Asked before opening: opening a named pipe would wait for a writer.
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+}
+
+// reason is the error without the operation and path around it: the problem
+// names the file already.
+func reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+func remedyFor(err error, path string) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "create it, or name another with -c"
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("chmod u+r %s, or run as its owner", path)
+	}
+	return "name a TOML file with -c"
+}
+
+// Parse reads a configuration. name is how the file is called in problems.
+// node says which node's values to choose where the file has one for each; if
+// it is empty, router_id decides, else the host name up to its first dot.
+//
+// The error is a [Problems] with everything that is wrong, for this node and
+// for every other node that the file serves. Warnings alone are no error: they
+// are in the Config.
+func Parse(name string, data []byte, node string) (*Config, error) {
+	d := &decoder{file: name, alias: map[string]string{}}
+	if len(data) > maxFileSize {
+		d.index = newIndex(nil)
+		d.syntaxRemedy(0, fmt.Sprintf("the file is larger than %d MiB", maxFileSize>>20), "this is hardly a configuration: check what -c names")
+		return nil, d.sorted()
+	}
+	tree := d.parse(data)
+	if tree == nil {
+		return nil, d.sorted()
+	}
+	var raw rawFile
+	d.table("", tree, reflect.ValueOf(&raw).Elem())
+	if len(tree) == 0 && !d.recovered {
+		d.syntaxRemedy(0, "the file configures nothing", "add a [[vrrp_instance]] or a [[virtual_server]]; examples/ has complete files")
+	}
+	cfg := d.resolve(&raw, node)
+	problems := d.sorted()
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	sum := sha256.Sum256(data)
+	cfg.File, cfg.Hash, cfg.Warnings = name, hex.EncodeToString(sum[:]), problems
+	return cfg, nil
+}
+
+func (d *decoder) sorted() Problems {
+	out := make(Problems, len(d.problems))
+	for i, p := range d.problems {
+		out[i] = *p
+	}
+	return out.arranged()
+}
+
+// shortHostname is the host name up to its first dot, "localhost" without one.
+func shortHostname() string {
+	h, err := os.Hostname()
+	if err != nil || h == "" {
+		return "localhost"
+	}
+	h, _, _ = strings.Cut(h, ".")
+	return h
+}
