@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // buildTopology makes every namespace, cable and address of a lab. What it made
@@ -75,7 +76,7 @@ func withHandle(namespace string, f func(*netlink.Handle) error) error {
 		return err
 	}
 	defer ns.Close()
-	h, err := netlink.NewHandleAt(ns, netlink.FAMILY_V4)
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink in %s: %w", namespace, err)
 	}

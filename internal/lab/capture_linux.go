@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -27,6 +26,7 @@ type Capture struct {
 	mu     sync.Mutex
 	frames []Frame
 	lost   int
+	closed bool
 	err    error
 	news   chan struct{}
 }
@@ -132,7 +132,7 @@ func (c *Capture) run() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !errors.Is(err, os.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+	if !c.closed {
 		c.err = fmt.Errorf("read packet socket: %w", err)
 	}
 	close(c.news)
@@ -200,6 +200,9 @@ func (c *Capture) Await(ctx context.Context, match func(Frame) bool) (Frame, err
 // Close ends the recording; Frames stays readable. It returns an error when
 // frames were lost or the recording ended by itself.
 func (c *Capture) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	stats, statErr := c.conn.Stats()
 	err := c.conn.Close()
 	<-c.done

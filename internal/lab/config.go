@@ -56,7 +56,7 @@ func configText(o Options) string {
 	line("priority = { %s = %d, %s = %d }", LVSA, o.Priorities[LVSA], LVSB, o.Priorities[LVSB])
 	line("advert_int = %q", o.AdvertInterval)
 	if o.NoPreempt {
-		line("preempt = false")
+		line("nopreempt = true")
 	}
 	line("virtual_ipaddress = [\"%s/24\"]", VIP)
 	block(o.InstanceTOML)

@@ -1,0 +1,72 @@
+package lab
+
+import (
+	"slices"
+	"time"
+
+	"baton/internal/event"
+)
+
+// limit is what is judged where bound is what is expected: it tells a takeover
+// that happens from one that does not, also on an emulated processor.
+func limit(bound time.Duration) time.Duration { return 2*bound + 5*time.Second }
+
+// takeover judges one that nobody planned.
+func (r *Result) takeover(b *bench, successor string) {
+	r.Bound = b.lab.Bound(successor)
+	r.Limit = limit(r.Bound)
+	if r.Load.LongestGap > r.Limit {
+		r.problem("no answer for %s; more than %s cannot be the machine's slowness", inMS(r.Load.LongestGap), inMS(r.Limit))
+	}
+	r.oneMaster(successor)
+	if p, ok := r.Load.Phase(phaseAfter); !ok || p.Failed() > 0 {
+		r.problem("%d requests failed after the takeover", p.Failed())
+	}
+	r.bothAnswer()
+}
+
+// planned judges a takeover on purpose.
+func (r *Result) planned(b *bench, successor string) {
+	r.oneMaster(successor)
+	r.noFailures()
+	r.bothAnswer()
+}
+
+func (r *Result) oneMaster(want string) {
+	if r.After != want {
+		r.problem("%s is master at the end, not %s", orNobody(r.After), want)
+	}
+	if became := r.became(); !slices.Equal(became, []string{want}) {
+		r.problem("transitions to MASTER: %s, want %s's alone", joinNodes(became), want)
+	}
+}
+
+func (r *Result) noFailures() {
+	if n := r.Load.Failed(); n > 0 {
+		r.problem("%d requests failed (%s)", n, failures(r.Load))
+	}
+}
+
+func (r *Result) noTransition() {
+	for _, e := range r.Timeline {
+		if e.Event == event.VRRPTransition {
+			r.problem("%s went from %s to %s (%s)", e.Node, e.Get(event.From), e.Get(event.To), e.Get(event.Reason))
+		}
+	}
+}
+
+func (r *Result) bothAnswer() {
+	p, _ := r.Load.Phase(phaseAfter)
+	for _, server := range []string{RS1, RS2} {
+		if p.Answers[server] == 0 {
+			r.problem("%s did not answer at the end", server)
+		}
+	}
+}
+
+func orNobody(node string) string {
+	if node == "" {
+		return "nobody"
+	}
+	return node
+}
