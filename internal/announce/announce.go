@@ -1,26 +1,173 @@
-// Package announce tells the network where a virtual address is now: with
+// Package announce tells the network where a virtual address is now, with
 // gratuitous ARP (RFC 5227 §3, RFC 9568 §6.4.1).
 package announce
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
 )
+
+// writeTimeout bounds one frame: a full transmit queue must not hold up the
+// election.
+const writeTimeout = time.Second
+
+// maxFrames bounds the prepared frames of one interface. 255 virtual routers
+// with 20 addresses each fit.
+const maxFrames = 8192
 
 // Announcer sends announcements through one interface. It is safe for
 // concurrent use.
-type Announcer struct{}
+type Announcer struct {
+	iface string
+	open  func(iface string) (socket, error)
+
+	mu     sync.Mutex
+	sock   socket
+	frames map[sender][2][]byte
+}
+
+// sender is what an announcement says: this address is at that station.
+type sender struct {
+	vip netip.Addr
+	mac [6]byte
+}
+
+// socket is a packet socket bound to one interface.
+type socket interface {
+	broadcast(frame []byte) error
+	hardwareAddr() net.HardwareAddr
+	close() error
+}
 
 // New makes an announcer for the interface of that name, which need not exist
 // yet: the socket is opened by the first announcement.
-func New(iface string) (*Announcer, error) { return nil, nil }
+func New(iface string) (*Announcer, error) {
+	if iface == "" || len(iface) >= unix.IFNAMSIZ {
+		return nil, fmt.Errorf("announce through interface %q: the name must have 1 to %d bytes", iface, unix.IFNAMSIZ-1)
+	}
+	return &Announcer{iface: iface, open: openPacket, frames: make(map[sender][2][]byte)}, nil
+}
 
 // GARP broadcasts one gratuitous ARP request and one reply for vip with mac as
-// the sender; nil stands for the interface's own address.
-func (a *Announcer) GARP(vip netip.Addr, mac net.HardwareAddr) error { return nil }
+// the sender; nil stands for the interface's own address. vip is IPv4.
+//
+// Both forms are sent because equipment differs in which one it believes.
+// When the interface was made anew since the last announcement the socket is
+// opened again. What was opened before keeps its idea of the interface's own
+// hardware address: call Reset when that has changed.
+func (a *Announcer) GARP(vip netip.Addr, mac net.HardwareAddr) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	err := a.send(vip, mac)
+	if interfaceChanged(err) {
+		a.drop()
+		err = a.send(vip, mac)
+	}
+	if err != nil {
+		return fmt.Errorf("announce %s on %s: %w", vip, a.iface, err)
+	}
+	return nil
+}
 
-// Reset forgets the socket and the prepared frames: the interface has changed.
-func (a *Announcer) Reset() {}
+// Reset forgets the socket and the prepared frames, as is needed after the
+// interface was given another hardware address.
+func (a *Announcer) Reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.drop()
+}
 
-// Close releases the socket.
-func (a *Announcer) Close() error { return nil }
+// Close releases the socket. A later announcement would open it again.
+func (a *Announcer) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.drop()
+}
+
+func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr) error {
+	if a.sock == nil {
+		s, err := a.open(a.iface)
+		if err != nil {
+			return err
+		}
+		a.sock = s
+	}
+	if mac == nil {
+		mac = a.sock.hardwareAddr()
+	}
+	if len(mac) != 6 {
+		return fmt.Errorf("hardware address %q: gratuitous arp needs one of 6 bytes", mac.String())
+	}
+	key := sender{vip: vip, mac: [6]byte(mac)}
+	frames, ok := a.frames[key]
+	if !ok {
+		var err error
+		if frames, err = garpFrames(vip, mac); err != nil {
+			return err
+		}
+		if len(a.frames) >= maxFrames {
+			clear(a.frames)
+		}
+		a.frames[key] = frames
+	}
+	return errors.Join(a.sock.broadcast(frames[0]), a.sock.broadcast(frames[1]))
+}
+
+func (a *Announcer) drop() error {
+	clear(a.frames)
+	if a.sock == nil {
+		return nil
+	}
+	err := a.sock.close()
+	a.sock = nil
+	return err
+}
+
+// interfaceChanged: the interface that the socket was opened for is gone, and
+// another one of that name may be there.
+func interfaceChanged(err error) bool {
+	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, net.ErrClosed)
+}
+
+// packetSocket is the real socket.
+type packetSocket struct {
+	conn *packet.Conn
+	mac  net.HardwareAddr
+	to   *packet.Addr
+}
+
+func openPacket(iface string) (socket, error) {
+	ifi, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("find interface: %w", err)
+	}
+	// Protocol 0 receives nothing, so the queue cannot fill with other
+	// people's frames.
+	conn, err := packet.Listen(ifi, packet.Raw, 0, nil)
+	if errors.Is(err, unix.EPERM) {
+		return nil, fmt.Errorf("open packet socket: %w (needs CAP_NET_RAW)", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket: %w", err)
+	}
+	return &packetSocket{conn: conn, mac: ifi.HardwareAddr, to: &packet.Addr{HardwareAddr: broadcast}}, nil
+}
+
+func (s *packetSocket) hardwareAddr() net.HardwareAddr { return s.mac }
+
+func (s *packetSocket) close() error { return s.conn.Close() }
+
+func (s *packetSocket) broadcast(frame []byte) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err := s.conn.WriteTo(frame, s.to)
+	return err
+}

@@ -2,7 +2,13 @@ package netif
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Addr is an address as it shall stand on an interface.
@@ -26,6 +32,15 @@ type Change struct {
 	Foreign []netip.Prefix // are wanted and there, but somebody else's: never removed
 }
 
+// tagSupport says whether the kernel gives the tag of an address back.
+type tagSupport uint8
+
+const (
+	tagsUnknown tagSupport = iota
+	tagsKept
+	tagsLost
+)
+
 // SetAddresses makes the addresses of iface what desired says: it adds what is
 // missing and removes what is tagged as ours and not desired. An address that
 // is there without our tag is never removed.
@@ -34,15 +49,227 @@ type Change struct {
 // several on an interface can be set without knowing the others; nil stands
 // for every tagged address of the interface.
 //
-// Addresses appear before others disappear. If iface does not exist and
-// nothing is desired, there is nothing to do and no error. On an error Change
-// tells what was done before it.
+// Addresses appear before others disappear. A label or scope takes effect when
+// the address is added; it is not changed afterwards. If iface does not exist
+// and nothing is desired, there is nothing to do and no error. On an error
+// Change tells what was done all the same; one failing address does not keep
+// the others from being set.
 func (m *Manager) SetAddresses(ctx context.Context, iface string, desired []Addr, owned []netip.Prefix) (Change, error) {
-	return Change{}, nil
+	for _, d := range desired {
+		if _, err := d.message(iface); err != nil {
+			return Change{}, fmt.Errorf("set addresses of %s: %w", iface, err)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	link, err := m.link(iface)
+	if errors.Is(err, ErrNoInterface) && len(desired) == 0 {
+		return Change{}, nil
+	}
+	if err != nil {
+		return Change{}, err
+	}
+	observed, err := m.addresses(link)
+	if err != nil {
+		return Change{}, err
+	}
+	plan := planAddresses(observed, desired, owned)
+	change := Change{Foreign: plan.foreign}
+	added, err := m.add(ctx, link, plan.add)
+	change.Added = added
+	removed, err2 := m.remove(ctx, link, observed, plan.remove)
+	change.Removed = removed
+	return change, errors.Join(err, err2)
 }
 
 // OwnedAddresses lists the addresses on iface that an earlier run or this one
-// put there. An interface that does not exist has none.
+// put there. An interface that does not exist has none. If the record of an
+// earlier run cannot be read the error says so and the list has what the
+// kernel knows.
 func (m *Manager) OwnedAddresses(iface string) ([]netip.Prefix, error) {
-	return nil, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	link, err := m.link(iface)
+	if errors.Is(err, ErrNoInterface) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	observed, err := m.addresses(link)
+	if err != nil {
+		return nil, err
+	}
+	var ours []netip.Prefix
+	for _, a := range observed {
+		if a.ours {
+			ours = append(ours, a.prefix)
+		}
+	}
+	return ours, m.record.takeLoadError()
+}
+
+// addresses lists what stands on link, both families, in the kernel's order.
+func (m *Manager) addresses(link netlink.Link) ([]address, error) {
+	raw, err := m.dump.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
+	}
+	list := make([]address, 0, len(raw))
+	for i := range raw {
+		if a, ok := fromMessage(&raw[i]); ok {
+			a.ours = a.tag == Tag || m.record.has(link.Attrs().Name, a.prefix)
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+func (m *Manager) add(ctx context.Context, link netlink.Link, addrs []Addr) ([]netip.Prefix, error) {
+	if len(addrs) == 0 {
+		return nil, nil
+	}
+	iface := link.Attrs().Name
+	var added []netip.Prefix
+	var errs []error
+	if m.tags != tagsKept {
+		// Recorded before it is added: a crash in between then leaves a record
+		// too many, which is harmless, and not an address that nobody owns.
+		errs = append(errs, m.record.add(iface, prefixes(addrs)))
+	}
+	for _, d := range addrs {
+		if err := ctx.Err(); err != nil {
+			errs = append(errs, fmt.Errorf("add address %s to %s: %w", d.Prefix, iface, err))
+			break
+		}
+		msg, err := d.message(iface)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if m.opts.loseTag {
+			msg.Protocol = 0
+		}
+		err = m.h.AddrAdd(link, msg)
+		switch {
+		case err == nil:
+			added = append(added, d.Prefix)
+		case errors.Is(err, unix.EEXIST):
+			// Somebody was quicker. It is theirs.
+			errs = append(errs, m.record.remove(iface, []netip.Prefix{d.Prefix}))
+		default:
+			errs = append(errs, fmt.Errorf("add address %s to %s: %w%s", d.Prefix, iface, err, hint(err)),
+				m.record.remove(iface, []netip.Prefix{d.Prefix}))
+		}
+	}
+	if m.tags == tagsUnknown && len(added) > 0 {
+		errs = append(errs, m.learnTagSupport(link, added))
+	}
+	return added, errors.Join(errs...)
+}
+
+// learnTagSupport looks whether the kernel gives back the tag of an address
+// that was just added with one.
+func (m *Manager) learnTagSupport(link netlink.Link, added []netip.Prefix) error {
+	list, err := m.addresses(link)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(a address) bool { return a.prefix == added[0] })
+	if i < 0 {
+		return nil // taken away again already; the next one will tell
+	}
+	if list[i].tag != Tag {
+		m.tags = tagsLost
+		return nil
+	}
+	m.tags = tagsKept
+	return m.record.remove(link.Attrs().Name, added)
+}
+
+func (m *Manager) remove(ctx context.Context, link netlink.Link, observed, doomed []address) ([]netip.Prefix, error) {
+	if len(doomed) == 0 {
+		return nil, nil
+	}
+	iface := link.Attrs().Name
+	var errs []error
+	var removed []netip.Prefix
+	risk := endangered(observed, doomed)
+	if len(risk) > 0 {
+		var saved Sysctls
+		if err := keepSecondaries(&saved, iface); err != nil {
+			errs = append(errs, err)
+		}
+		defer saved.Restore()
+	}
+	for _, a := range doomed {
+		if err := ctx.Err(); err != nil {
+			errs = append(errs, fmt.Errorf("remove address %s from %s: %w", a.prefix, iface, err))
+			break
+		}
+		err := m.h.AddrDel(link, &netlink.Addr{IPNet: ipNet(a.prefix)})
+		switch {
+		case err == nil:
+			removed = append(removed, a.prefix)
+		case errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENODEV):
+			// Somebody was quicker.
+		default:
+			errs = append(errs, fmt.Errorf("remove address %s from %s: %w%s", a.prefix, iface, err, hint(err)))
+			continue
+		}
+		errs = append(errs, m.record.remove(iface, []netip.Prefix{a.prefix}))
+	}
+	if len(risk) > 0 {
+		errs = append(errs, m.putBack(link, risk))
+	}
+	return removed, errors.Join(errs...)
+}
+
+// keepSecondaries makes the kernel promote a secondary address when the
+// primary one of its network is deleted, instead of deleting it as well
+// (promote_secondaries, Documentation/networking/ip-sysctl.rst).
+func keepSecondaries(saved *Sysctls, iface string) error {
+	if all, err := ReadSysctl("net/ipv4/conf/all/promote_secondaries"); err == nil && all == "1" {
+		return nil
+	}
+	return saved.Set("net/ipv4/conf/"+iface+"/promote_secondaries", "1")
+}
+
+// putBack adds again what the kernel deleted together with an address of ours.
+func (m *Manager) putBack(link netlink.Link, risk []address) error {
+	now, err := m.addresses(link)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range risk {
+		if slices.ContainsFunc(now, func(n address) bool { return n.prefix == a.prefix }) {
+			continue
+		}
+		again := *a.msg
+		again.Flags &^= unix.IFA_F_SECONDARY | unix.IFA_F_PERMANENT
+		if err := m.h.AddrAdd(link, &again); err != nil && !errors.Is(err, unix.EEXIST) {
+			errs = append(errs, fmt.Errorf("put address %s back on %s: %w", a.prefix, link.Attrs().Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func prefixes(addrs []Addr) []netip.Prefix {
+	list := make([]netip.Prefix, len(addrs))
+	for i, a := range addrs {
+		list[i] = a.Prefix
+	}
+	return list
+}
+
+// hint is the remedy for the errors whose remedy is known.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return " (needs CAP_NET_ADMIN)"
+	case errors.Is(err, unix.EACCES):
+		return " (is ipv6 disabled on the interface? sysctl net.ipv6.conf.*.disable_ipv6)"
+	}
+	return ""
 }

@@ -1,10 +1,29 @@
 package netif
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// lingerTable is the routing table that holds the VIPs of a lingering old
+	// master, out of the way of the numbers that people choose by hand.
+	lingerTable = 112000
+	// lingerPriority is next after the local table's, 0: no rule of the
+	// administrator's may route the VIP away before it.
+	lingerPriority = 1
+)
 
 // Linger describes what an old master goes on forwarding after it has given
 // its addresses away: TCP to the VIPs that comes in through one of the
 // interfaces still reaches IPVS, while ARP for them is no longer answered.
+//
+// Where rp_filter is strict and the clients' route leaves through another
+// interface than the one the relay uses, the kernel drops relayed packets.
 type Linger struct {
 	VIPs []netip.Addr
 	// Interfaces are those on which relayed packets and clients with stale
@@ -16,12 +35,171 @@ type Linger struct {
 // while the addresses are local, so install it before removing them: in
 // between, the old master would send relayed packets back and the new one
 // would answer them with a reset.
-func (m *Manager) InstallLinger(l Linger) error { return nil }
+func (m *Manager) InstallLinger(l Linger) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.installLinger(l); err != nil {
+		return fmt.Errorf("install linger: %w", err)
+	}
+	return nil
+}
+
+func (m *Manager) installLinger(l Linger) error {
+	lo, err := m.link("lo")
+	if err != nil {
+		return err
+	}
+	for _, vip := range l.VIPs {
+		if !vip.Is4() {
+			return fmt.Errorf("address %s: only ipv4 can linger", vip)
+		}
+		err := m.h.RouteAdd(lingerRoute(vip, lo.Attrs().Index))
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("add route local %s table %d: %w%s", vip, lingerTable, err, hint(err))
+		}
+	}
+	for _, iface := range l.Interfaces {
+		err := m.h.RuleAdd(lingerRule(iface))
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("add rule iif %s ipproto tcp lookup %d: %w%s", iface, lingerTable, err, hint(err))
+		}
+	}
+	return m.verifyRules()
+}
+
+// verifyRules guards against kernels before 4.17, which ignore ipproto: the
+// rule would then match ARP as well, and both directors answer for the VIP.
+func (m *Manager) verifyRules() error {
+	rules, err := m.lingerRules()
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if r.IPProto != unix.IPPROTO_TCP {
+			return errors.Join(errors.New("the kernel does not know rules with ipproto (needs linux 4.17)"), m.removeRules(rules))
+		}
+	}
+	return nil
+}
 
 // RemoveLinger ends the lingering for these VIPs; there being none is fine.
-func (m *Manager) RemoveLinger(vips []netip.Addr) error { return nil }
+func (m *Manager) RemoveLinger(vips []netip.Addr) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, vip := range vips {
+		err := m.h.RouteDel(lingerRoute(vip, 0))
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("remove linger: delete route local %s table %d: %w%s", vip, lingerTable, err, hint(err))
+		}
+	}
+	left, err := m.lingerRoutes()
+	if err != nil {
+		return fmt.Errorf("remove linger: %w", err)
+	}
+	if len(left) > 0 {
+		return nil // others linger; the rules serve them as well
+	}
+	rules, err := m.lingerRules()
+	if err == nil {
+		err = m.removeRules(rules)
+	}
+	if err != nil {
+		return fmt.Errorf("remove linger: %w", err)
+	}
+	return nil
+}
 
 // CleanLeftovers removes every relay and linger that carries our mark,
 // whichever run made it. Addresses are not touched: they are adopted through
 // OwnedAddresses.
-func (m *Manager) CleanLeftovers() error { return nil }
+func (m *Manager) CleanLeftovers() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.cleanRelays(), m.cleanLingers())
+}
+
+func (m *Manager) cleanRelays() error {
+	names, err := m.relayTables()
+	if err == nil && len(names) > 0 {
+		err = m.removeTables(names...)
+	}
+	if err != nil {
+		return fmt.Errorf("clean left-over relays: %w", err)
+	}
+	return nil
+}
+
+func (m *Manager) cleanLingers() error {
+	rules, err := m.lingerRules()
+	if err == nil {
+		err = m.removeRules(rules)
+	}
+	routes, err2 := m.lingerRoutes()
+	if err = errors.Join(err, err2); err != nil {
+		return fmt.Errorf("clean left-over lingers: %w", err)
+	}
+	for _, r := range routes {
+		if err := m.h.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("clean left-over lingers: delete route %s table %d: %w", r.Dst, lingerTable, err)
+		}
+	}
+	return nil
+}
+
+func lingerRoute(vip netip.Addr, lo int) *netlink.Route {
+	return &netlink.Route{
+		Dst:       ipNet(netip.PrefixFrom(vip, vip.BitLen())),
+		Type:      unix.RTN_LOCAL,
+		Scope:     netlink.SCOPE_HOST,
+		Table:     lingerTable,
+		Protocol:  Tag,
+		LinkIndex: lo,
+	}
+}
+
+// lingerRule sends TCP from iface through our table. It has no destination:
+// what is not found in a table goes on to the next rule, and one rule for each
+// interface costs less than one for each VIP.
+func lingerRule(iface string) *netlink.Rule {
+	r := netlink.NewRule()
+	r.Family = netlink.FAMILY_V4
+	r.IifName = iface
+	r.IPProto = unix.IPPROTO_TCP
+	r.Table = lingerTable
+	r.Priority = lingerPriority
+	r.Protocol = Tag
+	return r
+}
+
+func (m *Manager) lingerRoutes() ([]netlink.Route, error) {
+	routes, err := m.h.RouteListFiltered(netlink.FAMILY_V4,
+		&netlink.Route{Table: lingerTable, Protocol: Tag, Type: unix.RTN_LOCAL},
+		netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TYPE)
+	if err != nil {
+		return nil, fmt.Errorf("list routes of table %d: %w", lingerTable, err)
+	}
+	return routes, nil
+}
+
+func (m *Manager) lingerRules() ([]netlink.Rule, error) {
+	all, err := m.h.RuleList(netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	var ours []netlink.Rule
+	for _, r := range all {
+		if r.Table == lingerTable && r.Protocol == Tag {
+			ours = append(ours, r)
+		}
+	}
+	return ours, nil
+}
+
+func (m *Manager) removeRules(rules []netlink.Rule) error {
+	for _, r := range rules {
+		if err := m.h.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("delete rule iif %s lookup %d: %w%s", r.IifName, lingerTable, err, hint(err))
+		}
+	}
+	return nil
+}

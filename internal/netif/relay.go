@@ -1,8 +1,18 @@
 package netif
 
 import (
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	mdnetlink "github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Relay describes the connections that a new master passes on to the old one.
@@ -15,7 +25,9 @@ import (
 // packet to and fro.
 //
 // It is for DR and TUN, where answers do not pass the director. It must stand
-// before the first gratuitous ARP, and on the old master a Linger.
+// before the first gratuitous ARP, and on the old master a Linger. With
+// net.ipv4.vs.sloppy_tcp set there is nothing to relay: IPVS then makes an
+// entry for any segment.
 type Relay struct {
 	Name string // names the rules: the virtual router's name
 	VIPs []netip.Addr
@@ -36,14 +48,194 @@ type RelaySupport struct {
 	SeesIPVS bool
 }
 
-// ProbeRelay finds out what the kernel can do, and by that loads the modules,
-// which would cost time in a takeover. Call it once at start. The error names
-// the modules that are missing; Baton works without, but a takeover then
-// resets the connections that were open.
-func (m *Manager) ProbeRelay() (RelaySupport, error) { return RelaySupport{}, nil }
+// ErrRelayUnsupported is wrapped by errors about a kernel without what a relay
+// needs.
+var ErrRelayUnsupported = errors.New("the kernel cannot duplicate packets")
 
-// InstallRelay puts r in force, in place of any other relay of that name.
-func (m *Manager) InstallRelay(r Relay) error { return nil }
+// relayPrefix begins the name of every nftables table of ours.
+const relayPrefix = "baton-relay-"
+
+// ProbeRelay finds out what the kernel can do, and by that loads the modules,
+// which would cost time in a takeover. Call it once at start. The error wraps
+// [ErrRelayUnsupported] and names the modules when they are missing; Baton
+// works without, but a takeover then resets the connections that were open.
+func (m *Manager) ProbeRelay() (RelaySupport, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	probe := Relay{ // addresses for documentation (RFC 5737): it matches nothing
+		Name:      "probe",
+		VIPs:      []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1})},
+		Interface: "lo",
+		OldMaster: netip.AddrFrom4([4]byte{192, 0, 2, 2}),
+		OldMAC:    net.HardwareAddr{2, 0, 0, 0, 0, 0},
+	}
+	if err := m.installRelay(probe); err != nil {
+		return RelaySupport{}, fmt.Errorf("probe relay: %w", err)
+	}
+	support := RelaySupport{Duplicate: m.variant.duplicate, SeesIPVS: m.variant.seesIPVS}
+	if err := m.removeTables(tableName(probe.Name)); err != nil {
+		return support, fmt.Errorf("remove relay probe: %w", err)
+	}
+	return support, nil
+}
+
+// InstallRelay puts r in force, in place of any other relay of that name, in
+// one transaction: at no instant do half of its rules stand.
+func (m *Manager) InstallRelay(r Relay) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := r.check(); err != nil {
+		return fmt.Errorf("install relay %q: %w", r.Name, err)
+	}
+	if err := m.installRelay(r); err != nil {
+		return fmt.Errorf("install relay %q to %s on %s: %w", r.Name, r.OldMaster, r.Interface, err)
+	}
+	return nil
+}
 
 // RemoveRelay removes the relay of that name; there being none is fine.
-func (m *Manager) RemoveRelay(name string) error { return nil }
+func (m *Manager) RemoveRelay(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.removeTables(tableName(name)); err != nil {
+		return fmt.Errorf("remove relay %q: %w", name, err)
+	}
+	return nil
+}
+
+func (r Relay) check() error {
+	if r.Name == "" {
+		return errors.New("it has no name")
+	}
+	if len(r.VIPs) == 0 {
+		return errors.New("it has no virtual address")
+	}
+	for _, a := range append([]netip.Addr{r.OldMaster}, r.VIPs...) {
+		if !a.Is4() {
+			return fmt.Errorf("address %s: only ipv4 can be relayed", a)
+		}
+	}
+	if slices.Contains(r.VIPs, r.OldMaster) {
+		return fmt.Errorf("the old master's address %s is a virtual one", r.OldMaster)
+	}
+	if len(r.OldMAC) != 6 {
+		return fmt.Errorf("hardware address %q of the old master: must have 6 bytes", r.OldMAC)
+	}
+	return nil
+}
+
+// installRelay tries the kernel's means in the order of preference, the one
+// that worked before first.
+func (m *Manager) installRelay(r Relay) error {
+	link, err := m.link(r.Interface)
+	if err != nil {
+		return err
+	}
+	rules := relayRules{Relay: r, index: uint32(link.Attrs().Index)}
+	variants := relayVariants
+	if m.variant != nil {
+		variants = append([]relayVariant{*m.variant}, relayVariants...)
+	}
+	for _, v := range variants {
+		err = m.transact(func(c *nftables.Conn) { rules.replace(c, v) })
+		if err == nil {
+			m.variant = &v
+			return nil
+		}
+		if !errors.Is(err, unix.ENOENT) { // ENOENT: an expression is missing
+			return nftError(err)
+		}
+	}
+	return fmt.Errorf("%w: load module nft_dup_ipv4, or nft_compat and xt_TEE (%w)", ErrRelayUnsupported, err)
+}
+
+// removeTables removes tables of ours. Adding each first makes removing one
+// that is not there succeed.
+func (m *Manager) removeTables(names ...string) error {
+	err := m.transact(func(c *nftables.Conn) {
+		for _, name := range names {
+			t := &nftables.Table{Name: name, Family: nftables.TableFamilyIPv4}
+			c.AddTable(t)
+			c.DelTable(t)
+		}
+	})
+	if unsupported(err) {
+		return nil // where no table can be there is none
+	}
+	return nftError(err)
+}
+
+// relayTables lists the tables of ours, whichever run made them.
+func (m *Manager) relayTables() ([]string, error) {
+	c, err := m.nft()
+	if err != nil {
+		return nil, err
+	}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyIPv4)
+	if unsupported(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, nftError(err)
+	}
+	var names []string
+	for _, t := range tables {
+		if strings.HasPrefix(t.Name, relayPrefix) {
+			names = append(names, t.Name)
+		}
+	}
+	return names, nil
+}
+
+// transact sends what build adds as one nftables transaction.
+func (m *Manager) transact(build func(*nftables.Conn)) error {
+	c, err := m.nft()
+	if err != nil {
+		return err
+	}
+	build(c)
+	return c.Flush()
+}
+
+// nft has a deadline: a kernel without nf_tables acknowledges one message of
+// a batch only, and the library waits for each.
+func (m *Manager) nft() (*nftables.Conn, error) {
+	return nftables.New(nftables.WithSockOptions(func(c *mdnetlink.Conn) error {
+		return c.SetDeadline(time.Now().Add(m.opts.Timeout))
+	}))
+}
+
+// unsupported: the kernel has no nf_tables, or not even its netlink family.
+func unsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT)
+}
+
+func nftError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case unsupported(err):
+		return fmt.Errorf("%w: load module nf_tables (%w)", ErrRelayUnsupported, err)
+	}
+	return fmt.Errorf("change nftables: %w%s", err, hint(err))
+}
+
+// tableName makes a name that nft(8) can read out of any name, and different
+// ones of different names.
+func tableName(name string) string {
+	const longest = 64
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '_', r == '-':
+			return r
+		}
+		return '.'
+	}, name)
+	if clean == name && len(clean) <= longest {
+		return relayPrefix + clean
+	}
+	if len(clean) > longest {
+		clean = clean[:longest]
+	}
+	return fmt.Sprintf("%s%s.%08x", relayPrefix, clean, crc32.ChecksumIEEE([]byte(name)))
+}

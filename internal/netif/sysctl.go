@@ -1,17 +1,123 @@
 package netif
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxSysctl bounds what is read of a parameter; a page is the kernel's bound.
+const maxSysctl = 4096
+
+// procSys is where the parameters are; tests have their own.
+var procSys = "/proc/sys"
+
 // Sysctls changes kernel parameters and remembers what they were. The zero
 // value is ready; it is not safe for concurrent use.
-type Sysctls struct{}
+type Sysctls struct {
+	changed []sysctlChange
+}
+
+type sysctlChange struct{ name, was, now string }
 
 // ReadSysctl returns the value of a parameter below /proc/sys without the
 // final newline. The name's parts are separated by slashes, as an interface
 // name may contain a dot: "net/ipv4/conf/eth0.100/rp_filter".
-func ReadSysctl(name string) (string, error) { return "", nil }
+func ReadSysctl(name string) (string, error) {
+	path, err := sysctlPath(name)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read sysctl %s: %w", name, cause(err))
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSysctl))
+	if err != nil {
+		return "", fmt.Errorf("read sysctl %s: %w", name, cause(err))
+	}
+	return strings.TrimRight(string(b), "\n"), nil
+}
+
+// WriteSysctl sets a parameter, named as in ReadSysctl.
+func WriteSysctl(name, value string) error {
+	path, err := sysctlPath(name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(value + "\n")
+		err = errors.Join(err, f.Close())
+	}
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("set sysctl %s to %s: %w (/proc/sys is mounted read-only: set it outside the container)", name, value, cause(err))
+	case err != nil:
+		return fmt.Errorf("set sysctl %s to %s: %w", name, value, cause(err))
+	}
+	return nil
+}
 
 // Set writes value unless it already stands, and remembers what stood there.
-func (s *Sysctls) Set(name, value string) error { return nil }
+func (s *Sysctls) Set(name, value string) error {
+	was, err := ReadSysctl(name)
+	if err != nil {
+		return err
+	}
+	if was == value {
+		return nil
+	}
+	if err := WriteSysctl(name, value); err != nil {
+		return err
+	}
+	for i, c := range s.changed {
+		if c.name == name {
+			s.changed[i].now = value
+			return nil
+		}
+	}
+	s.changed = append(s.changed, sysctlChange{name: name, was: was, now: value})
+	return nil
+}
 
 // Restore puts back every changed parameter that still has the value Set gave
-// it; one that somebody changed since is left alone.
-func (s *Sysctls) Restore() error { return nil }
+// it, last change first; one that somebody changed since, or that is gone, is
+// left alone.
+func (s *Sysctls) Restore() error {
+	var errs []error
+	for i := len(s.changed) - 1; i >= 0; i-- {
+		c := s.changed[i]
+		now, err := ReadSysctl(c.name)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			errs = append(errs, err)
+		case now == c.now:
+			errs = append(errs, WriteSysctl(c.name, c.was))
+		}
+	}
+	s.changed = nil
+	return errors.Join(errs...)
+}
+
+func sysctlPath(name string) (string, error) {
+	if !filepath.IsLocal(name) || strings.Contains(name, "//") {
+		return "", fmt.Errorf("sysctl %q: must be a path below /proc/sys, such as net/ipv4/ip_forward", name)
+	}
+	return filepath.Join(procSys, name), nil
+}
+
+// cause drops the path from a file error: the parameter's name says it.
+func cause(err error) error {
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}

@@ -1,0 +1,53 @@
+package announce
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/mdlayher/arp"
+	"github.com/mdlayher/ethernet"
+)
+
+var (
+	broadcast = ethernet.Broadcast
+	unset     = net.HardwareAddr{0, 0, 0, 0, 0, 0}
+)
+
+// garpFrames are the request and the reply that announce vip at mac.
+func garpFrames(vip netip.Addr, mac net.HardwareAddr) ([2][]byte, error) {
+	if !vip.Is4() {
+		return [2][]byte{}, fmt.Errorf("address %s: gratuitous arp is for ipv4", vip)
+	}
+	// RFC 5227 §2.3: in an announcement the target hardware address is not
+	// meaningful and should be zero.
+	request, err := garpFrame(arp.OperationRequest, vip, mac, unset)
+	if err != nil {
+		return [2][]byte{}, err
+	}
+	// RFC 5944 §4.6: a gratuitous reply carries the announced address as
+	// target too. Linux overrides a fresh neighbour entry only then
+	// (arp_is_garp in net/ipv4/arp.c).
+	reply, err := garpFrame(arp.OperationReply, vip, mac, mac)
+	if err != nil {
+		return [2][]byte{}, err
+	}
+	return [2][]byte{request, reply}, nil
+}
+
+func garpFrame(op arp.Operation, vip netip.Addr, mac, target net.HardwareAddr) ([]byte, error) {
+	p, err := arp.NewPacket(op, mac, vip, target, vip)
+	if err != nil {
+		return nil, fmt.Errorf("build arp packet: %w", err)
+	}
+	body, err := p.MarshalBinary()
+	if err != nil {
+		return nil, fmt.Errorf("build arp packet: %w", err)
+	}
+	frame := ethernet.Frame{Destination: broadcast, Source: mac, EtherType: ethernet.EtherTypeARP, Payload: body}
+	b, err := frame.MarshalBinary()
+	if err != nil {
+		return nil, fmt.Errorf("build ethernet frame: %w", err)
+	}
+	return b, nil
+}
