@@ -1,0 +1,85 @@
+package control
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	maxConnections = 128
+	maxStreams     = 64 // of them, so that followers never lock out a failover
+	maxRefusals    = 32 // connections at once that are being told so
+	refuseWithin   = time.Second
+)
+
+// limited hands out at most maxConnections connections at once. One more is
+// not left waiting in the backlog, where it would look like a dead daemon: it
+// is answered 503 and closed.
+type limited struct {
+	net.Listener
+	slots    chan struct{}
+	refusals chan struct{}
+	wg       sync.WaitGroup
+}
+
+func newLimited(l net.Listener) *limited {
+	return &limited{Listener: l, slots: make(chan struct{}, maxConnections), refusals: make(chan struct{}, maxRefusals)}
+}
+
+// Accept returns the next connection that there is a slot for.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return &slotted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+		default:
+		}
+		select {
+		case l.refusals <- struct{}{}:
+			l.wg.Go(func() {
+				refuse(c)
+				<-l.refusals
+			})
+		default:
+			c.Close()
+		}
+	}
+}
+
+// refuse answers once the request has arrived: what is written before it is
+// thrown away by the client together with the broken request.
+func refuse(c net.Conn) {
+	defer c.Close()
+	if c.SetDeadline(time.Now().Add(refuseWithin)) != nil {
+		return
+	}
+	if _, err := c.Read(make([]byte, 4096)); err != nil {
+		return
+	}
+	body := encode(&Error{
+		Message: fmt.Sprintf("%d clients are connected, that is the limit", maxConnections),
+		Remedy:  "end some of them (ss -xp shows them) and try again",
+	})
+	// Whoever has gone away meanwhile needs no answer.
+	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable), len(body), body)
+}
+
+// slotted gives its slot back when it is closed.
+type slotted struct {
+	net.Conn
+	free func()
+}
+
+// Close closes the connection.
+func (c *slotted) Close() error {
+	c.free()
+	return c.Conn.Close()
+}

@@ -1,0 +1,136 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The bounds of what a client may do to the director.
+const (
+	maxBody      = 64 << 10
+	maxHeader    = 16 << 10
+	readWithin   = 10 * time.Second // a whole request
+	idleWithin   = time.Minute      // between two requests
+	writeWithin  = 10 * time.Second // one answer, or one line of a stream
+	statusWithin = 10 * time.Second
+	reloadWithin = time.Minute
+	// A handover ends within four advertisement intervals, of 40.95 s at most.
+	failoverWithin = 3 * time.Minute
+	stopWithin     = 2 * time.Second
+)
+
+// ServerOptions say where the server listens and whom it asks.
+type ServerOptions struct {
+	// Socket is the absolute path of the unix socket. Its directory must exist.
+	Socket string
+	// GID is the group that may connect, -1 the process's own.
+	GID int
+	// Backend answers.
+	Backend Backend
+	// Notify hears of faults that belong to no request: a failed accept, a
+	// panic in a handler. May be nil.
+	Notify func(error)
+}
+
+// HTTPServer serves the control interface: HTTP/1.1 and JSON on a unix socket.
+//
+//	GET  /v1/status
+//	GET  /v1/events?since=RFC3339|DURATION&follow=1   one event a line
+//	POST /v1/reload                                   422 when it is refused
+//	POST /v1/failover {"instance": "NAME"}            409 when it is refused
+//
+// Everything else is answered with the JSON form of Error. Requests are
+// bounded in size and time, connections in number: at most 128, of which 64
+// may follow events.
+type HTTPServer struct {
+	opts    ServerOptions
+	reloads chan struct{} // one at a time
+	streams chan struct{} // followers
+}
+
+// NewServer returns a server that Run starts.
+func NewServer(o ServerOptions) *HTTPServer {
+	if o.Notify == nil {
+		o.Notify = func(error) {}
+	}
+	return &HTTPServer{opts: o, reloads: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams)}
+}
+
+// Run listens and serves until ctx ends; then it stops listening, gives
+// running requests two seconds, and returns nil. An error before that names
+// the socket and what is wrong with it.
+func (s *HTTPServer) Run(ctx context.Context) error {
+	l, err := listen(ctx, s.opts.Socket, s.opts.GID)
+	if err != nil {
+		return err
+	}
+	limit := newLimited(l)
+	// Handlers get a context that ends with ctx: followers go when we go.
+	srv := &http.Server{
+		Handler:                      s.handler(ctx),
+		MaxHeaderBytes:               maxHeader,
+		ReadHeaderTimeout:            readWithin,
+		ReadTimeout:                  readWithin,
+		IdleTimeout:                  idleWithin,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     log.New(notifier(s.opts.Notify), "", 0),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(limit) }()
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve control socket %s: %w", s.opts.Socket, err)
+		return errors.Join(err, l.Close())
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if srv.Shutdown(stop) != nil {
+		err = srv.Close()
+	}
+	<-served
+	limit.wg.Wait()
+	return err
+}
+
+// notifier receives what net/http would log.
+type notifier func(error)
+
+func (n notifier) Write(p []byte) (int, error) {
+	n(errors.New(string(p)))
+	return len(p), nil
+}
+
+// handler looks paths up by itself: http.ServeMux would answer those that are
+// not clean with a redirect and a page of HTML.
+func (s *HTTPServer) handler(running context.Context) http.Handler {
+	endpoints := map[string]endpoint{}
+	for path, methods := range map[string]map[string]handlerFunc{
+		"/v1/status":   {http.MethodGet: s.status},
+		"/v1/events":   {http.MethodGet: s.events},
+		"/v1/reload":   {http.MethodPost: s.reload},
+		"/v1/failover": {http.MethodPost: s.failover},
+	} {
+		endpoints[path] = endpoint{running, path, methods}
+	}
+	known := strings.Join(slices.Sorted(maps.Keys(endpoints)), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e, ok := endpoints[r.URL.Path]
+		if !ok {
+			fail(w, &Error{
+				Status:  http.StatusNotFound,
+				Message: fmt.Sprintf("there is no %q", clip(r.URL.Path)),
+				Remedy:  "paths are " + known,
+			})
+			return
+		}
+		e.ServeHTTP(w, r)
+	})
+}

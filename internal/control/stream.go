@@ -1,0 +1,109 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"baton/internal/event"
+)
+
+// overlap is how far the end of the past and the beginning of what is
+// followed can overlap: more than a follower's backlog.
+const overlap = 1024
+
+// events writes the past and, with follow=1, what comes. Each event is one
+// line of JSON.
+func (s *HTTPServer) events(w http.ResponseWriter, r *http.Request) error {
+	q, err := query(r, "since", "follow")
+	if err != nil {
+		return err
+	}
+	follow, err := boolean(q.Get("follow"))
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	since, err := ParseSince(q.Get("since"), now)
+	if err != nil {
+		return err
+	}
+	stream := &stream{w: w, rc: http.NewResponseController(w)}
+	var next <-chan event.Event
+	if follow {
+		select {
+		case s.streams <- struct{}{}:
+			defer func() { <-s.streams }()
+		default:
+			return &Error{
+				Status:  http.StatusServiceUnavailable,
+				Message: fmt.Sprintf("%d clients follow the events, that is the limit", maxStreams),
+				Remedy:  "end some of them (ss -xp shows them) and try again",
+			}
+		}
+		// Before the past is read, so that nothing falls between the two.
+		next = s.opts.Backend.Follow(r.Context())
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	var past []event.Event
+	if !follow || !since.IsZero() {
+		past = s.opts.Backend.Events(since)
+	}
+	told := map[string]struct{}{}
+	for i, e := range past {
+		line := encode(e)
+		if follow && i >= len(past)-overlap {
+			told[string(line)] = struct{}{}
+		}
+		if !stream.line(line, false) {
+			return nil
+		}
+	}
+	if !stream.flush() || !follow {
+		return nil
+	}
+	for e := range next {
+		line := encode(e)
+		if _, twice := told[string(line)]; twice {
+			delete(told, string(line))
+			continue
+		}
+		if !stream.line(line, true) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// stream writes lines, each within writeWithin. Its methods say whether the
+// reader is still there.
+type stream struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (s *stream) line(b []byte, flush bool) bool {
+	if s.rc.SetWriteDeadline(time.Now().Add(writeWithin)) != nil {
+		return false
+	}
+	if _, err := s.w.Write(b); err != nil {
+		return false
+	}
+	return !flush || s.flush()
+}
+
+func (s *stream) flush() bool {
+	return s.rc.SetWriteDeadline(time.Now().Add(writeWithin)) == nil && s.rc.Flush() == nil
+}
+
+func boolean(s string) (bool, error) {
+	if s == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("follow %q is neither true nor false", clip(s)), Remedy: "write follow=1"}
+	}
+	return b, nil
+}
