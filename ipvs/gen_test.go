@@ -22,7 +22,7 @@ func genServiceKey() *rapid.Generator[ipvs.ServiceKey] {
 		}
 	}
 	for _, f := range []ipvs.Family{ipvs.IPv4, ipvs.IPv6} {
-		keys = append(keys, ipvs.FWMarkKey(1, f), ipvs.FWMarkKey(4000000000, f))
+		keys = append(keys, ipvs.FWMarkKey(1, f), ipvs.FWMarkKey(2000000000, f))
 	}
 	return rapid.SampledFrom(keys)
 }
@@ -34,6 +34,9 @@ func genService(k ipvs.ServiceKey) *rapid.Generator[ipvs.Service] {
 			Key:        k,
 			Scheduler:  rapid.SampledFrom(loaded).Draw(t, "scheduler"),
 			SchedFlags: ipvs.SchedFlags(rapid.SampledFrom([]uint8{0, 0, 1, 2, 3, 4, 7}).Draw(t, "flags")),
+		}
+		if s.Scheduler == "sh" || s.Scheduler == "mh" {
+			s.SchedFlags &^= ipvs.SchedFlag3 // ipvsadm knows none
 		}
 		if k.Protocol == ipvs.UDP || k.FWMark != 0 {
 			s.OnePacket = rapid.Bool().Draw(t, "ops")

@@ -19,9 +19,7 @@ const pairs = 10_000
 
 // TestPlanProperties checks on random pairs of tables what Plan promises.
 func TestPlanProperties(t *testing.T) {
-	if err := flag.Set("rapid.checks", fmt.Sprint(pairs)); err != nil {
-		t.Fatal(err)
-	}
+	setChecks(t, pairs)
 	checked := 0
 	rapid.Check(t, func(t *rapid.T) {
 		checked++
@@ -66,6 +64,19 @@ func TestPlanProperties(t *testing.T) {
 	})
 	if checked < pairs {
 		t.Fatalf("%d pairs checked, want %d", checked, pairs)
+	}
+}
+
+// setChecks makes rapid draw n cases for the rest of the test.
+func setChecks(t *testing.T, n int) {
+	t.Helper()
+	for name, value := range map[string]string{"rapid.checks": fmt.Sprint(n), "rapid.nofailfile": "true"} {
+		f := flag.Lookup(name)
+		before := f.Value.String()
+		if err := f.Value.Set(value); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Value.Set(before) })
 	}
 }
 
