@@ -64,6 +64,10 @@ unit:
 	@scripts/go.sh cc
 	$(go) test -race -vet=off -json $(units) | $(testsum) -stage unit
 
+.PHONY: corpora
+corpora:
+	$(go) test -count=1 -vet=off -json -run '^Fuzz' $(units) | $(testsum) -stage corpora
+
 .PHONY: test
 test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel with IPVS
 	@scripts/go.sh cc

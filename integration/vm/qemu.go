@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,13 +50,12 @@ func arguments(m Machine, accel Accel, memoryMiB, cpus int, image, console strin
 
 // boot starts a guest in dir, which holds its console's log.
 func boot(ctx context.Context, m Machine, accel Accel, memoryMiB, cpus int, image, dir string) (*guest, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	ours, theirs, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("create socket pair: %w", err)
+		return nil, err
 	}
-	theirs := os.NewFile(uintptr(fds[1]), "guest port")
 	ctx, stop := context.WithCancel(ctx)
-	g := &guest{console: filepath.Join(dir, "console.log"), conn: os.NewFile(uintptr(fds[0]), "guest port"),
+	g := &guest{console: filepath.Join(dir, "console.log"), conn: ours,
 		exited: make(chan struct{}), stop: stop}
 	stderr, err := os.Create(filepath.Join(dir, "qemu.log"))
 	if err != nil {
@@ -83,6 +81,14 @@ func boot(ctx context.Context, m Machine, accel Accel, memoryMiB, cpus int, imag
 	return g, nil
 }
 
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create socket pair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "guest port"), os.NewFile(uintptr(fds[1]), "host port"), nil
+}
+
 // close kills the guest if it still runs and waits for its end.
 func (g *guest) close() {
 	g.stop()
@@ -95,7 +101,7 @@ func (g *guest) hello(ctx context.Context, r *wire.Reader, limit time.Duration) 
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no word from the guest in %s", limit))
 	defer cancel()
 	var h wire.Hello
-	stop := g.closeOn(ctx)
+	stop := g.endReadsOn(ctx)
 	k, p, err := r.Next()
 	if !stop() {
 		return h, context.Cause(ctx)
@@ -112,9 +118,9 @@ func (g *guest) hello(ctx context.Context, r *wire.Reader, limit time.Duration) 
 	return h, nil
 }
 
-// closeOn ends reads from the guest when ctx or QEMU ends. The function that
-// it returns takes that back and says whether ctx was still alive.
-func (g *guest) closeOn(ctx context.Context) func() bool {
+// endReadsOn ends reads from the guest when ctx ends. The function that it
+// returns takes that back and says whether ctx was still alive.
+func (g *guest) endReadsOn(ctx context.Context) func() bool {
 	done := make(chan struct{})
 	finished := make(chan struct{})
 	go func() {
@@ -166,6 +172,9 @@ func runGuest(ctx context.Context, job Job) ([]Exit, error) {
 	}
 	defer g.close()
 	exits, err := g.serve(ctx, job)
+	if errors.Is(err, context.Canceled) {
+		return exits, err
+	}
 	if err != nil {
 		return exits, fmt.Errorf("run guest: %w%s", err, g.lastWords())
 	}
@@ -180,7 +189,7 @@ func (g *guest) serve(ctx context.Context, job Job) ([]Exit, error) {
 		return nil, g.explain(ctx, err)
 	}
 	job.Progress(fmt.Sprintf("guest is up: %s after %.1f s of its own time", h.Release, h.Uptime.Seconds()))
-	alive := g.closeOn(ctx)
+	alive := g.endReadsOn(ctx)
 	exits, err := g.frames(r, job)
 	if !alive() {
 		return exits, context.Cause(ctx)
@@ -262,79 +271,4 @@ func (g *guest) lastWords() string {
 func tail(s string, lines int) string {
 	all := strings.Split(strings.TrimRight(s, "\r\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-// receiver unpacks the archive of the guest's output directory.
-type receiver struct {
-	w    *io.PipeWriter
-	done chan error
-}
-
-func newReceiver(dir string) *receiver {
-	r, w := io.Pipe()
-	rc := &receiver{w: w, done: make(chan error, 1)}
-	go func() {
-		err := unpack(r, dir)
-		_, drained := io.Copy(io.Discard, r)
-		rc.done <- errors.Join(err, drained)
-	}()
-	return rc
-}
-
-func (r *receiver) write(p []byte) error {
-	_, err := r.w.Write(p)
-	return err
-}
-
-func (r *receiver) close() error {
-	r.w.Close()
-	return <-r.done
-}
-
-// maxOutput bounds what a guest can write to the host's disk.
-const maxOutput = 1 << 30
-
-func unpack(r io.Reader, dir string) error {
-	if dir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("create output directory: %w", err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("open output directory: %w", err)
-	}
-	defer root.Close()
-	t := tar.NewReader(io.LimitReader(r, maxOutput))
-	for {
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read guest's output files: %w", err)
-		}
-		switch h.Typeflag {
-		case tar.TypeDir:
-			err = root.MkdirAll(filepath.Clean(h.Name), 0o755)
-		case tar.TypeReg:
-			err = unpackFile(root, h, t)
-		}
-		if err != nil {
-			return fmt.Errorf("unpack %s: %w", h.Name, err)
-		}
-	}
-}
-
-func unpackFile(root *os.Root, h *tar.Header, r io.Reader) error {
-	f, err := root.Create(filepath.Clean(h.Name))
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(f, r); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }

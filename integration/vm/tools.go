@@ -16,6 +16,10 @@ var Tools = map[string]string{
 	"nginx": "nginx", "tcpdump": "tcpdump",
 }
 
+// toolFlags stand in for what a package's installation would have done: the
+// user to whom tcpdump drops its privileges.
+var toolFlags = map[string]string{"tcpdump": "-Z root"}
+
 // missingTools returns a directory with those Tools that this machine lacks,
 // nothing if it has them all: scripts that call the unpacked package's program
 // with its own libraries.
@@ -42,7 +46,7 @@ func missingTools(ctx context.Context, progress func(string)) ([]string, error) 
 			if err != nil {
 				return err
 			}
-			script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' exec '%s' \"$@\"\n", libraryPath(u.Root), p)
+			script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' exec '%s' %s \"$@\"\n", libraryPath(u.Root), p, toolFlags[name])
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
 				return err
 			}

@@ -99,7 +99,10 @@ func run(ctx context.Context, o options, args []string) (int, error) {
 		return 125, err
 	}
 	exits, err := vm.Run(ctx, where, job)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return 130, errors.New("interrupted")
+	case err != nil:
 		return 125, err
 	}
 	return exits[0].Code, nil
