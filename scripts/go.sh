@@ -107,9 +107,10 @@ fetch_toolchain() {
 	mkdir -p "$tmp/module"
 	trap 'chmod -R u+w "$tmp" && rm -rf "$tmp"' EXIT
 	echo 'module setup' >"$tmp/module/go.mod"
-	dir=$(cd "$tmp/module" && GOFLAGS=-mod=mod GOTOOLCHAIN=local GOMODCACHE=$tmp/mod GOPATH=$tmp/path \
-		"$1" mod download -json "$module" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
-	[ -d "$dir" ] || die "go mod download $module gave no directory"
+	(cd "$tmp/module" && GOFLAGS=-mod=mod GOTOOLCHAIN=local GOMODCACHE=$tmp/mod GOPATH=$tmp/path \
+		"$1" mod download -json "$module" >"$tmp/answer") ||
+		die "go mod download $module: $(sed -n 's/^[[:space:]]*"Error": "\(.*\)",*$/\1/p' "$tmp/answer")"
+	dir=$(sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p' "$tmp/answer")
 	chmod -R u+w "$dir"
 	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/*
 	rm -rf "$cache/go$want"
