@@ -53,7 +53,9 @@ func explain(op *Op, err error) error {
 		}
 		return fmt.Errorf("scheduler %s: %w: run modprobe ip_vs_%s: %w", s.Scheduler, ErrNoModule, s.Scheduler, err)
 	case onServer && errors.Is(err, syscall.EINVAL):
-		return fmt.Errorf("%w: a real server has a unicast address, of the service's family unless forwarded by TUN, and gue has a port", err)
+		// Without a local routing table, which comes with the first interface
+		// that is up, the kernel takes no address for unicast.
+		return fmt.Errorf("%w: a real server has a unicast address, of the service's family unless forwarded by TUN, gue has a port, and lo must be up", err)
 	}
 	return err
 }

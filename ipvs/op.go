@@ -89,7 +89,8 @@ func orNone(s string) string {
 }
 
 // String returns the operation as an ipvsadm(8) command line that can be
-// pasted into a shell. It validates nothing.
+// pasted into a shell or fed to ipvsadm -R, hence without quotes. It validates
+// nothing.
 func (o Op) String() string {
 	var b strings.Builder
 	b.WriteString("ipvsadm ")
