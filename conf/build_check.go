@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -22,7 +23,8 @@ const (
 // the template of the same kind.
 func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, key ipvs.ServiceKey, at netip.AddrPort) []healthcheck.Spec {
 	own, tmpl := &rs.rawChecks, &r.rawChecks
-	if own.none() {
+	inherited := own.none()
+	if inherited {
 		if tmpl.none() {
 			b.warnf(rs.path, "has no health check: it stays in the pool whatever happens to it").
 				remedy("add a tcp_check or http_get here or in the virtual_server")
@@ -32,7 +34,7 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, key ipvs.Servic
 	}
 	var out []healthcheck.Spec
 	add := func(word string, kind healthcheck.Kind, own, tmpl common) {
-		c := checkBuilder{b: b, vs: r, rs: rs, own: own, tmpl: tmpl}
+		c := checkBuilder{b: b, vs: r, rs: rs, own: own, tmpl: tmpl, inherited: inherited}
 		s := healthcheck.Spec{ID: key.String() + " " + at.String() + " " + word, Kind: kind}
 		c.common(&s, at)
 		if kind != healthcheck.TCP {
@@ -82,16 +84,23 @@ type checkBuilder struct {
 	vs        *rawVirtualServer
 	rs        *rawRealServer
 	own, tmpl common
-	origin    map[string]string // field of healthcheck.Spec → path
+	inherited bool              // own is the template
+	origin    map[string]origin // field of healthcheck.Spec → key
+}
+
+// origin is the key that a value came from.
+type origin struct {
+	path  string
+	given bool // the file has it
 }
 
 // from resolves one key and notes the field that it fills.
 func from[T any](c *checkBuilder, field string, keys ...*value[T]) *value[T] {
 	if c.origin == nil {
-		c.origin = map[string]string{}
+		c.origin = map[string]origin{}
 	}
 	v := pick(keys...)
-	c.origin[field] = v.path
+	c.origin[field] = origin{v.path, v.set}
 	return v
 }
 
@@ -99,7 +108,7 @@ func from[T any](c *checkBuilder, field string, keys ...*value[T]) *value[T] {
 // server says about itself is nearer than what a template says about all.
 func (c *checkBuilder) common(s *healthcheck.Spec, at netip.AddrPort) {
 	own, rs, tmpl, vs := c.own.timings, &c.rs.rawTimings, c.tmpl.timings, c.vs
-	if c.own.path == c.tmpl.path {
+	if c.inherited {
 		own = rs
 	}
 	s.Interval = from(c, "Interval", &own.DelayLoop, &rs.DelayLoop, &tmpl.DelayLoop, &vs.DelayLoop).v.std()
@@ -158,11 +167,8 @@ func (c *checkBuilder) http(kind healthcheck.Kind) *healthcheck.HTTPSpec {
 		h.TLS.SkipVerify = !from(c, "HTTP.TLS.SkipVerify", &o.Verify, &t.Verify).v
 		ca := from(c, "HTTP.TLS.CAFile", &o.CAFile, &t.CAFile)
 		h.TLS.CAFile = ca.v
-		switch {
-		case ca.v != "" && !filepath.IsAbs(ca.v):
-			c.b.errorf(ca.path, "%q is not an absolute path", clip(ca.v)).remedy("begin it with /")
-		case ca.v != "" && h.TLS.SkipVerify:
-			c.b.errorf(ca.path, "has no effect with verify = false").remedy("remove one of the two")
+		if ca.v != "" {
+			c.authorities(ca, !h.TLS.SkipVerify)
 		}
 	}
 	return h
@@ -171,27 +177,76 @@ func (c *checkBuilder) http(kind healthcheck.Kind) *healthcheck.HTTPSpec {
 // validate asks the package that will make the check. What this package
 // refuses already is not told a second time.
 func (c *checkBuilder) validate(s healthcheck.Spec) {
-	err := healthcheck.Validate(s)
-	joined, ok := err.(interface{ Unwrap() []error })
-	var faults []error
-	if ok {
-		faults = joined.Unwrap()
-	} else if err != nil {
-		faults = []error{err}
+	if s.HTTP != nil {
+		h := *s.HTTP
+		h.TLS.CAFile = "" // read once for each file, by authorities
+		s.HTTP = &h
 	}
-	for _, f := range faults {
+	for _, se := range faults(healthcheck.Validate(s)) {
+		key, ok := c.origin[se.Field]
+		switch {
+		case se.Field == "Target" && s.Target.Port() == 0:
+			continue
+		case se.Field == "HTTP.TLS.ServerName" && !key.given:
+			continue // it comes from virtualhost, which is told itself
+		case !ok:
+			key.path = c.own.path
+		}
+		c.b.errorf(key.path, "%s", se.Problem).remedy("%s", se.Remedy)
+	}
+}
+
+// faults takes apart what healthcheck.Validate returns.
+func faults(err error) []*healthcheck.SpecError {
+	list := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		list = joined.Unwrap()
+	}
+	var out []*healthcheck.SpecError
+	for _, e := range list {
 		var se *healthcheck.SpecError
-		if !errors.As(f, &se) {
-			c.b.errorf(c.own.path, "%s", f).remedy("correct the check")
-			continue
+		if errors.As(e, &se) {
+			out = append(out, se)
 		}
-		if se.Field == "Target" && s.Target.Port() == 0 {
-			continue
+	}
+	return out
+}
+
+// authorities checks a CA file, and warns if it cannot be used here: the
+// configuration may be checked on another machine than the one it is for.
+func (c *checkBuilder) authorities(key *value[string], verify bool) {
+	b := c.b
+	switch {
+	case !filepath.IsAbs(key.v):
+		b.errorf(key.path, "%q is not an absolute path", clip(key.v)).remedy("begin it with /")
+		return
+	case !verify:
+		b.errorf(key.path, "has no effect with verify = false").remedy("remove one of the two")
+		return
+	case !b.disk:
+		return
+	}
+	found, known := b.authority[key.v]
+	if !known {
+		fi, err := os.Stat(key.v)
+		switch {
+		case err != nil:
+			found = reason(err)
+		case !fi.Mode().IsRegular():
+			found = errNotRegular.Error()
+		default:
+			for _, se := range faults(healthcheck.Validate(healthcheck.Spec{
+				ID: "ca", Kind: healthcheck.HTTPS, Target: netip.MustParseAddrPort("192.0.2.1:443"),
+				Interval: time.Second, Timeout: time.Second,
+				HTTP: &healthcheck.HTTPSpec{TLS: healthcheck.TLSSpec{CAFile: key.v}},
+			})) {
+				found = se.Problem
+			}
 		}
-		at, ok := c.origin[se.Field]
-		if !ok {
-			at = c.own.path
-		}
-		c.b.errorf(at, "%s", se.Problem).remedy("%s", se.Remedy)
+		b.authority[key.v] = found
+	}
+	if found != "" {
+		b.warnf(key.path, "%s cannot be used on this machine: %s", clip(key.v), found).
+			remedy("put a PEM file there that prober_user can read")
 	}
 }

@@ -40,9 +40,9 @@ func (b *builder) instance(r *rawInstance) vrrp.Config {
 		b.errorf(r.Checksum.at(b.node), "has no effect in version 2, whose checksum has one form").remedy("remove it")
 	}
 	c.Addresses = b.addresses(r, c.Interface)
-	for i, a := range c.Addresses {
+	for _, a := range c.Addresses {
 		if a.Prefix.Addr() == c.Source {
-			b.errorf(r.McastSrcIP.at(b.node), "%s is a virtual address (virtual_ipaddress %d)", c.Source, i).
+			b.errorf(r.McastSrcIP.at(b.node), "%s is a virtual address of this instance", c.Source).
 				remedy("use an address that this node keeps")
 		}
 	}

@@ -16,6 +16,8 @@ type decoder struct {
 	index     *index
 	problems  []*Problem
 	tables    []nodeTable       // every per-node table of the file
+	disk      bool              // files that the configuration names may be looked at
+	authority map[string]string // CA file → what is wrong with it
 	recovered bool              // statements were left out: a missing key may be one of them
 	alias     map[string]string // paths of keys that stand in the file as a bare value, to its path
 }
@@ -134,11 +136,10 @@ func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
 	case []any:
 		list = v
 	default:
-		p := d.errorf(path, "expected a list of tables, found %s", kindOf(v))
 		if shorthand(k.table) != nil {
-			p.remedy(`write %s = ["…"]`, k.name)
+			d.errorf(path, "expected a list, found %s", kindOf(v)).remedy(`write %s = ["…"]`, k.name)
 		} else {
-			p.remedy("write [[%s]], with two brackets, for each", heading(path))
+			d.errorf(path, "expected a list of tables, found %s", kindOf(v)).remedy("write [[%s]], with two brackets, for each", heading(path))
 		}
 		return
 	}
@@ -153,11 +154,10 @@ func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
 			}
 		}
 		if !ok {
-			p := d.errorf(p, "expected a table, found %s", kindOf(e))
 			if shorthand(k.table) != nil {
-				p.remedy("write a text in quotes or a table")
+				d.errorf(p, "expected a text or a table, found %s", kindOf(e)).remedy("write a text in quotes")
 			} else {
-				p.remedy("write [[%s]] for each", heading(path))
+				d.errorf(p, "expected a table, found %s", kindOf(e)).remedy("write [[%s]] for each", heading(path))
 			}
 			d.table(element(path, i), nil, f.Index(i))
 			continue

@@ -92,7 +92,8 @@ func Diff(old, next *Config) Changes {
 // fact is one key of an object as an operator would write it.
 type fact struct {
 	key, value string
-	restart    bool
+	brief      string // what is said of it when the object is added; nothing if empty
+	restart    bool   // a reload does not change it
 }
 
 // object is something with a name.
@@ -129,8 +130,8 @@ func (cs *Changes) objects(old, next []object) {
 func (cs *Changes) add(k ChangeKind, o object) {
 	var facts []string
 	for _, f := range o.facts {
-		if f.value != "" {
-			facts = append(facts, f.key+" "+f.value)
+		if f.brief != "" {
+			facts = append(facts, f.brief)
 		}
 	}
 	c := Change{Kind: k, Object: o.name}

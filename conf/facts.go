@@ -11,12 +11,21 @@ import (
 	"baton/vrrp"
 )
 
-// What the operator wrote, read back from the typed values. Only what a reload
-// could change is a fact; a value that stands at its default is one as well,
-// so that removing a key is told like changing it.
+// What the operator wrote, read back from the typed values. A value that stands
+// at its default is a fact as well, so that removing a key is told like
+// changing it.
+
+// told is a fact that is worth a word when its object is added.
+func told(key, value string) fact {
+	f := fact{key: key, value: value}
+	if value != "" {
+		f.brief = key + " " + value
+	}
+	return f
+}
 
 func (g Global) facts() []fact {
-	late := func(key, value string) fact { return fact{key, value, true} }
+	late := func(key, value string) fact { return fact{key: key, value: value, restart: true} }
 	return []fact{
 		late("router_id", g.RouterID),
 		{key: "startup_delay_max", value: format(g.StartupDelayMax)},
@@ -47,11 +56,11 @@ func instanceFacts(c vrrp.Config) []fact {
 		source = c.Source.String()
 	}
 	fs := []fact{
-		{key: "interface", value: c.Interface},
-		{key: "virtual_router_id", value: fmt.Sprint(c.VRID)},
+		told("interface", c.Interface),
+		told("virtual_router_id", fmt.Sprint(c.VRID)),
 		{key: "version", value: fmt.Sprint(c.Version)},
-		{key: "priority", value: fmt.Sprint(c.Priority)},
-		{key: "advert_int", value: format(c.AdvertInterval)},
+		told("priority", fmt.Sprint(c.Priority)),
+		told("advert_int", format(c.AdvertInterval)),
 		{key: "nopreempt", value: fmt.Sprint(!c.Preempt)},
 		{key: "preempt_delay", value: format(c.PreemptDelay)},
 		{key: "vrrp_startup_delay", value: format(c.StartupDelay), restart: true},
@@ -71,7 +80,8 @@ func instanceFacts(c vrrp.Config) []fact {
 				more = append(more, x[0]+" "+x[1])
 			}
 		}
-		fs = append(fs, fact{key: "address " + a.Prefix.Addr().String(), value: strings.Join(append([]string{a.Prefix.String()}, more...), " ")})
+		text := strings.Join(append([]string{a.Prefix.String()}, more...), " ")
+		fs = append(fs, fact{key: "address " + a.Prefix.Addr().String(), value: text, brief: "address " + text})
 	}
 	return fs
 }
@@ -93,30 +103,30 @@ func (c *Config) serviceObjects() []object {
 
 func serviceFacts(s ipvs.Service) []fact {
 	fs := []fact{
-		{key: "lb_algo", value: s.Scheduler},
-		{key: "flags", value: strings.Join(s.SchedFlags.Names(s.Scheduler), " ")},
-		{key: "ops", value: yes(s.OnePacket)},
-		{key: "persistence_timeout", value: span(s.Persistence)},
+		told("lb_algo", s.Scheduler),
+		told("flags", strings.Join(s.SchedFlags.Names(s.Scheduler), " ")),
+		told("ops", yes(s.OnePacket)),
+		told("persistence_timeout", span(s.Persistence)),
 	}
 	granularity := ""
 	if s.PersistenceMask != 0 {
 		granularity = s.PersistenceMask.Format(s.Key.AF())
 	}
-	return append(fs, fact{key: "persistence_granularity", value: granularity})
+	return append(fs, told("persistence_granularity", granularity))
 }
 
 func serverFacts(r RealServer) []fact {
 	s := r.Server
 	fs := []fact{
-		{key: "weight", value: fmt.Sprint(s.Weight)},
-		{key: "lb_kind", value: string(s.Forward)},
-		{key: "inhibit_on_failure", value: yes(r.InhibitOnFailure)},
-		{key: "uthreshold", value: positive(s.UpperThreshold)},
-		{key: "lthreshold", value: positive(s.LowerThreshold)},
+		told("weight", fmt.Sprint(s.Weight)),
+		told("lb_kind", string(s.Forward)),
+		told("inhibit_on_failure", yes(r.InhibitOnFailure)),
+		told("uthreshold", positive(s.UpperThreshold)),
+		told("lthreshold", positive(s.LowerThreshold)),
 	}
 	for _, c := range r.Checks {
 		word := c.ID[strings.LastIndexByte(c.ID, ' ')+1:]
-		fs = append(fs, fact{key: word, value: checkText(c)})
+		fs = append(fs, told(word, checkText(c)))
 	}
 	return fs
 }

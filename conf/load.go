@@ -16,20 +16,20 @@ import (
 // a [Problems] in every case: a file that cannot be read is a problem as well.
 // For node see [Parse].
 func Load(path, node string) (*Config, error) {
-	data, err := read1(path)
+	data, err := readBounded(path)
 	if err != nil {
 		return nil, Problems{{
 			Severity: SeverityError, File: path, Line: 1, Column: 1,
 			Message: "the file cannot be read: " + reason(err), Remedy: remedyFor(err, path),
 		}}
 	}
-	return Parse(path, data, node)
+	return parse(path, data, node, true)
 }
 
 var errNotRegular = errors.New("it is not a regular file")
 
-// read1 reads the file within the bound. Parse refuses what is above it.
-func read1(path string) ([]byte, error) {
+// readBounded reads the file within the bound. Parse refuses what is above it.
+func readBounded(path string) ([]byte, error) {
 	// Asked before opening: opening a named pipe would wait for a writer.
 	fi, err := os.Stat(path)
 	if err != nil {
@@ -72,9 +72,14 @@ func remedyFor(err error, path string) string {
 //
 // The error is a [Problems] with everything that is wrong, for this node and
 // for every other node that the file serves. Warnings alone are no error: they
-// are in the Config.
+// are in the Config. Parse reads nothing but data; Load warns in addition of
+// files that the configuration names and that are not there.
 func Parse(name string, data []byte, node string) (*Config, error) {
-	d := &decoder{file: name, alias: map[string]string{}}
+	return parse(name, data, node, false)
+}
+
+func parse(name string, data []byte, node string, disk bool) (*Config, error) {
+	d := &decoder{file: name, disk: disk, alias: map[string]string{}, authority: map[string]string{}}
 	if len(data) > maxFileSize {
 		d.index = newIndex(nil)
 		d.syntaxRemedy(0, fmt.Sprintf("the file is larger than %d MiB", maxFileSize>>20), "this is hardly a configuration: check what -c names")

@@ -37,7 +37,7 @@ func (d *decoder) resolve(raw *rawFile, node string) *Config {
 			}
 			told[p.Key+" "+p.Message] = true
 			if len(nodes) > 1 && !strings.HasSuffix(p.Key, join(".", other)) {
-				p.Message += " on node " + other
+				p.Message = "on node " + other + ": " + p.Message
 			}
 			mine = append(mine, p)
 		}

@@ -3,13 +3,23 @@ package conf
 import "strings"
 
 // nearest returns the candidate that word was most likely meant to be, "" if
-// none is near enough to be worth saying.
+// none is near enough to be worth saying: the same but for a few letters, or a
+// part of the other.
 func nearest(word string, candidates []string) string {
 	w := strings.ToLower(word)
 	best, bestDistance := "", len(w)/3+2
 	for _, c := range candidates {
 		if d := distance(w, strings.ToLower(c), bestDistance); d < bestDistance {
 			best, bestDistance = c, d
+		}
+	}
+	if best != "" || len(w) < 4 {
+		return best
+	}
+	for _, c := range candidates {
+		l := strings.ToLower(c)
+		if (strings.Contains(l, w) || len(l) >= 4 && strings.Contains(w, l)) && (best == "" || len(c) < len(best)) {
+			best = c
 		}
 	}
 	return best

@@ -114,7 +114,7 @@ func (d *decoder) duplicated(text []byte) (again, ok bool) {
 
 func (d *decoder) syntax(offset int, message string) {
 	message = strings.ToLower(message[:min(1, len(message))]) + strings.TrimSuffix(message[min(1, len(message)):], ".")
-	d.syntaxRemedy(offset, "syntax error: "+clipTo(message, 120), d.syntaxHint(offset))
+	d.syntaxRemedy(offset, "syntax error: "+clipTo(message, 120), d.syntaxHint(offset, message))
 }
 
 func (d *decoder) syntaxRemedy(offset int, message, remedy string) *Problem {
@@ -127,7 +127,7 @@ func (d *decoder) syntaxRemedy(offset int, message, remedy string) *Problem {
 }
 
 // syntaxHint guesses from the line what a keepalived user meant to write.
-func (d *decoder) syntaxHint(offset int) string {
+func (d *decoder) syntaxHint(offset int, message string) string {
 	line := d.index.line(offset)
 	text := d.index.data[d.index.lines[line-1]:]
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {
@@ -137,6 +137,14 @@ func (d *decoder) syntaxHint(offset int) string {
 	key, value, assigned := strings.Cut(s, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	switch {
+	case strings.Contains(message, "levels deep"):
+		return "a configuration needs four levels"
+	case strings.Contains(message, "already been defined"), strings.Contains(message, "already created"):
+		return "merge it with the one above"
+	case strings.Contains(message, "leading zero"):
+		return "write it without leading zeros"
+	case strings.Contains(message, "after array value"):
+		return "separate the elements with commas"
 	case strings.HasPrefix(s, "!"):
 		return "a comment begins with #"
 	case strings.HasPrefix(s, "["):
@@ -149,6 +157,10 @@ func (d *decoder) syntaxHint(offset int) string {
 		return "write a value behind the ="
 	case assigned && bare(key) && strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:") == "":
 		return fmt.Sprintf(`text needs quotes: %s = "%s"`, key, value)
+	case assigned && (strings.Count(value, `"`)%2 == 1 || strings.Count(value, "'")%2 == 1):
+		return "close the quotes"
+	case assigned && strings.Trim(value, "0123456789. mshu") == "" && strings.Trim(value, "0123456789.") != "":
+		return fmt.Sprintf(`a duration with a unit needs quotes: %s = "%s"`, key, strings.ReplaceAll(value, " ", ""))
 	}
 	return "see https://toml.io for the syntax"
 }

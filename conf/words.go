@@ -22,12 +22,16 @@ func (d *decoder) unknown(path, name string, spec *tableSpec) {
 		p.remedy("%s", r)
 		return
 	}
+	if homes := homesOf(name); len(homes) > 0 {
+		p.remedy("it belongs in %s", strings.Join(homes, " or "))
+		return
+	}
 	if n := nearest(name, known); n != "" {
 		p.remedy("did you mean %q?", n)
 		return
 	}
-	if homes := homesOf(name); len(homes) > 0 {
-		p.remedy("it belongs in %s", strings.Join(homes, " or "))
+	if n := nearest(name, allKeys()); n != "" {
+		p.remedy("did you mean %q, which belongs in %s?", n, strings.Join(homesOf(n), " or "))
 		return
 	}
 	p.remedy("remove it; known here: %s", strings.Join(known, ", "))
@@ -36,28 +40,46 @@ func (d *decoder) unknown(path, name string, spec *tableSpec) {
 // homesOf returns the tables that have a key of this name.
 func homesOf(name string) []string {
 	var homes []string
+	walkTables(func(path string, spec *tableSpec) {
+		if _, ok := spec.byName[name]; !ok {
+			return
+		}
+		if path == "" {
+			homes = append(homes, "the top level of the file")
+		} else {
+			homes = append(homes, "["+path+"]")
+		}
+	})
+	return homes[:min(len(homes), 3)]
+}
+
+// allKeys returns the names of every key in the format.
+func allKeys() []string {
+	var keys []string
+	walkTables(func(_ string, spec *tableSpec) {
+		for _, k := range spec.keys {
+			if k.kind == kindLeaf {
+				keys = append(keys, k.name)
+			}
+		}
+	})
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// walkTables visits every table of the format, outer ones first.
+func walkTables(visit func(path string, spec *tableSpec)) {
 	var walk func(t reflect.Type, path string)
 	walk = func(t reflect.Type, path string) {
 		spec := specOf(t)
-		if _, ok := spec.byName[name]; ok {
-			home := "[" + path + "]"
-			if path == "" {
-				home = "the top level of the file"
-			}
-			homes = append(homes, home)
-		}
+		visit(path, spec)
 		for _, k := range spec.keys {
-			if k.kind != kindLeaf && shorthand(k.table) == nil {
+			if k.kind != kindLeaf {
 				walk(k.table, join(path, k.name))
 			}
 		}
 	}
 	walk(reflect.TypeFor[rawFile](), "")
-	slices.Sort(homes)
-	if len(homes) > 3 {
-		return homes[:3]
-	}
-	return homes
 }
 
 const notYet = "Baton does not do this yet; remove it"

@@ -1,0 +1,61 @@
+package conf_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"baton/conf"
+)
+
+// TestExamples: every example is right on both of its directors, without as
+// much as a warning.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../examples/*.toml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d examples: %v", len(files), err)
+	}
+	kinds := map[string]bool{}
+	for _, file := range files {
+		for _, node := range []string{"lvs-a", "lvs-b"} {
+			cfg, err := conf.Load(file, node)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(cfg.Warnings) > 0 || len(cfg.Instances) == 0 || len(cfg.Services) == 0 {
+				t.Errorf("%s on %s: %d instances, %d services, warnings %v", file, node, len(cfg.Instances), len(cfg.Services), cfg.Warnings)
+			}
+			for _, s := range cfg.Services {
+				for _, r := range s.Servers {
+					kinds[string(r.Server.Forward)] = true
+				}
+			}
+		}
+	}
+	if len(kinds) != 3 {
+		t.Errorf("the examples show %v only", kinds)
+	}
+}
+
+// TestConfigurationsInTheDocument reads every TOML block of docs/config.md.
+func TestConfigurationsInTheDocument(t *testing.T) {
+	raw, err := os.ReadFile("../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(raw), "```toml\n")[1:]
+	if len(blocks) < 2 {
+		t.Fatalf("%d blocks", len(blocks))
+	}
+	for _, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		cfg, err := conf.Parse("docs/config.md", []byte(text), "lvs-a")
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		if len(cfg.Warnings) > 0 {
+			t.Errorf("%v in\n%s", cfg.Warnings, text)
+		}
+	}
+}
