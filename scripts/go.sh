@@ -135,5 +135,6 @@ fi
 if [ ! -x "$cache/go$want/bin/go" ]; then
 	older=$(any_go)
 	fetch_toolchain "$older"
+	rm -rf "$cache/bootstrap"
 fi
 echo "$cache/go$want/bin/go"
