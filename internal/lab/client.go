@@ -2,19 +2,43 @@ package lab
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"baton/internal/control"
 )
 
-// Director is what the lab asks of a running director.
-type Director interface {
-	Status(ctx context.Context) (control.Status, error)
-	Reload(ctx context.Context) (control.Reload, error)
-	Failover(ctx context.Context, instance string) (control.Failover, error)
+// Director is a control client of the director in a node; close it when done.
+func (l *Lab) Director(node string) (*control.Client, error) {
+	if !isDirector(node) {
+		return nil, fmt.Errorf("reach director %q: the lab has %s and %s", node, LVSA, LVSB)
+	}
+	return control.NewClient(l.Paths(node).Socket), nil
 }
 
-// Director is the control client of the director in a node.
-func (l *Lab) Director(node string) (Director, error) {
-	return nil, errors.New("no control client yet")
+// DirectorStatus asks a director for its status.
+func (l *Lab) DirectorStatus(ctx context.Context, node string) (control.Status, error) {
+	c, err := l.Director(node)
+	if err != nil {
+		return control.Status{}, err
+	}
+	defer c.Close()
+	return c.Status(ctx)
+}
+
+// FailOver asks a director to hand over whatever it is master of, and returns
+// when that has ended; a refusal is an error.
+func (l *Lab) FailOver(ctx context.Context, node string) error {
+	c, err := l.Director(node)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	f, err := c.Failover(ctx, "")
+	if err != nil {
+		return err
+	}
+	if !f.OK {
+		return fmt.Errorf("hand over from %s: %s", node, f.Message)
+	}
+	return nil
 }

@@ -16,14 +16,25 @@ type Paths struct {
 }
 
 // Paths returns where a node keeps its files.
-func (l *Lab) Paths(node string) Paths { return pathsOf(l.opts.Dir, node) }
+func (l *Lab) Paths(node string) Paths { return PathsIn(l.opts.Dir, node) }
 
-func pathsOf(dir, node string) Paths {
+// PathsIn returns where a node of a lab in that state directory keeps its
+// files: what Options.Config must name.
+func PathsIn(dir, node string) Paths {
 	base := filepath.Join(dir, node)
 	return Paths{
 		Socket: filepath.Join(base, "control.sock"), Runtime: filepath.Join(base, "run"),
 		State: filepath.Join(base, "state"), Log: filepath.Join(base, "log"),
 	}
+}
+
+// ConfigText is the configuration file that Up writes for these options.
+func ConfigText(o Options) (string, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return "", err
+	}
+	return configText(o), nil
 }
 
 // configText is the one file that serves both directors, except where Config
@@ -32,7 +43,7 @@ func configText(o Options) string {
 	if o.Config != "" {
 		return o.Config
 	}
-	a, b := pathsOf(o.Dir, LVSA), pathsOf(o.Dir, LVSB)
+	a, b := PathsIn(o.Dir, LVSA), PathsIn(o.Dir, LVSB)
 	var t strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&t, format+"\n", args...) }
 	block := func(lines string) {

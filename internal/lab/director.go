@@ -101,15 +101,6 @@ func (l *Lab) PID(node string) int {
 	return p.PID
 }
 
-// DirectorStatus asks a director for its status.
-func (l *Lab) DirectorStatus(ctx context.Context, node string) (control.Status, error) {
-	c, err := l.Director(node)
-	if err != nil {
-		return control.Status{}, err
-	}
-	return c.Status(ctx)
-}
-
 // Masters returns the running directors that say MASTER of any instance.
 func (l *Lab) Masters(ctx context.Context) []string {
 	var masters []string

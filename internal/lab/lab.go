@@ -48,7 +48,7 @@ type Options struct {
 	// the vrrp_instance and to the virtual_server; ExtraTOML follows after all.
 	GlobalTOML, InstanceTOML, ServerTOML, ExtraTOML string
 	// Config replaces the whole configuration file. Paths of sockets and
-	// directories in it must be those of Paths.
+	// directories in it must be those of PathsIn.
 	Config string
 	// Env is added to the environment of the directors.
 	Env []string
@@ -57,6 +57,8 @@ type Options struct {
 	Patience time.Duration
 	// Progress, if set, hears what is being done, one sentence at a time.
 	Progress func(string)
+
+	temporary bool
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -260,6 +260,37 @@ func TestDownRemovesWhatACrashLeft(t *testing.T) {
 	}
 }
 
+func TestTemporaryLabReplacesAnAbandonedOne(t *testing.T) {
+	l, err := Up(t.Context(), Options{Name: "bt", Directors: []string{}, temporary: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := Down(context.WithoutCancel(t.Context()), "bt", ""); err != nil {
+			t.Error(err)
+		}
+	})
+	again := func() error {
+		return Temporarily(t.Context(), Options{Name: "bt", Directors: []string{}}, func(*Lab) error { return nil })
+	}
+	if err := again(); !errors.Is(err, ErrUp) {
+		t.Errorf("its builder is alive, yet: %v", err)
+	}
+	l.mu.Lock()
+	l.state.BuilderStart++ // as if we had been killed and the pid taken by another
+	l.mu.Unlock()
+	if err := l.save(); err != nil {
+		t.Fatal(err)
+	}
+	// Without a director there is nothing to settle: that far it must come.
+	if err := again(); err == nil || errors.Is(err, ErrUp) || !strings.Contains(err.Error(), "no director runs") {
+		t.Errorf("abandoned lab: %v", err)
+	}
+	if left := presentNamespaces("bt"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 func TestUpThatFailsLeavesNothing(t *testing.T) {
 	// /bin/false is no baton: the first real server does not come up.
 	_, err := Up(t.Context(), Options{Name: "bt", Binary: "/bin/false"})

@@ -53,13 +53,13 @@ func failover() Scenario {
 		Expect: "the backup takes over, no request fails, and the VIP stays there",
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
-				b.step("baton failover on "+b.master, func() error { return b.lab.handOver(ctx, b.master) }),
+				b.step("baton failover on "+b.master, func() error { return b.lab.FailOver(ctx, b.master) }),
 				b.step("wait for "+b.backup+" to be master", func() error { return b.lab.AwaitMaster(ctx, b.backup) }))
 		},
 		judge: func(b *bench, r *Result) { r.planned(b, b.backup) },
 		restore: func(ctx context.Context, b *bench) error {
 			return inOrder(
-				b.step("baton failover on "+b.backup, func() error { return b.lab.handOver(ctx, b.backup) }),
+				b.step("baton failover on "+b.backup, func() error { return b.lab.FailOver(ctx, b.backup) }),
 				b.step("wait for "+b.master+" to be master", func() error { return b.lab.AwaitMaster(ctx, b.master) }))
 		},
 	}
@@ -185,21 +185,6 @@ func proberKill() Scenario {
 			r.bothAnswer()
 		},
 	}
-}
-
-func (l *Lab) handOver(ctx context.Context, node string) error {
-	d, err := l.Director(node)
-	if err != nil {
-		return err
-	}
-	f, err := d.Failover(ctx, "")
-	if err != nil {
-		return err
-	}
-	if !f.OK {
-		return fmt.Errorf("hand over from %s: %s", node, f.Message)
-	}
-	return nil
 }
 
 func (l *Lab) child(ctx context.Context, node, name string) (control.Child, error) {

@@ -35,18 +35,25 @@ type realServer struct {
 	mu       sync.Mutex
 	mode     Mode
 	changed  chan struct{} // closed when the mode changes
+	hung     chan struct{} // one for each request that begins to hang, while there is room
 	listener net.Listener
 	web      *http.Server
+	serving  sync.WaitGroup
+}
+
+func newRealServer(name, listen string) *realServer {
+	s := &realServer{name: name, listen: listen, changed: make(chan struct{}), hung: make(chan struct{}, 100)}
+	s.web = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	// A fresh connection for each request is what a director balances.
+	s.web.SetKeepAlivesEnabled(false)
+	return s
 }
 
 // ServeRealServer answers HTTP requests to listen (":80") with name until ctx
 // ends. Its mode is read and set by GET and PUT /mode on the unix socket.
 func ServeRealServer(ctx context.Context, name, listen, socket string) error {
-	s := &realServer{name: name, listen: listen, changed: make(chan struct{})}
-	s.web = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
-	// A fresh connection for each request is what a director balances.
-	s.web.SetKeepAlivesEnabled(false)
-	defer s.web.Close()
+	s := newRealServer(name, listen)
+	defer s.close()
 	if err := s.setMode(Answer); err != nil {
 		return err
 	}
@@ -66,6 +73,12 @@ func ServeRealServer(ctx context.Context, name, listen, socket string) error {
 		return fmt.Errorf("serve control: %w", err)
 	}
 	return nil
+}
+
+// close drops every connection and returns when nothing is served any more.
+func (s *realServer) close() {
+	_ = s.web.Close() // the listeners' errors, which nobody can mend
+	s.serving.Wait()
 }
 
 func (s *realServer) control(w http.ResponseWriter, r *http.Request) {
@@ -106,10 +119,10 @@ func (s *realServer) setMode(m Mode) error {
 			return fmt.Errorf("listen on %s: %w", s.listen, err)
 		}
 		s.listener = l
-		go func() {
+		s.serving.Go(func() {
 			// It ends when the listener is closed, which is no failure.
 			_ = s.web.Serve(l)
-		}()
+		})
 	}
 	s.mode = m
 	close(s.changed)
@@ -123,6 +136,10 @@ func (s *realServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	switch mode {
 	case Hang:
+		select {
+		case s.hung <- struct{}{}:
+		default:
+		}
 		select {
 		case <-r.Context().Done():
 		case <-changed:

@@ -27,6 +27,8 @@ type state struct {
 	Dir            string         `json:"dir"`
 	Phase          string         `json:"phase"`
 	Builder        int            `json:"builder_pid"`
+	BuilderStart   uint64         `json:"builder_start_ticks"`
+	Temporary      bool           `json:"temporary"` // gone with its builder
 	Created        time.Time      `json:"created"`
 	Binary         string         `json:"binary"`
 	Config         string         `json:"config"`
@@ -39,8 +41,10 @@ type state struct {
 }
 
 func newState(o Options) state {
+	self, _ := readStat(os.Getpid()) // without /proc nothing else works either
 	return state{
-		Name: o.Name, Dir: o.Dir, Phase: phaseBuilding, Builder: os.Getpid(), Created: time.Now(), Binary: o.Binary,
+		Name: o.Name, Dir: o.Dir, Phase: phaseBuilding, Builder: os.Getpid(), BuilderStart: self.start, Temporary: o.temporary,
+		Created: time.Now(), Binary: o.Binary,
 		Config: filepath.Join(o.Dir, "baton.toml"), AdvertInterval: o.AdvertInterval, Version: o.Version,
 		Directors: o.Directors, Priorities: o.Priorities, NoPreempt: o.NoPreempt,
 	}
