@@ -30,6 +30,7 @@ const (
 	ReasonHigherPriority Reason = "advert of a higher priority"
 	ReasonHigherAddress  Reason = "advert of equal priority from a higher address"
 	ReasonLinkDown       Reason = "link down"
+	ReasonLinkUnknown    Reason = "interface was not found"
 	ReasonLinkUp         Reason = "link up"
 	ReasonFaultCleared   Reason = "fault cleared"
 	ReasonNoAddress      Reason = "interface has no address for adverts"
@@ -38,7 +39,6 @@ const (
 	ReasonFailover       Reason = "failover"
 	ReasonStalled        Reason = "stalled"
 	ReasonSilence        Reason = "no other master was heard"
-	ReasonSuccessor      Reason = "successor was heard"
 	ReasonNoSuccessor    Reason = "no successor was heard"
 )
 
@@ -83,7 +83,8 @@ type State struct {
 
 	// Backup.
 	Expired      bool       // the deadline has passed, the ready gate was closed
-	Holding      bool       // the addresses are still here: we were master and stalled
+	Listening    bool       // we have stalled: the deadline gives others one interval to be heard
+	Holding      bool       // the addresses are still here: we stalled as master
 	PreemptSince time.Time  // first advert of a lower master, for preempt_delay
 	YieldTo      netip.Addr // whom we handed over to: not preempted
 
@@ -116,7 +117,7 @@ type EventKind uint8
 const (
 	EventTick     EventKind = iota // time has passed
 	EventAdvert                    // a valid advert of somebody else: Advert, From
-	EventChanged                   // Params are not what they were
+	EventChanged                   // Params are not what they were; Reload: by the operator's will
 	EventStartup                   // Resume
 	EventShutdown                  // Now: without a handover
 	EventFailover
@@ -126,6 +127,7 @@ const (
 type Event struct {
 	Kind   EventKind
 	Resume bool
+	Reload bool
 	Now    bool
 	Advert Advert
 	From   netip.Addr
@@ -158,8 +160,8 @@ type Action struct {
 	Took     time.Duration
 }
 
-// maxActions is more than any one Step emits: a stalled master that hears its
-// successor needs five.
+// maxActions is more than any one Step emits. A stalled master under handover
+// whose link is down as well and that is then stopped needs six.
 const maxActions = 8
 
 // Actions is a list that needs no allocation.

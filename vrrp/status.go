@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -26,4 +27,51 @@ type Status struct {
 	Transitions       uint64            `json:"transitions"`
 	Dropped           map[string]uint64 `json:"dropped,omitempty"`           // by DropReason
 	InterfaceDropped  map[string]uint64 `json:"interface_dropped,omitempty"` // belonging to no instance; the same for all of an interface
+}
+
+func (i *instance) status() Status {
+	s, n := &i.state, &i.count
+	out := Status{
+		Config:            i.cfg,
+		Role:              s.role(),
+		Reason:            string(i.reason),
+		Since:             i.since,
+		Ready:             i.core.ready[i.cfg.Name],
+		Handover:          s.Leaving != "",
+		EffectivePriority: i.params.Priority,
+		Sent:              n.sent,
+		Received:          n.received,
+		PriorityZeroSent:  n.zeroSent,
+		PriorityZeroSeen:  n.zeroSeen,
+		BecameMaster:      n.became,
+		ReleasedMaster:    n.released,
+		Transitions:       n.transitions,
+		Dropped:           labelled(&n.dropped),
+	}
+	out.Config.Addresses = slices.Clone(i.cfg.Addresses)
+	switch s.Role {
+	case Master:
+		out.Master, out.MasterPriority = i.params.Source, i.params.Priority
+	case Backup:
+		out.Master, out.MasterPriority = s.Peer, s.PeerPriority
+	}
+	if i.link != nil {
+		out.Link = i.link.up
+		out.InterfaceDropped = labelled(&i.link.dropped)
+	}
+	return out
+}
+
+func labelled(counts *[dropReasons]uint64) map[string]uint64 {
+	var out map[string]uint64
+	for r, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if out == nil {
+			out = make(map[string]uint64)
+		}
+		out[DropReason(r).String()] = n
+	}
+	return out
 }

@@ -46,10 +46,11 @@ func (p *Params) leaveWindow() time.Duration {
 	return max(w, leaveFloor)
 }
 
-// masterStalled says whether a master that last advertised at last has been
-// silent so long that a backup of no higher priority may have replaced it.
-func (p *Params) masterStalled(last, now time.Time) bool {
-	return now.Sub(last) >= p.downInterval(p.AdvertInterval)
+// masterStalled says whether a master whose advert was due at s.Deadline has by
+// now been silent so long that a backup of no higher priority may have
+// replaced it.
+func (p *Params) masterStalled(s *State, now time.Time) bool {
+	return now.Sub(s.Deadline) >= p.downInterval(p.AdvertInterval)-p.AdvertInterval
 }
 
 // backupStalled says whether a backup that wakes at now was due so long ago
@@ -58,4 +59,13 @@ func (p *Params) masterStalled(last, now time.Time) bool {
 // is suspended they are lost.
 func (p *Params) backupStalled(s *State, now time.Time) bool {
 	return now.Sub(s.Deadline) >= time.Duration(p.DownTimerAdverts)*p.activeInterval(s)
+}
+
+// nextAdvert is when a master whose advert was due at s.Deadline sends the one
+// after it. Counting from the deadline keeps small delays from adding up.
+func (p *Params) nextAdvert(s *State, now time.Time) time.Time {
+	if next := s.Deadline.Add(p.AdvertInterval); next.After(now) {
+		return next
+	}
+	return now.Add(p.AdvertInterval)
 }

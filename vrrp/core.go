@@ -1,0 +1,272 @@
+package vrrp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// batch bounds what one Receive reads, so that a flood leaves timers their
+	// time.
+	batch = 256
+	// drainLimit bounds what is read before a backup's deadline is believed.
+	drainLimit = 4096
+)
+
+// Core runs virtual routers without goroutines, sockets or a clock of its own:
+// its owner calls Receive when a Conn has packets and Tick when Next has come.
+// Engine is such an owner; a simulation is another. A Core must not be called
+// from two goroutines at once, nor from its own callbacks.
+type Core struct {
+	opts      EngineOptions
+	instances map[string]*instance
+	waiting   []*instance // for the place of another on their interface
+	links     map[string]*link
+	ready     map[string]bool
+	timers    schedule
+	stopping  bool
+	packet    [MaxPacket]byte
+}
+
+// NewCore returns a core without instances. All of opts is needed.
+func NewCore(opts EngineOptions) *Core {
+	return &Core{opts: opts, instances: map[string]*instance{}, links: map[string]*link{}}
+}
+
+// Apply is Engine.Apply, without the validation.
+func (c *Core) Apply(cfgs []Config, resume map[string]bool) {
+	if c.stopping {
+		return
+	}
+	now := c.opts.Now()
+	named := make(map[string]bool, len(cfgs))
+	for _, cfg := range cfgs {
+		named[cfg.Name] = true
+	}
+	for _, name := range sorted(c.instances) {
+		if !named[name] {
+			c.remove(now, c.instances[name])
+		}
+	}
+	for _, cfg := range cfgs {
+		cfg.Addresses = slices.Clone(cfg.Addresses)
+		i := c.instances[cfg.Name]
+		switch {
+		case i == nil:
+			c.add(now, cfg, resume[cfg.Name])
+		case i.cfg.Interface != cfg.Interface || i.cfg.VRID != cfg.VRID:
+			i.removing, i.next = false, &cfg
+			i.step(now, Event{Kind: EventShutdown})
+		default:
+			if i.removing || i.next != nil {
+				i.removing, i.next = false, nil
+				i.step(now, Event{Kind: EventStartup})
+			}
+			if !reflect.DeepEqual(i.cfg, cfg) {
+				i.configure(now, cfg)
+			}
+		}
+	}
+}
+
+func (c *Core) add(now time.Time, cfg Config, resume bool) {
+	i := &instance{core: c, resume: resume, since: c.opts.Wall(), timer: timer{pos: -1}}
+	i.timer.fire = i.expired
+	i.configure(now, cfg)
+	c.instances[cfg.Name] = i
+	if !c.attach(now, i) {
+		c.waiting = append(c.waiting, i)
+	}
+}
+
+// attach gives i its place on its interface and starts it, if the place is free.
+func (c *Core) attach(now time.Time, i *instance) bool {
+	l := c.link(i.cfg.Interface)
+	if l.byVRID[i.cfg.VRID] != nil {
+		return false
+	}
+	l.byVRID[i.cfg.VRID] = i
+	l.members++
+	i.link = l
+	l.open(now)
+	i.factsChanged(now, false)
+	i.step(now, Event{Kind: EventStartup, Resume: i.resume})
+	return true
+}
+
+// remove stops i and forgets it once it has handed over.
+func (c *Core) remove(now time.Time, i *instance) {
+	i.removing, i.next = true, nil
+	i.step(now, Event{Kind: EventShutdown})
+}
+
+// finished takes out an instance that has stopped, starts what it becomes, and
+// what has waited for its place.
+func (c *Core) finished(now time.Time, i *instance) {
+	next := i.next
+	i.removing, i.next = false, nil
+	i.announce.stop()
+	c.timers.set(&i.timer, time.Time{})
+	delete(c.instances, i.cfg.Name)
+	c.waiting = slices.DeleteFunc(c.waiting, func(w *instance) bool { return w == i })
+	if l := i.link; l != nil {
+		i.link = nil
+		l.byVRID[i.cfg.VRID] = nil
+		if l.members--; l.members == 0 {
+			l.close()
+			l.reschedule()
+		}
+	}
+	for _, w := range slices.Clone(c.waiting) {
+		if c.attach(now, w) {
+			c.waiting = slices.DeleteFunc(c.waiting, func(x *instance) bool { return x == w })
+		}
+	}
+	if next != nil && !c.stopping {
+		c.add(now, *next, false)
+	}
+}
+
+func (c *Core) link(name string) *link {
+	l := c.links[name]
+	if l == nil {
+		l = &link{core: c, name: name, timer: timer{pos: -1}}
+		l.timer.fire = l.expired
+		c.links[name] = l
+	}
+	return l
+}
+
+// SetReady is Engine.SetReady.
+func (c *Core) SetReady(ready map[string]bool) {
+	now := c.opts.Now()
+	c.ready = ready
+	for _, name := range sorted(c.instances) {
+		c.instances[name].factsChanged(now, false)
+	}
+}
+
+// SetLink is Engine.SetLink.
+func (c *Core) SetLink(iface string, up bool, primary netip.Addr, ifindex int) {
+	c.link(iface).set(c.opts.Now(), up, primary, ifindex)
+}
+
+// Failover is Engine.Failover.
+func (c *Core) Failover(name string) error {
+	now := c.opts.Now()
+	if name != "" {
+		i := c.instances[name]
+		if i == nil {
+			return fmt.Errorf("fail over instance %q: there is none of that name", name)
+		}
+		return i.failover(now)
+	}
+	var errs []error
+	for _, name := range sorted(c.instances) {
+		if i := c.instances[name]; i.state.Role == Master && i.state.Leaving == "" {
+			errs = append(errs, i.failover(now))
+		}
+	}
+	if len(errs) == 0 {
+		return errors.New("fail over: no instance is master here; run it on the master's director")
+	}
+	return errors.Join(errs...)
+}
+
+func (i *instance) failover(now time.Time) error {
+	switch {
+	case i.state.Role != Master:
+		where := "the master is not known"
+		if i.state.Role == Backup && i.state.Peer.IsValid() {
+			where = "the master is " + i.state.Peer.String()
+		}
+		return fmt.Errorf("fail over instance %q: it is %s here; %s", i.cfg.Name, i.state.role(), where)
+	case i.state.Leaving != "":
+		return fmt.Errorf("fail over instance %q: it is being handed over already", i.cfg.Name)
+	}
+	i.step(now, Event{Kind: EventFailover})
+	return nil
+}
+
+// Stop begins to stop every instance: with a handover, or when now is set
+// without. It may be called again to lose patience. Apply does nothing from
+// here on.
+func (c *Core) Stop(now bool) {
+	c.stopping = true
+	at := c.opts.Now()
+	for _, name := range sorted(c.instances) {
+		if i := c.instances[name]; i != nil {
+			i.removing, i.next = true, nil
+			i.step(at, Event{Kind: EventShutdown, Now: now})
+		}
+	}
+}
+
+// Stopped says whether every instance has stopped after Stop.
+func (c *Core) Stopped() bool { return c.stopping && len(c.instances) == 0 }
+
+// Receive reads what the Conn of an interface has, and says whether it was so
+// much that there may be more.
+func (c *Core) Receive(iface string) (more bool) {
+	l := c.links[iface]
+	return l != nil && l.receive(c.opts.Now(), batch)
+}
+
+// Next returns when Tick is to be called, false for never.
+func (c *Core) Next() (time.Time, bool) {
+	t := c.timers.next()
+	if t == nil {
+		return time.Time{}, false
+	}
+	return t.at, true
+}
+
+// Tick does all that is due now.
+func (c *Core) Tick() {
+	now := c.opts.Now()
+	// Whoever is due again at once waits for the next call: nobody may keep
+	// the others from their turn.
+	for range len(c.timers.heap) {
+		t := c.timers.next()
+		if t == nil || now.Before(t.at) {
+			return
+		}
+		t.fire(now)
+	}
+}
+
+// Close closes every Conn.
+func (c *Core) Close() {
+	for _, l := range c.links {
+		l.close()
+	}
+}
+
+// Status is Engine.Status.
+func (c *Core) Status() []Status {
+	out := make([]Status, 0, len(c.instances))
+	for _, i := range c.instances {
+		out = append(out, i.status())
+	}
+	slices.SortFunc(out, func(a, b Status) int { return strings.Compare(a.Config.Name, b.Config.Name) })
+	return out
+}
+
+func (c *Core) notify(n Notice) {
+	n.Time = c.opts.Wall()
+	c.opts.Notify(n)
+}
+
+func sorted[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

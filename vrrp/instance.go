@@ -1,0 +1,312 @@
+package vrrp
+
+import (
+	"net/netip"
+	"reflect"
+	"time"
+)
+
+// instance is one virtual router: what Step remembers of it, and what is done
+// with what Step decides.
+type instance struct {
+	core *Core
+	cfg  Config
+	link *link // nil: its place on the interface is still taken by another
+
+	params Params
+	state  State
+	timer  timer
+
+	removing bool    // it goes once it has stopped
+	next     *Config // it becomes this once it has stopped
+	resume   bool    // for when it starts
+
+	want     Want
+	form     ChecksumMode // of the adverts we send
+	normal   []byte       // our advert
+	resign   []byte       // our advert with priority 0
+	list     []byte       // our addresses as adverts carry them
+	claim    claim
+	announce announcing
+	limits   limits
+	peers    peers
+
+	reason Reason
+	since  time.Time // wall clock
+	count  counters
+}
+
+type counters struct {
+	sent, received, zeroSent, zeroSeen uint64
+	became, released, transitions      uint64
+	dropped                            [dropReasons]uint64
+}
+
+// configure takes over cfg, which differs from the one before in nothing that
+// needs a restart.
+func (i *instance) configure(now time.Time, cfg Config) {
+	addresses := !reflect.DeepEqual(i.cfg.Addresses, cfg.Addresses)
+	if cfg.Checksum != i.cfg.Checksum {
+		i.form = cfg.Checksum
+		if i.form == ChecksumAuto {
+			i.form = ChecksumPseudo
+		}
+	}
+	i.cfg = cfg
+	i.list = i.list[:0]
+	for _, a := range cfg.Addresses {
+		ip := a.Prefix.Addr().As4()
+		i.list = append(i.list, ip[:]...)
+	}
+	i.factsChanged(now, true)
+	if addresses && i.claim.present {
+		i.set(now, true, Handover{})
+		i.announce.start(now, &i.cfg.GARP)
+		i.fireAnnounce(now)
+	}
+	i.reschedule()
+}
+
+// factsChanged builds the parameters anew and lets Step see them.
+func (i *instance) factsChanged(now time.Time, reload bool) {
+	l := i.link
+	if l == nil {
+		return
+	}
+	c := &i.cfg
+	p := Params{
+		Version:          c.Version,
+		Priority:         c.Priority,
+		AdvertInterval:   c.AdvertInterval,
+		Preempt:          c.Preempt,
+		PreemptDelay:     c.PreemptDelay,
+		StartupDelay:     c.StartupDelay,
+		DownTimerAdverts: c.DownTimerAdverts,
+		Source:           i.source(),
+		Ready:            i.core.ready[c.Name],
+	}
+	switch {
+	case !l.known:
+		p.Fault = ReasonLinkUnknown
+	case !l.up:
+		p.Fault = ReasonLinkDown
+	case !p.Source.IsValid():
+		p.Fault = ReasonNoAddress
+	case l.conn == nil:
+		p.Fault = ReasonNoSocket
+	default:
+		p.CanSend = true
+	}
+	if p == i.params && !reload {
+		return
+	}
+	i.params = p
+	i.want = Want{Version: p.Version, VRID: c.VRID, Interval: p.AdvertInterval, Source: p.Source}
+	i.buildAdverts()
+	i.step(now, Event{Kind: EventChanged, Reload: reload})
+}
+
+// source is the address that our adverts come from. A virtual address must not
+// be it: the peer would see another router each time the address moves.
+func (i *instance) source() netip.Addr {
+	if i.cfg.Source.IsValid() {
+		return i.cfg.Source
+	}
+	primary := i.link.primary
+	if i.cfg.Priority == PriorityOwner {
+		return primary
+	}
+	for _, a := range i.cfg.Addresses {
+		if a.Prefix.Addr() == primary {
+			return i.params.Source
+		}
+	}
+	return primary
+}
+
+func (i *instance) buildAdverts() {
+	a := Advert{Version: i.cfg.Version, VRID: i.cfg.VRID, Interval: i.cfg.AdvertInterval, Checksum: i.form}
+	i.resign = AppendAdvert(i.resign[:0], a, i.params.Source, i.cfg.Addresses)
+	a.Priority = i.params.Priority
+	i.normal = AppendAdvert(i.normal[:0], a, i.params.Source, i.cfg.Addresses)
+}
+
+// hear takes a packet with our VRID.
+func (i *instance) hear(now time.Time, message []byte, meta Meta) {
+	a, drop := Parse(message, meta, &i.want)
+	if drop != DropNone {
+		i.count.dropped[drop]++
+		n := Notice{Kind: NoticeAdvertDropped, Drop: drop, Peer: meta.Source, Count: 1}
+		if drop == DropOwnPacket {
+			n.Kind = NoticeOwnAddress
+		}
+		i.limits.tell(now, int(drop), n, i.notify)
+		i.reschedule()
+		return
+	}
+	i.count.received++
+	if a.Priority == 0 {
+		i.count.zeroSeen++
+	}
+	if i.cfg.Checksum == ChecksumAuto && a.Version == V3 && a.Checksum != ChecksumAuto && a.Checksum != i.form {
+		i.form = a.Checksum
+		i.buildAdverts()
+	}
+	i.peers.heard(now, &a, meta.Source, i.list, i.notify)
+	i.step(now, Event{Kind: EventAdvert, Advert: a, From: meta.Source})
+}
+
+// expired is called when any of the instance's times has come.
+func (i *instance) expired(now time.Time) {
+	if i.state.Role == Backup && i.link != nil {
+		// An advert that arrived before the deadline counts, however late we
+		// come to read it.
+		i.link.receive(now, drainLimit)
+	}
+	i.limits.due(now, i.notify)
+	if !i.claim.done && !i.claim.retryAt.IsZero() && !now.Before(i.claim.retryAt) {
+		i.retryAddresses(now)
+	}
+	i.fireAnnounce(now)
+	i.step(now, Event{Kind: EventTick})
+}
+
+// step lets Step decide, and does it.
+func (i *instance) step(now time.Time, ev Event) {
+	var todo Actions
+	i.state, todo = Step(i.params, i.state, now, ev)
+	for k := range todo.n {
+		i.do(now, &todo.list[k])
+		if todo.list[k].Kind == ActionSetAddresses && todo.list[k].Present {
+			// The advert that follows leaves later by what this has taken.
+			after := i.core.opts.Now()
+			i.state.delay(after.Sub(now))
+			now = after
+		}
+	}
+	i.reschedule()
+	if i.state.role() == Init && !i.state.Running && (i.removing || i.next != nil) {
+		i.core.finished(now, i)
+	}
+}
+
+func (i *instance) reschedule() {
+	at := soonest(i.announce.at, i.limits.flush)
+	if wake, ok := i.state.Wake(); ok {
+		at = soonest(at, wake)
+	}
+	if !i.claim.done {
+		at = soonest(at, i.claim.retryAt)
+	}
+	i.core.timers.set(&i.timer, at)
+}
+
+func (i *instance) do(now time.Time, a *Action) {
+	switch a.Kind {
+	case ActionSendAdvert:
+		i.send(now, a.Priority)
+	case ActionSetAddresses:
+		i.set(now, a.Present, a.Handover)
+	case ActionAnnounce:
+		i.announce.start(now, &i.cfg.GARP)
+		i.fireAnnounce(now)
+	case ActionTransition:
+		i.transition(now, a)
+	case ActionHandoverBegun:
+		i.announce.stop()
+		i.notify(Notice{Kind: NoticeHandoverBegun, Reason: string(a.Reason)})
+	case ActionHandoverDone:
+		i.notify(Notice{Kind: NoticeHandoverDone, Peer: a.Peer, Priority: a.Priority, Duration: a.Took})
+	case ActionHandoverFailed:
+		i.notify(Notice{Kind: NoticeHandoverFailed, Reason: string(a.Reason), Duration: a.Took})
+	case ActionPreemptDelayed:
+		i.notify(Notice{Kind: NoticePreemptDelayed, Peer: a.Peer, Priority: a.Priority, Duration: a.Took})
+	case ActionStalled:
+		i.notify(Notice{Kind: NoticeStalled, Duration: a.Took})
+	}
+}
+
+func (i *instance) transition(now time.Time, a *Action) {
+	i.reason, i.since = a.Reason, i.core.opts.Wall()
+	i.count.transitions++
+	if a.From == Master {
+		i.count.released++
+		i.announce.stop()
+	}
+	if a.To == Master {
+		i.count.became++
+		i.claim.withholdUntil = now.Add(i.params.downInterval(i.params.AdvertInterval))
+	}
+	if a.Reason == ReasonMasterDown && a.Peer.IsValid() {
+		i.peers.lost(a.Peer)
+		i.notify(Notice{Kind: NoticePeerLost, Peer: a.Peer})
+	}
+	i.notify(Notice{Kind: NoticeTransition, From: a.From, To: a.To, Reason: string(a.Reason), Peer: a.Peer, Priority: a.Priority})
+}
+
+func (i *instance) send(now time.Time, priority uint8) {
+	message := i.normal
+	if priority == 0 {
+		message = i.resign
+	} else if i.claim.withholds(now) {
+		return
+	}
+	if i.link.conn == nil {
+		return
+	}
+	if err := i.link.conn.Send(message, i.params.Source); err != nil {
+		i.limits.tell(now, limitSend, Notice{Kind: NoticeSendFailed, Err: err.Error(), Count: 1}, i.notify)
+		return
+	}
+	i.count.sent++
+	if priority == 0 {
+		i.count.zeroSent++
+	}
+}
+
+// set brings the addresses on or off the interface.
+func (i *instance) set(now time.Time, present bool, h Handover) {
+	i.claim.want(present, h)
+	i.apply(now)
+}
+
+// apply calls Addresses.Set for what is decided.
+func (i *instance) apply(now time.Time) {
+	err := i.core.opts.Addresses.Set(i.cfg, i.claim.present, i.claim.handover)
+	i.claim.result(now, err)
+	if err != nil {
+		i.limits.tell(now, limitAddress, Notice{Kind: NoticeAddressFailed, Err: err.Error(), Count: 1}, i.notify)
+	}
+}
+
+// retryAddresses tries again, and says what had to wait for the addresses.
+func (i *instance) retryAddresses(now time.Time) {
+	i.apply(now)
+	if i.claim.done && i.state.Role == Master && i.state.Leaving == "" {
+		i.send(now, i.params.Priority)
+		i.announce.start(now, &i.cfg.GARP)
+	}
+}
+
+// fireAnnounce announces if it is time to. Addresses that we do not have must
+// not be announced: traffic would come here to be lost.
+func (i *instance) fireAnnounce(now time.Time) {
+	if !i.claim.held {
+		i.announce.stop()
+		return
+	}
+	announce, first := i.announce.due(now, &i.cfg.GARP)
+	if !announce {
+		return
+	}
+	if err := i.core.opts.Announcer.Announce(i.cfg); err != nil {
+		i.limits.tell(now, limitAnnounce, Notice{Kind: NoticeAnnounceFailed, Err: err.Error(), Count: 1}, i.notify)
+	} else if first {
+		i.notify(Notice{Kind: NoticeAnnounceSent, Count: len(i.cfg.Addresses)})
+	}
+}
+
+func (i *instance) notify(n Notice) {
+	n.Instance, n.VRID, n.Interface = i.cfg.Name, i.cfg.VRID, i.cfg.Interface
+	i.core.notify(n)
+}

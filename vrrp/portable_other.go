@@ -1,0 +1,16 @@
+//go:build !linux
+
+package vrrp
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Listen needs Linux.
+func Listen(iface string) (Conn, error) {
+	return nil, fmt.Errorf("open VRRP socket on %s: %w", iface, errors.ErrUnsupported)
+}
+
+func bootClock() func() time.Time { return time.Now }

@@ -1,0 +1,459 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Step is the state machine of RFC 9568 section 6.4, and of RFC 3768 section
+// 6.4 for version 2. It is pure and total: every event is answered in every
+// state, and what is to be done comes back as actions, in order.
+//
+// It departs from the RFC in what it does with the addresses, so that passing
+// them on costs nobody a connection: a new master has them before it says so,
+// and an old one that leaves on purpose keeps them until it hears its
+// successor. It adds the state Fault, the ready gate, preempt_delay, and that
+// who has stalled listens before it speaks.
+//
+//	state    event                      action                          next
+//	INIT     Startup, owner             take addresses, advert, announce MASTER
+//	INIT     Startup                    withdraw addresses               BACKUP
+//	BACKUP   deadline, ready            take addresses, advert, announce MASTER
+//	BACKUP   advert 0                   deadline = skew time             BACKUP
+//	BACKUP   advert accepted            deadline = down interval         BACKUP
+//	MASTER   deadline                   advert                           MASTER
+//	MASTER   advert 0                   advert                           MASTER
+//	MASTER   advert lower               advert, announce                 MASTER
+//	MASTER   advert higher              withdraw addresses               BACKUP
+//	MASTER   Failover, Shutdown         advert 0                         MASTER, leaving
+//	leaving  advert                     withdraw addresses               BACKUP or INIT
+//	leaving  no successor               Failover: advert, announce       MASTER
+//	leaving  no successor               Shutdown: withdraw addresses     INIT
+//	any      fault                      advert 0, withdraw addresses     FAULT
+//	FAULT    fault cleared              as Startup
+func Step(p Params, s State, now time.Time, ev Event) (State, Actions) {
+	m := machine{State: s, p: p, now: now}
+	m.stall()
+	m.fault()
+	switch m.role() {
+	case Init:
+		m.inInit(&ev)
+	case Backup:
+		m.inBackup(&ev)
+	case Master:
+		m.inMaster(&ev)
+	case Fault:
+		m.inFault(&ev)
+	}
+	return m.State, m.out
+}
+
+type machine struct {
+	State
+	p   Params
+	now time.Time
+	out Actions
+}
+
+// inInit is section 6.4.1, Initialize.
+func (m *machine) inInit(ev *Event) {
+	switch {
+	case ev.Kind == EventShutdown:
+		if m.Resume {
+			m.withdraw(netip.Addr{})
+		}
+		m.Running, m.Resume, m.Deadline = false, false, time.Time{}
+	case ev.Kind == EventStartup && !m.Running:
+		m.Running, m.Resume = true, ev.Resume
+		m.Deadline = m.now.Add(m.p.downInterval(m.p.AdvertInterval))
+		m.initialize()
+	case m.Running:
+		m.initialize()
+	}
+}
+
+func (m *machine) initialize() {
+	switch {
+	case m.p.Fault == ReasonLinkUnknown && m.now.Before(m.Deadline):
+		// The interface may yet be found: what a restarted speaker is to
+		// resume must not be withdrawn before.
+	case m.p.Fault != "":
+		m.withdraw(netip.Addr{})
+		m.enter(Fault, m.p.Fault)
+	default:
+		m.begin(ReasonStartup)
+	}
+}
+
+// begin is the Startup event of section 6.4.1 once nothing is in its way.
+func (m *machine) begin(why Reason) {
+	delay := m.p.downInterval(m.p.AdvertInterval)
+	owner := m.p.Priority == PriorityOwner
+	if owner {
+		delay = 0
+	}
+	if why == ReasonStartup {
+		delay += m.p.StartupDelay
+	}
+	switch {
+	case m.Resume:
+		m.becomeMaster(ReasonResume)
+	case owner && delay == 0 && m.p.Ready:
+		m.becomeMaster(ReasonOwner)
+	default:
+		m.withdraw(netip.Addr{})
+		m.enter(Backup, why)
+		m.Deadline = m.now.Add(delay)
+		m.Expired = delay == 0
+	}
+}
+
+// inBackup is section 6.4.2, Backup.
+func (m *machine) inBackup(ev *Event) {
+	switch ev.Kind {
+	case EventShutdown:
+		if m.Holding {
+			m.withdraw(netip.Addr{})
+		}
+		m.stopped()
+	case EventAdvert:
+		m.backupHears(&ev.Advert, ev.From)
+	case EventChanged:
+		if latest := m.now.Add(m.p.StartupDelay + m.p.downInterval(m.p.activeInterval(&m.State))); m.Deadline.After(latest) {
+			m.Deadline = latest // the interval was made shorter
+		}
+		if ev.Reload {
+			m.YieldTo = netip.Addr{}
+		}
+		m.backupExpires()
+	default:
+		m.backupExpires()
+	}
+}
+
+// backupExpires looks whether Active_Down_Timer has fired.
+func (m *machine) backupExpires() {
+	if m.now.Before(m.Deadline) {
+		return
+	}
+	if !m.p.Ready && !m.Holding {
+		m.Expired = true
+		return
+	}
+	switch alive := m.now.Before(m.PeerUntil); {
+	case m.Holding:
+		m.becomeMaster(ReasonSilence)
+	case m.Expired && m.p.Priority == PriorityOwner && !alive:
+		m.becomeMaster(ReasonOwner)
+	case m.Expired:
+		m.becomeMaster(ReasonReady)
+	case alive && m.PeerPriority == 0:
+		m.becomeMaster(ReasonMasterLeft)
+	case alive:
+		m.becomeMaster(ReasonPreempt)
+	default:
+		m.becomeMaster(ReasonMasterDown)
+	}
+}
+
+func (m *machine) backupHears(a *Advert, from netip.Addr) {
+	m.heard(a, from)
+	if a.Priority == 0 {
+		m.Deadline = m.now.Add(skewTime(m.p.Version, m.p.Priority, m.p.activeInterval(&m.State)))
+		m.Expired = false
+		m.PreemptSince = time.Time{}
+		if from == m.YieldTo {
+			m.YieldTo = netip.Addr{}
+		}
+		return
+	}
+	if m.Holding {
+		m.Holding = false
+		m.withdraw(from)
+		m.accept(a)
+		return
+	}
+	switch {
+	case !m.p.preempts() || a.Priority >= m.p.Priority || from == m.YieldTo:
+		m.PreemptSince = time.Time{}
+		if from != m.YieldTo {
+			m.YieldTo = netip.Addr{}
+		}
+		m.accept(a)
+	case m.preemptDelayed(a, from):
+		m.accept(a)
+	default:
+		// Discarded: the deadline runs out.
+	}
+}
+
+// accept resets Active_Down_Timer for the master that sent a.
+func (m *machine) accept(a *Advert) {
+	m.ActiveInterval = a.Interval
+	m.Deadline = m.now.Add(m.p.downInterval(m.p.activeInterval(&m.State)))
+	m.Expired, m.Listening = false, false
+}
+
+// preemptDelayed says whether preempt_delay still protects a lower master. It
+// runs from the first advert of such a master.
+func (m *machine) preemptDelayed(a *Advert, from netip.Addr) bool {
+	if m.p.PreemptDelay <= 0 {
+		return false
+	}
+	if m.PreemptSince.IsZero() {
+		m.PreemptSince = m.now
+		m.out.add(Action{Kind: ActionPreemptDelayed, Peer: from, Priority: a.Priority, Took: m.p.PreemptDelay})
+	}
+	return m.now.Before(m.PreemptSince.Add(m.p.PreemptDelay))
+}
+
+// inMaster is section 6.4.3, Active.
+func (m *machine) inMaster(ev *Event) {
+	switch ev.Kind {
+	case EventShutdown:
+		switch {
+		case ev.Now:
+			m.resign()
+			m.withdraw(netip.Addr{})
+			m.handoverFailed(ReasonStop)
+			m.stopped()
+		case m.Leaving != ReasonStop:
+			m.leave(ReasonStop)
+		}
+	case EventFailover:
+		if m.Leaving == "" {
+			m.leave(ReasonFailover)
+		}
+	case EventStartup:
+		if m.Leaving != "" {
+			m.handoverFailed(ReasonStartup)
+			m.assert(true)
+		}
+	case EventAdvert:
+		m.masterHears(&ev.Advert, ev.From)
+	case EventChanged:
+		if latest := m.now.Add(m.p.AdvertInterval); m.Deadline.After(latest) {
+			m.Deadline = latest
+		}
+		m.masterExpires()
+	default:
+		m.masterExpires()
+	}
+}
+
+// masterExpires looks whether Adver_Timer has fired, or a leaving master has
+// waited long enough.
+func (m *machine) masterExpires() {
+	switch {
+	case m.Leaving == ReasonStop && !m.now.Before(m.LeaveBy):
+		m.withdraw(netip.Addr{})
+		m.handoverFailed(ReasonNoSuccessor)
+		m.stopped()
+	case m.Leaving != "" && !m.now.Before(m.LeaveBy):
+		m.handoverFailed(ReasonNoSuccessor)
+		m.assert(true)
+	case m.now.Before(m.Deadline):
+	case m.Leaving != "":
+		// Said again each interval: one lost packet must not cost the
+		// successor the whole down interval.
+		next := m.p.nextAdvert(&m.State, m.now)
+		m.resign()
+		m.Deadline = earlier(next, m.LeaveBy)
+	default:
+		next := m.p.nextAdvert(&m.State, m.now)
+		m.advertise(m.p.Priority)
+		m.Deadline = next
+	}
+}
+
+func (m *machine) masterHears(a *Advert, from netip.Addr) {
+	if m.Leaving != "" {
+		if a.Priority > 0 {
+			m.succeeded(a, from)
+		}
+		return
+	}
+	switch {
+	case a.Priority == 0:
+		m.assert(false)
+	case a.Priority > m.p.Priority:
+		m.yield(a, from, ReasonHigherPriority)
+	case a.Priority < m.p.Priority:
+		m.assert(true)
+	case from.Compare(m.p.Source) > 0:
+		m.yield(a, from, ReasonHigherAddress)
+	case from.Compare(m.p.Source) < 0:
+		m.assert(true)
+	}
+}
+
+// assert tells another master that we are it (section 6.4.3), and where the
+// other may have misled them tells the neighbours as well.
+func (m *machine) assert(announce bool) {
+	m.advertise(m.p.Priority)
+	m.Deadline = m.now.Add(m.p.AdvertInterval)
+	if announce {
+		m.out.add(Action{Kind: ActionAnnounce})
+	}
+}
+
+// yield is what a master does that hears a better one.
+func (m *machine) yield(a *Advert, from netip.Addr, why Reason) {
+	m.heard(a, from)
+	m.withdraw(from)
+	m.enter(Backup, why)
+	m.accept(a)
+}
+
+// leave resigns and keeps the addresses for the successor.
+func (m *machine) leave(why Reason) {
+	if m.Leaving == "" {
+		m.LeavingSince = m.now
+		m.out.add(Action{Kind: ActionHandoverBegun, Reason: why})
+	}
+	m.Leaving = why
+	m.LeaveBy = m.now.Add(m.p.leaveWindow())
+	m.resign()
+	m.Deadline = earlier(m.now.Add(m.p.AdvertInterval), m.LeaveBy)
+}
+
+// succeeded ends leaving: the successor is heard, so it has the addresses.
+func (m *machine) succeeded(a *Advert, from netip.Addr) {
+	m.heard(a, from)
+	m.withdraw(from)
+	m.out.add(Action{Kind: ActionHandoverDone, Peer: from, Priority: a.Priority, Took: m.now.Sub(m.LeavingSince)})
+	if m.Leaving == ReasonStop {
+		m.stopped()
+		return
+	}
+	m.enter(Backup, ReasonFailover)
+	m.YieldTo = from
+	m.accept(a)
+}
+
+// inFault is an instance whose fault was cleared, or not yet.
+func (m *machine) inFault(ev *Event) {
+	switch {
+	case ev.Kind == EventShutdown:
+		m.stopped()
+	case m.p.Fault != "":
+	case m.Reason == ReasonLinkDown || m.Reason == ReasonLinkUnknown:
+		m.begin(ReasonLinkUp)
+	default:
+		m.begin(ReasonFaultCleared)
+	}
+}
+
+// fault takes an instance out at once. It comes before the event, which then
+// meets the state Fault.
+func (m *machine) fault() {
+	if m.p.Fault == "" || m.Role != Backup && m.Role != Master {
+		return
+	}
+	if m.Role == Master && m.p.CanSend {
+		m.resign()
+	}
+	if m.Role == Master || m.Holding {
+		m.withdraw(netip.Addr{})
+	}
+	stopping := m.Leaving == ReasonStop
+	m.handoverFailed(m.p.Fault)
+	if stopping {
+		m.stopped()
+		return
+	}
+	m.enter(Fault, m.p.Fault)
+}
+
+// stall makes an instance listen before it speaks when it has slept through
+// what others take for its death, or through what they may have sent. It keeps
+// the addresses meanwhile: if nobody has taken over they are still in use.
+// It comes before the event, which may be an advert that lay waiting.
+func (m *machine) stall() {
+	switch {
+	case m.Role == Master && m.Leaving != ReasonStop && m.p.masterStalled(&m.State, m.now):
+		m.out.add(Action{Kind: ActionStalled, Took: m.now.Sub(m.LastAdvert)})
+		m.handoverFailed(ReasonStalled)
+		m.enter(Backup, ReasonStalled)
+		m.Listening, m.Holding = true, true
+		m.Deadline = m.now.Add(m.p.AdvertInterval)
+	case m.Role == Backup && !m.Expired && !m.Listening && m.p.backupStalled(&m.State, m.now):
+		m.out.add(Action{Kind: ActionStalled, Took: m.now.Sub(m.Deadline)})
+		m.Listening = true
+		m.Deadline = m.now.Add(m.p.activeInterval(&m.State))
+	}
+}
+
+// becomeMaster is the transition to Active of sections 6.4.1 and 6.4.2, with
+// the addresses first: the old master lets go when it hears our advert.
+func (m *machine) becomeMaster(why Reason) {
+	var from Handover
+	if m.now.Before(m.PeerUntil) {
+		from.Predecessor = m.Peer
+	}
+	m.enter(Master, why)
+	m.out.add(Action{Kind: ActionSetAddresses, Present: true, Handover: from})
+	m.assert(true)
+}
+
+// delay tells a master that its advert left later than Step was told the time.
+func (s *State) delay(by time.Duration) {
+	if s.Role == Master && by > 0 {
+		s.LastAdvert = s.LastAdvert.Add(by)
+		s.Deadline = s.Deadline.Add(by)
+	}
+}
+
+// stopped ends an instance.
+func (m *machine) stopped() {
+	m.enter(Init, ReasonStop)
+	m.Running = false
+}
+
+// enter is the only way from one role to another. What belongs to the old one
+// is forgotten.
+func (m *machine) enter(to Role, why Reason) {
+	m.out.add(Action{Kind: ActionTransition, From: m.role(), To: to, Reason: why, Peer: m.Peer, Priority: m.PeerPriority})
+	m.State = State{
+		Role: to, Reason: why, Running: m.Running,
+		Peer: m.Peer, PeerPriority: m.PeerPriority, PeerUntil: m.PeerUntil,
+	}
+	if to != Backup {
+		m.Peer, m.PeerPriority, m.PeerUntil = netip.Addr{}, 0, time.Time{}
+	}
+}
+
+// heard remembers who sent the last advert and until when it is taken to live.
+func (m *machine) heard(a *Advert, from netip.Addr) {
+	interval := a.Interval
+	if m.p.Version == V2 {
+		interval = m.p.AdvertInterval
+	}
+	m.Peer, m.PeerPriority = from, a.Priority
+	m.PeerUntil = m.now.Add(m.p.downInterval(interval))
+}
+
+func (m *machine) withdraw(successor netip.Addr) {
+	m.out.add(Action{Kind: ActionSetAddresses, Handover: Handover{Successor: successor}})
+}
+
+func (m *machine) handoverFailed(why Reason) {
+	if m.Leaving != "" {
+		m.out.add(Action{Kind: ActionHandoverFailed, Reason: why, Took: m.now.Sub(m.LeavingSince)})
+		m.Leaving = ""
+	}
+}
+
+func (m *machine) resign() { m.advertise(0) }
+
+func (m *machine) advertise(priority uint8) {
+	m.out.add(Action{Kind: ActionSendAdvert, Priority: priority})
+	m.LastAdvert = m.now
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
