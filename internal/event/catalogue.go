@@ -1,5 +1,7 @@
 package event
 
+import "slices"
+
 // Every name that Baton logs. docs/events.md explains each: a test compares.
 const (
 	DirectorStarted  Name = "director.started"
@@ -150,3 +152,22 @@ func LevelOf(n Name) Level {
 	}
 	return LevelError
 }
+
+// Listed keeps of fields those that the catalogue lists for the name.
+func Listed(n Name, fields []Field) []Field {
+	kept := fields[:0]
+	for _, f := range fields {
+		if slices.Contains(keysOf[n], f.Key) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+var keysOf = func() map[Name][]Key {
+	m := make(map[Name][]Key, len(Catalogue))
+	for _, s := range Catalogue {
+		m[s.Name] = s.Fields
+	}
+	return m
+}()
