@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 				_ = c.Send("echo", msg.Body)
 			}
 		case "stubborn":
-			select {}
+			<-time.After(time.Hour)
 		}
 	}
 	os.Exit(m.Run())

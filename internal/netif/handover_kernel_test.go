@@ -99,7 +99,8 @@ func (n *node) takeOver(old *node, relay bool) error {
 }
 
 // ipvs reads the connections and incoming packets that the host's IPVS has
-// counted; /proc/net/ip_vs_stats lags behind by its two-second timer.
+// counted. Only the lines of single CPUs are current: every total in /proc is
+// made by a timer, two seconds apart.
 func (n *node) ipvs() (conns, packets int) {
 	n.t.Helper()
 	n.must(func() error {
@@ -107,12 +108,17 @@ func (n *node) ipvs() (conns, packets int) {
 		if err != nil {
 			return err
 		}
+		cpus := 0
 		for line := range strings.Lines(string(b)) {
-			if _, err := fmt.Sscanf(line, " ~ %x %x", &conns, &packets); err == nil {
-				return nil
+			var cpu, c, p int
+			if k, _ := fmt.Sscanf(line, "%x %x %x", &cpu, &c, &p); k == 3 {
+				conns, packets, cpus = conns+c, packets+p, cpus+1
 			}
 		}
-		return fmt.Errorf("no total in %q", b)
+		if cpus == 0 {
+			return fmt.Errorf("no cpu in %q", b)
+		}
+		return nil
 	})
 	return conns, packets
 }
@@ -233,9 +239,10 @@ func beat(t *testing.T, relay bool) (total int, failures []error) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	var (
-		mu      sync.Mutex
-		clients sync.WaitGroup
-		beating sync.WaitGroup
+		mu           sync.Mutex
+		lastTakeover time.Time
+		clients      sync.WaitGroup
+		beating      sync.WaitGroup
 	)
 	beating.Go(func() {
 		tick := time.NewTicker(2 * time.Millisecond)
@@ -247,19 +254,25 @@ func beat(t *testing.T, relay bool) (total int, failures []error) {
 			case <-tick.C:
 			}
 			clients.Go(func() {
+				begun := time.Now()
 				err := visit(l, time.Duration(5+i%16)*time.Millisecond)
 				mu.Lock()
 				defer mu.Unlock()
 				total++
 				if err != nil {
-					failures = append(failures, err)
+					failures = append(failures, fmt.Errorf("connection %d, %v old, %v after the last takeover: %w",
+						i, time.Since(begun), time.Since(lastTakeover), err))
 				}
 			})
 		}
 	})
 	holder, next := a, b
-	for range 20 {
+	for i := range 20 {
 		time.Sleep(97 * time.Millisecond)
+		mu.Lock()
+		lastTakeover = time.Now()
+		mu.Unlock()
+		t.Log(i, time.Now())
 		if err := next.takeOver(holder, relay); err != nil {
 			t.Fatal(err)
 		}
@@ -279,10 +292,13 @@ func visit(l *lan, life time.Duration) error {
 	}
 	defer c.Close()
 	if err := exchange(c, "hello"); err != nil {
-		return err
+		return fmt.Errorf("first word: %w", err)
 	}
 	time.Sleep(life)
-	return exchange(c, "bye")
+	if err := exchange(c, "bye"); err != nil {
+		return fmt.Errorf("last word: %w", err)
+	}
+	return nil
 }
 
 func TestHandoversUnderLoad(t *testing.T) {

@@ -1,0 +1,134 @@
+package integration
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"baton/internal/event"
+	"baton/internal/lab"
+)
+
+// TestLinkLoss is fault 1 at the three intervals that the documentation speaks
+// of. The bound itself is a benchmark's matter; here a generous one holds.
+func TestLinkLoss(t *testing.T) {
+	for _, interval := range []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond} {
+		t.Run(interval.String(), func(t *testing.T) {
+			l := start(t, lab.Options{AdvertInterval: interval})
+			r := drill(t, l, "link-down").Results[0]
+			t.Logf("gap %v, the protocol allows %v", r.Load.LongestGap, r.Bound)
+		})
+	}
+}
+
+// TestPlannedChanges is fault 2 and the first half of fault 5: whatever is done
+// on purpose costs no request.
+func TestPlannedChanges(t *testing.T) {
+	l := start(t, lab.Options{})
+	drill(t, l, "stop", "failover", "recover")
+	for _, node := range []string{lab.LVSA, lab.LVSB} {
+		if n := len(logged(t, l, node, event.RelayFailed)); n > 0 {
+			t.Errorf("%s: the relay failed %d times", node, n)
+		}
+	}
+	if len(logged(t, l, lab.LVSB, event.RelayInstalled)) == 0 {
+		t.Error("no relay was installed: nothing has shown that it works")
+	}
+}
+
+// TestPlannedChangesAtTightIntervals repeats the planned changes where three
+// intervals are shorter than starting a process takes.
+func TestPlannedChangesAtTightIntervals(t *testing.T) {
+	drill(t, start(t, lab.Options{AdvertInterval: 100 * time.Millisecond}), "stop", "failover", "recover")
+}
+
+func TestRecoveryWithoutPreemption(t *testing.T) {
+	drill(t, start(t, lab.Options{NoPreempt: true}), "recover")
+}
+
+// TestKill is fault 3: all processes of the master at once.
+func TestKill(t *testing.T) {
+	drill(t, start(t, lab.Options{AdvertInterval: 100 * time.Millisecond}), "kill")
+}
+
+// TestKillBackup: the backup's whole director dies and comes back; no client
+// notices.
+func TestKillBackup(t *testing.T) {
+	l := start(t, lab.Options{})
+	stop := load(t, l)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := l.KillDirector(ctx, lab.LVSB); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.StartDirector(ctx, lab.LVSB); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	noFailure(t, stop())
+	if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
+		t.Errorf("the master logged %d transitions, want the two of its start", n)
+	}
+}
+
+// TestKillProber: verdicts stand while there is no prober.
+func TestKillProber(t *testing.T) {
+	drill(t, start(t, lab.Options{}), "prober-kill")
+}
+
+// TestKillOneProcessOfTheMaster is the rest of fault 3: the speaker alone is
+// back before the peer can take over; the director alone is a planned stop.
+func TestKillOneProcessOfTheMaster(t *testing.T) {
+	l := start(t, lab.Options{})
+	stop := load(t, l)
+	speaker := childPID(t, l, lab.LVSA, "speaker")
+	if err := syscall.Kill(speaker, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "another speaker that is master", func() string {
+		st, err := l.DirectorStatus(t.Context(), lab.LVSA)
+		if err != nil {
+			return err.Error()
+		}
+		if st.Children[0].PID == speaker || st.Children[0].PID == 0 || st.Instances[0].State != "MASTER" {
+			return st.Instances[0].State
+		}
+		return ""
+	})
+	if masters := l.Masters(t.Context()); len(masters) != 1 || masters[0] != lab.LVSA {
+		t.Errorf("masters are %v, want lvs-a alone", masters)
+	}
+	if err := syscall.Kill(l.PID(lab.LVSA), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := l.AwaitMaster(ctx, lab.LVSB); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the old master to let the address go", func() string {
+		if held, err := l.HoldsVIP(lab.LVSA); err != nil || held {
+			return "it is still there"
+		}
+		return ""
+	})
+	noFailure(t, stop())
+}
+
+func childPID(t *testing.T, l *lab.Lab, node, name string) int {
+	t.Helper()
+	st, err := l.DirectorStatus(t.Context(), node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range st.Children {
+		if c.Name == name && c.PID > 0 {
+			return c.PID
+		}
+	}
+	t.Fatalf("%s has no %s: %+v", node, name, st.Children)
+	return 0
+}

@@ -1,0 +1,314 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"baton/internal/announce"
+	"baton/internal/event"
+	"baton/internal/netif"
+	"baton/vrrp"
+)
+
+// recordFile is where the tagged addresses are noted for kernels that do not
+// keep the tag.
+func recordFile(runtimeDir string) string { return filepath.Join(runtimeDir, "addresses.json") }
+
+// setWithin bounds one change of addresses.
+const setWithin = 2 * time.Second
+
+// restoreTries bounds how often an address that somebody takes away is put
+// back within restoreWindow: two programs that fight over an address must not
+// keep the machine busy.
+const (
+	restoreTries  = 20
+	restoreWindow = time.Minute
+)
+
+// addresses carries the election's decisions into the kernel: it is the
+// speaker's vrrp.Addresses and vrrp.Announcer.
+type addresses struct {
+	netif *netif.Manager
+	say   func(event.Name, ...event.Field)
+
+	mu         sync.Mutex
+	ports      map[string][]uint16 // TCP services on an instance's addresses
+	held       map[string]vrrp.Config
+	macs       map[netip.Addr]net.HardwareAddr // of masters, learned while backup
+	announcers map[string]*announce.Announcer  // by interface
+	fading     map[string]*fading              // by instance: relay or linger in force
+	restores   map[string][]time.Time
+	done       sync.WaitGroup
+}
+
+// fading is a relay or a linger that ends after the instance's linger time.
+type fading struct {
+	timer *time.Timer
+	end   func() // removes it; called once
+	once  sync.Once
+}
+
+func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addresses {
+	return &addresses{netif: m, say: say, ports: map[string][]uint16{}, held: map[string]vrrp.Config{},
+		macs: map[netip.Addr]net.HardwareAddr{}, announcers: map[string]*announce.Announcer{},
+		fading: map[string]*fading{}, restores: map[string][]time.Time{}}
+}
+
+// byDevice groups an instance's addresses by the interface they belong on.
+func byDevice(c vrrp.Config) map[string][]netif.Addr {
+	m := map[string][]netif.Addr{c.Interface: nil}
+	for _, a := range c.Addresses {
+		dev := a.Device
+		if dev == "" {
+			dev = c.Interface
+		}
+		m[dev] = append(m[dev], netif.Addr{Prefix: a.Prefix, Label: a.Label, Scope: a.Scope})
+	}
+	return m
+}
+
+// prefixes are the instance's addresses on one interface.
+func prefixes(c vrrp.Config, dev string) []netip.Prefix {
+	out := []netip.Prefix{}
+	for _, a := range byDevice(c)[dev] {
+		out = append(out, a.Prefix)
+	}
+	return out
+}
+
+func vips(c vrrp.Config) []netip.Addr {
+	out := make([]netip.Addr, len(c.Addresses))
+	for i, a := range c.Addresses {
+		out[i] = a.Prefix.Addr()
+	}
+	return out
+}
+
+// Set makes the instance's addresses present or absent. A planned change of
+// master brings its counterpart along: the new master relays what it does not
+// know to the old one, the old one lingers to forward it.
+func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.endFading(c.Name)
+	if present {
+		a.relay(c, h.Predecessor)
+	} else {
+		a.linger(c, h.Successor)
+	}
+	if present {
+		a.held[c.Name] = c
+	} else {
+		delete(a.held, c.Name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
+	defer cancel()
+	var errs []error
+	for dev, want := range byDevice(c) {
+		if !present {
+			want = nil
+		}
+		change, err := a.netif.SetAddresses(ctx, dev, want, prefixes(c, dev))
+		a.tell(c.Name, dev, change)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *addresses) tell(instance, dev string, ch netif.Change) {
+	for name, list := range map[event.Name][]netip.Prefix{event.AddressAdded: ch.Added, event.AddressRemoved: ch.Removed} {
+		for _, p := range list {
+			a.say(name, event.F(event.Instance, instance), event.F(event.Interface, dev), event.F(event.Address, p))
+		}
+	}
+}
+
+// relay sets up the relay to the old master of a planned takeover. It is a
+// courtesy to connections in flight: without it the takeover goes on.
+func (a *addresses) relay(c vrrp.Config, old netip.Addr) {
+	ports := a.ports[c.Name]
+	if !old.IsValid() || len(ports) == 0 || c.HandoverLinger <= 0 {
+		return
+	}
+	begun := time.Now()
+	err := a.netif.InstallRelay(netif.Relay{Name: c.Name, VIPs: vips(c), Ports: ports,
+		Interface: c.Interface, OldMaster: old, OldMAC: a.macs[old]})
+	if err != nil {
+		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, old), event.F(event.Err, err))
+		return
+	}
+	a.say(event.RelayInstalled, event.F(event.Instance, c.Name), event.F(event.Peer, old), event.F(event.Took, round(time.Since(begun))))
+	a.fade(c, "relay", func() error { return a.netif.RemoveRelay(c.Name) })
+}
+
+// linger keeps forwarding what the successor relays. It must stand before the
+// addresses go.
+func (a *addresses) linger(c vrrp.Config, successor netip.Addr) {
+	if !successor.IsValid() || len(a.ports[c.Name]) == 0 || c.HandoverLinger <= 0 {
+		return
+	}
+	if _, ours := a.held[c.Name]; !ours {
+		return
+	}
+	if err := a.netif.InstallLinger(netif.Linger{VIPs: vips(c), Interfaces: []string{c.Interface}}); err != nil {
+		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, successor), event.F(event.Err, err))
+		return
+	}
+	a.fade(c, "linger", func() error { return a.netif.RemoveLinger(vips(c)) })
+}
+
+// fade ends what was set up when the instance's linger time is over.
+func (a *addresses) fade(c vrrp.Config, what string, remove func() error) {
+	f := &fading{}
+	a.done.Add(1)
+	f.end = func() {
+		f.once.Do(func() {
+			defer a.done.Done()
+			if err := remove(); err != nil {
+				a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Err, fmt.Errorf("remove %s: %w", what, err)))
+			}
+		})
+	}
+	f.timer = time.AfterFunc(c.HandoverLinger, f.end)
+	a.fading[c.Name] = f
+}
+
+// endFading removes what still fades from the change before.
+func (a *addresses) endFading(instance string) {
+	if f := a.fading[instance]; f != nil {
+		f.timer.Stop()
+		f.end()
+		delete(a.fading, instance)
+	}
+}
+
+// wait returns when no relay and no linger is in force any more.
+func (a *addresses) wait() { a.done.Wait() }
+
+// learn looks a master's link-layer address up in time: in the moment of a
+// takeover there is none to lose.
+func (a *addresses) learn(c vrrp.Config, peer netip.Addr) {
+	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
+	defer cancel()
+	mac, err := a.netif.Neighbour(ctx, c.Interface, peer)
+	if err != nil {
+		// The relay then works without the guard that this is for.
+		return
+	}
+	a.mu.Lock()
+	a.macs[peer] = mac
+	a.mu.Unlock()
+}
+
+// Announce sends one burst of gratuitous ARP for all addresses.
+func (a *addresses) Announce(c vrrp.Config) error {
+	var errs []error
+	for _, v := range c.Addresses {
+		dev := v.Device
+		if dev == "" {
+			dev = c.Interface
+		}
+		an, err := a.announcer(dev)
+		if err == nil {
+			err = an.GARP(v.Prefix.Addr(), nil)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *addresses) announcer(dev string) (*announce.Announcer, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if an := a.announcers[dev]; an != nil {
+		return an, nil
+	}
+	an, err := announce.New(dev)
+	if err == nil {
+		a.announcers[dev] = an
+	}
+	return an, err
+}
+
+// linkChanged drops what was prepared for an interface that may be another
+// one of the same name by now.
+func (a *addresses) linkChanged(dev string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if an := a.announcers[dev]; an != nil {
+		an.Reset()
+	}
+}
+
+// vanished puts an address back that somebody else has removed from a master.
+func (a *addresses) vanished(dev string, p netip.Prefix) {
+	a.mu.Lock()
+	var owner vrrp.Config
+	found := false
+	for _, c := range a.held {
+		for _, want := range byDevice(c)[dev] {
+			if want.Prefix == p {
+				owner, found = c, true
+			}
+		}
+	}
+	allowed := found && a.mayRestore(dev+p.String(), time.Now())
+	a.mu.Unlock()
+	if !found {
+		return
+	}
+	fields := []event.Field{event.F(event.Instance, owner.Name), event.F(event.Interface, dev), event.F(event.Address, p)}
+	if !allowed {
+		a.say(event.AddressFailed, append(fields, event.F(event.Err,
+			fmt.Errorf("removed by somebody else more than %d times within %v; it is put back after that time", restoreTries, restoreWindow)))...)
+		time.AfterFunc(restoreWindow, func() { a.vanished(dev, p) })
+		return
+	}
+	if err := a.restore(owner); err != nil {
+		a.say(event.AddressFailed, append(fields, event.F(event.Err, err))...)
+		return
+	}
+	a.say(event.AddressRestored, append(fields, event.F(event.Reason, "somebody else removed it"))...)
+	if err := a.Announce(owner); err != nil {
+		a.say(event.AnnounceFailed, event.F(event.Instance, owner.Name), event.F(event.Interface, dev), event.F(event.Err, err))
+	}
+}
+
+// restore sets the addresses again if the instance still holds them: it may
+// have lost them on purpose since the removal was seen.
+func (a *addresses) restore(c vrrp.Config) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, held := a.held[c.Name]; !held {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
+	defer cancel()
+	for dev, want := range byDevice(c) {
+		if _, err := a.netif.SetAddresses(ctx, dev, want, []netip.Prefix{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *addresses) mayRestore(key string, now time.Time) bool {
+	recent := a.restores[key][:0]
+	for _, t := range a.restores[key] {
+		if now.Sub(t) < restoreWindow {
+			recent = append(recent, t)
+		}
+	}
+	a.restores[key] = append(recent, now)
+	return len(recent) < restoreTries
+}

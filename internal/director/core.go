@@ -1,0 +1,353 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/journal"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// core holds the director's state. One goroutine, run, owns all of it: every
+// other goroutine hands it a function.
+type core struct {
+	opts    Options
+	log     *logger
+	journal *journal.Journal
+	prog    *programmer
+	inbox   chan func()
+	begun   time.Time
+
+	cfg        *conf.Config
+	services   []conf.VirtualServer // of cfg, which hands out copies
+	loaded     time.Time
+	lastReload time.Time
+	lastOK     bool
+	problems   []string
+
+	verdicts map[string]healthcheck.Verdict
+	servers  map[serverID]serverState
+	quorum   map[ipvs.ServiceKey]bool
+	table    ipvs.Table // desired last
+	last     pass
+	lastErr  string
+	foreign  map[ipvs.ServiceKey]bool
+	drains   map[drainKey]drain
+
+	speaker   link
+	prober    link
+	instances map[string]*instance
+	statuses  []vrrp.Status
+	statusAt  time.Time
+	// withdrawIn fires when a dead speaker has not come back in time.
+	withdrawIn *time.Timer
+
+	passWaiters   []passWaiter
+	statusWaiters []chan<- struct{}
+	handovers     map[string][]chan<- vrrp.Notice
+	stopAt        time.Time // when a stop was asked for
+}
+
+// instance is what the director remembers of a vrrp_instance.
+type instance struct {
+	cfg   vrrp.Config
+	since time.Time // configured since: the ready gate counts from here
+	ready bool
+	waits string // what a closed gate waits for
+	role  vrrp.Role
+	// diedAsMaster: the speaker died while this instance was master; the next
+	// one resumes it.
+	diedAsMaster bool
+	diedAt       time.Time
+}
+
+// resumes says whether a new speaker may go on as master: only while the peer
+// cannot have taken over yet.
+func (in *instance) resumes() bool {
+	return in.diedAsMaster && time.Since(in.diedAt) < time.Duration(in.cfg.DownTimerAdverts)*in.cfg.AdvertInterval
+}
+
+type serverID struct {
+	service ipvs.ServiceKey
+	server  ipvs.ServerKey
+}
+
+type serverState struct {
+	health
+	since time.Time
+}
+
+type passWaiter struct {
+	seq  uint64
+	done chan<- error
+}
+
+func newCore(opts Options, log *logger) *core {
+	now := time.Now()
+	return &core{
+		opts: opts, log: log, inbox: make(chan func(), 256), begun: now,
+		loaded: now, lastReload: now, lastOK: true,
+		verdicts: map[string]healthcheck.Verdict{}, servers: map[serverID]serverState{},
+		quorum: map[ipvs.ServiceKey]bool{}, foreign: map[ipvs.ServiceKey]bool{},
+		drains: map[drainKey]drain{}, instances: map[string]*instance{},
+		handovers: map[string][]chan<- vrrp.Notice{},
+	}
+}
+
+// run executes what the others hand in, and looks once a second at what
+// depends on time alone.
+func (c *core) run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case f := <-c.inbox:
+			f()
+		case <-tick.C:
+			c.evaluateGates()
+			c.advanceDrains()
+		case <-ctx.Done():
+			for {
+				select {
+				case f := <-c.inbox:
+					f()
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// errStopping is returned to whoever asks a director that is about to end.
+var errStopping = errors.New("the director is stopping")
+
+// post hands f to the core and does not wait for it.
+func (c *core) post(ctx context.Context, f func()) {
+	select {
+	case c.inbox <- f:
+	case <-ctx.Done():
+	}
+}
+
+// ask hands f to the core and waits until it has run.
+func (c *core) ask(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case c.inbox <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return errStopping
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errStopping
+	}
+}
+
+// emit writes an event to the log and to the journal. Both never block.
+func (c *core) emit(e event.Event) {
+	c.log.write(e)
+	c.journal.Append(e)
+}
+
+func (c *core) say(n event.Name, fields ...event.Field) {
+	c.emit(event.New("director", n, fields...))
+}
+
+// adopt puts the first configuration in force over what the kernel holds.
+func (c *core) adopt(cfg *conf.Config, observed ipvs.Table) {
+	c.table = observed
+	c.install(cfg, time.Now())
+}
+
+// install makes cfg the configuration: the instances, the checks and the table
+// follow from it. It returns the number of the table.
+func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
+	c.cfg, c.services, c.loaded = cfg, cfg.Services, now
+	vis := cfg.Instances
+	next := make(map[string]*instance, len(vis))
+	for _, vi := range vis {
+		in := c.instances[vi.Name]
+		if in == nil {
+			in = &instance{since: now}
+		}
+		in.cfg = vi
+		next[vi.Name] = in
+	}
+	c.instances = next
+
+	checks := map[string]bool{}
+	for _, vs := range c.services {
+		for _, rs := range vs.Servers {
+			for _, s := range rs.Checks {
+				checks[s.ID] = true
+			}
+		}
+	}
+	for id := range c.verdicts {
+		if !checks[id] {
+			delete(c.verdicts, id)
+		}
+	}
+	c.settleServers(now, event.Field{})
+	seq := c.program()
+	c.evaluateGates()
+	c.sendSpeaker()
+	c.sendProber()
+	return seq
+}
+
+// program hands the programmer the table that follows from the present state.
+func (c *core) program() uint64 {
+	c.table = desiredTable(c.services, c.verdicts, c.table, c.drains)
+	return c.prog.set(c.table)
+}
+
+func (c *core) sendSpeaker() {
+	st := speakerState{Instances: c.cfg.Instances, Ready: c.readiness(), Resume: map[string]bool{},
+		Ports: tcpPorts(c.cfg.Instances, c.services), RuntimeDir: c.cfg.Global.RuntimeDir}
+	for name, in := range c.instances {
+		if in.resumes() {
+			st.Resume[name] = true
+		}
+	}
+	c.speaker.send(kindApply, string(kindApply), st)
+}
+
+// tcpPorts returns the TCP ports of the virtual services on each instance's
+// addresses.
+func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string][]uint16 {
+	out := map[string][]uint16{}
+	for _, vi := range instances {
+		for _, a := range vi.Addresses {
+			for _, vs := range services {
+				k := vs.Service.Key
+				if k.Protocol == ipvs.TCP && k.Address == a.Prefix.Addr() && !slices.Contains(out[vi.Name], k.Port) {
+					out[vi.Name] = append(out[vi.Name], k.Port)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (c *core) sendProber() {
+	c.prober.send(kindApply, string(kindApply), proberState{Checks: c.cfg.Checks()})
+}
+
+func (c *core) readiness() map[string]bool {
+	m := make(map[string]bool, len(c.instances))
+	for name, in := range c.instances {
+		m[name] = in.ready
+	}
+	return m
+}
+
+// evaluateGates opens the ready gates that nothing holds closed any more.
+func (c *core) evaluateGates() {
+	opened := false
+	for name, in := range c.instances {
+		if in.ready {
+			continue
+		}
+		waited := in.waits
+		elapsed := time.Since(in.since)
+		in.waits = gateWaits(in.cfg, c.services, c.verdicts, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
+		if in.waits != "" {
+			continue
+		}
+		in.ready, opened = true, true
+		reason := "table programmed, checks answered"
+		if elapsed >= c.cfg.Global.StartupDelayMax && waited != "" {
+			reason = "startup_delay_max passed while " + waited
+		}
+		c.say(event.VRRPReady, event.F(event.Instance, name), event.F(event.Reason, reason), event.F(event.Took, round(elapsed)))
+	}
+	if opened {
+		c.speaker.send(kindReady, string(kindReady), c.readiness())
+	}
+}
+
+// programmed says whether some table of ours stands in the kernel.
+func (c *core) programmed() bool { return c.last.seq > 0 && c.last.err == nil }
+
+// passed takes over the report of the programmer.
+func (c *core) passed(p pass) {
+	if p.err == nil {
+		c.lastErr = ""
+	} else if c.lastErr != p.err.Error() {
+		// Told once, not with each attempt.
+		c.lastErr = p.err.Error()
+		c.say(event.IPVSFailed, event.F(event.Err, p.err))
+	}
+	c.last = p
+	drift := map[string]bool{}
+	for _, op := range p.res.Drift {
+		drift[op.String()] = true
+		c.say(event.IPVSDrift, event.F(event.Service, op.Service.Key), event.F(event.Command, op.String()),
+			event.F(event.Reason, "somebody else changed the table"))
+	}
+	var count struct{ added, changed, deleted int }
+	for _, op := range p.res.Applied {
+		if drift[op.String()] {
+			continue
+		}
+		switch op.Kind {
+		case ipvs.AddService, ipvs.AddServer:
+			count.added++
+		case ipvs.UpdateService, ipvs.UpdateServer:
+			count.changed++
+		default:
+			count.deleted++
+		}
+	}
+	if count.added+count.changed+count.deleted > 0 {
+		c.say(event.IPVSApplied, event.F(event.Added, count.added), event.F(event.Changed, count.changed),
+			event.F(event.Deleted, count.deleted), event.F(event.Took, round(p.took)))
+	}
+	now := make(map[ipvs.ServiceKey]bool, len(p.res.Foreign))
+	for _, k := range p.res.Foreign {
+		if now[k] = true; !c.foreign[k] {
+			c.say(event.IPVSForeign, event.F(event.Service, k), event.F(event.Reason, "not in the configuration, left alone"))
+		}
+	}
+	c.foreign = now
+	waiting := c.passWaiters[:0]
+	for _, w := range c.passWaiters {
+		if w.seq > p.seq {
+			waiting = append(waiting, w)
+			continue
+		}
+		w.done <- p.err
+	}
+	c.passWaiters = waiting
+	c.observeDrains(p.res.Observed)
+	c.evaluateGates()
+}
+
+// round makes durations readable in a log line.
+func round(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

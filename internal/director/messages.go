@@ -1,0 +1,39 @@
+package director
+
+import (
+	"baton/healthcheck"
+	"baton/internal/ipc"
+	"baton/vrrp"
+)
+
+// The messages between the director and its children. Towards a child state is
+// always whole; facts come back.
+const (
+	kindApply    ipc.Kind = "apply"    // speakerState or proberState
+	kindReady    ipc.Kind = "ready"    // map[string]bool: the ready gate
+	kindFailover ipc.Kind = "failover" // string: the instance
+	kindStatus   ipc.Kind = "status"   // a question downwards, its answer upwards
+	kindStop     ipc.Kind = "stop"
+
+	kindHello   ipc.Kind = "hello"   // the child works on its desired state
+	kindEvent   ipc.Kind = "event"   // event.Event
+	kindNotice  ipc.Kind = "notice"  // vrrp.Notice
+	kindVerdict ipc.Kind = "verdict" // healthcheck.Verdict
+	kindRefused ipc.Kind = "refused" // refusal: why a failover was not begun
+)
+
+// speakerState is everything that the speaker works from.
+type speakerState struct {
+	Instances []vrrp.Config   `json:"instances"`
+	Ready     map[string]bool `json:"ready"`
+	Resume    map[string]bool `json:"resume,omitempty"` // was master when the speaker before this one died
+	// Ports are the TCP ports of the virtual services on an instance's
+	// addresses: those whose connections a planned takeover must not break.
+	Ports      map[string][]uint16 `json:"ports,omitempty"`
+	RuntimeDir string              `json:"runtime_dir"`
+}
+
+// proberState is everything that the prober works from.
+type proberState struct {
+	Checks []healthcheck.Spec `json:"checks"`
+}

@@ -1,0 +1,104 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/ipc"
+)
+
+// RunProber is the prober process: it checks what the director tells it to and
+// sends verdicts back. It holds no privilege, for it reads what strangers send.
+func RunProber(ctx context.Context) error {
+	ignoreTerminalSignals(signal.Ignore)
+	conn, err := ipc.Inherited()
+	if err != nil {
+		return err
+	}
+	out := ipc.NewOutbox(factsBound)
+	say := func(n event.Name, fields ...event.Field) {
+		out.Put(kindEvent, "", event.New("prober", n, fields...))
+	}
+	for _, err := range []error{keepCapabilities(nil), noNewPrivileges()} {
+		if err != nil {
+			say(event.ChildLimited, event.F(event.Child, "prober"), event.F(event.Reason, err),
+				event.F(event.Detail, "the prober keeps privileges that it does not need"))
+		}
+	}
+	sched := healthcheck.NewScheduler(healthcheck.Options{
+		// A verdict replaces an unsent one of the same check: none is lost, and
+		// a director that does not read costs no more than one for each check.
+		Notify:   func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
+		Overload: func(o healthcheck.Overload) { tellOverload(say, o) },
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_ = out.Run(ctx, conn) // the reader notices a broken connection
+	}()
+	ran := make(chan error, 1)
+	go func() { ran <- sched.Run(ctx) }()
+	out.Put(kindHello, "", os.Getpid())
+
+	lost := make(chan error, 1)
+	go func() { lost <- serveProber(conn, sched) }()
+	select {
+	case err = <-lost:
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		cancel()
+		err = errors.Join(err, <-ran)
+	case err = <-ran:
+		cancel()
+	}
+	<-sent
+	return err
+}
+
+// serveProber acts on messages until the director says stop or is gone.
+func serveProber(conn *ipc.Conn, sched *healthcheck.Scheduler) error {
+	for {
+		m, err := conn.Receive()
+		if err != nil {
+			return err
+		}
+		switch m.Kind {
+		case kindApply:
+			var st proberState
+			if err := m.Decode(&st); err != nil {
+				return err
+			}
+			if err := sched.Apply(st.Checks); err != nil {
+				return fmt.Errorf("apply checks: %w", err)
+			}
+		case kindStop:
+			return nil
+		}
+	}
+}
+
+// tellOverload says that this machine, not a server, is the trouble.
+func tellOverload(say func(event.Name, ...event.Field), o healthcheck.Overload) {
+	if o.Late > 0 {
+		say(event.CheckLate, event.F(event.Count, o.Late), event.F(event.Took, o.MaxLateness.Round(time.Millisecond)))
+	}
+	if o.Needed > o.Descriptors {
+		say(event.ChildLimited, event.F(event.Child, "prober"),
+			event.F(event.Reason, fmt.Sprintf("%d checks but only %d descriptors", o.Needed, o.Descriptors)),
+			event.F(event.Detail, "raise LimitNOFILE of the unit, or ulimit -n"))
+	}
+	if o.Unknown > 0 {
+		say(event.ServerUnknown, event.F(event.Check, o.ID), event.F(event.Reason, healthcheck.Resources),
+			event.F(event.Detail, fmt.Sprintf("%s; %d attempts without an outcome", o.Detail, o.Unknown)))
+	}
+}

@@ -1,0 +1,155 @@
+package director
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"baton/ipvs"
+)
+
+// programmer is the one writer of the kernel's IPVS table: it takes whole
+// desired tables, the latest wins, and reports each pass.
+type programmer struct {
+	rec    *ipvs.Reconciler
+	owned  ipvs.Ownership
+	record string        // file that remembers what is ours
+	resync time.Duration // between passes that nobody asked for
+	report func(pass)
+
+	mu   sync.Mutex
+	want ipvs.Table
+	seq  uint64 // of want
+	wake chan struct{}
+}
+
+// pass is the outcome of one reconciliation.
+type pass struct {
+	seq  uint64 // of the table that was wanted
+	res  ipvs.Result
+	err  error
+	took time.Duration
+}
+
+func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report func(pass)) (*programmer, error) {
+	p := &programmer{
+		rec: ipvs.NewReconciler(k), owned: ipvs.Ownership{}, resync: resync, report: report,
+		record: filepath.Join(stateDir, "ipvs-owned.json"), wake: make(chan struct{}, 1),
+	}
+	raw, err := os.ReadFile(p.record)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("read ownership record: %w", err)
+	default:
+		if err := json.Unmarshal(raw, &p.owned); err != nil {
+			return nil, fmt.Errorf("read ownership record %s: %w (remove the file: services that were taken out of the configuration meanwhile then count as foreign)", p.record, err)
+		}
+	}
+	return p, nil
+}
+
+// set makes t the desired table and returns its number, which a later pass
+// carries.
+func (p *programmer) set(t ipvs.Table) uint64 {
+	p.mu.Lock()
+	p.want = t
+	p.seq++
+	seq := p.seq
+	p.mu.Unlock()
+	p.poke()
+	return seq
+}
+
+// poke asks for a pass now.
+func (p *programmer) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run reconciles when asked and every resync interval, which is shortened
+// after a failure.
+func (p *programmer) run(ctx context.Context) error {
+	delay := p.resync
+	t := time.NewTimer(delay)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+		case <-t.C:
+		}
+		delay = p.resync
+		if err := p.once(ctx); err != nil {
+			delay = min(time.Second, p.resync)
+		}
+		t.Reset(delay)
+	}
+}
+
+func (p *programmer) once(ctx context.Context) error {
+	p.mu.Lock()
+	want, seq := p.want, p.seq
+	p.mu.Unlock()
+	if want == nil {
+		return nil
+	}
+	begun := time.Now()
+	// What is about to become ours is written down first: a crash between the
+	// two must not leave a service that nobody claims. A disk that cannot be
+	// written is told, but traffic decisions go on without it.
+	noted := p.remember(p.owned.With(want))
+	res, err := p.rec.Reconcile(ctx, want, p.owned)
+	if ctx.Err() != nil {
+		return nil
+	}
+	p.owned = res.Owned
+	if noted == nil {
+		noted = p.remember(p.owned)
+	}
+	err = errors.Join(err, noted)
+	p.report(pass{seq: seq, res: res, err: err, took: time.Since(begun)})
+	return err
+}
+
+// remember writes the ownership record when it has changed. A state directory
+// that cannot be written must not stop traffic decisions: the caller reports
+// the error and goes on.
+func (p *programmer) remember(o ipvs.Ownership) error {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode ownership record: %w", err)
+	}
+	if old, err := os.ReadFile(p.record); err == nil && string(old) == string(raw) {
+		return nil
+	}
+	return writeFileAtomically(p.record, raw)
+}
+
+func writeFileAtomically(name string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer os.Remove(tmp.Name()) // gone after the rename
+	if _, err := tmp.Write(data); err != nil {
+		tmp.Close()
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := tmp.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := os.Rename(tmp.Name(), name); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"baton/conf"
+	"baton/internal/control"
+	"baton/internal/event"
+	"baton/ipvs"
+)
+
+// applyWithin bounds how long a reload waits for the kernel's table.
+const applyWithin = 15 * time.Second
+
+// Reload reads the configuration file again. A mistake in it refuses the whole
+// and nothing changes; else what changed is in force in the speaker's and
+// prober's queues and in the kernel's table when it returns.
+func (c *core) Reload(ctx context.Context) (control.Reload, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyWithin)
+	defer cancel()
+	// Read outside the core: a slow disk must not hold up anything.
+	next, err := conf.Load(c.opts.ConfigFile, c.opts.Node)
+	var out control.Reload
+	applied := make(chan error, 1)
+	asked := c.ask(ctx, func() {
+		c.lastReload = time.Now()
+		if err != nil {
+			out = c.reject(err)
+			applied <- nil
+			return
+		}
+		var seq uint64
+		out, seq = c.change(next)
+		c.passWaiters = append(c.passWaiters, passWaiter{seq, applied})
+	})
+	if asked != nil {
+		return out, asked
+	}
+	select {
+	case err := <-applied:
+		if err != nil {
+			return out, fmt.Errorf("apply configuration to the kernel (it is tried again): %w", err)
+		}
+		return out, nil
+	case <-ctx.Done():
+		return out, fmt.Errorf("wait for the kernel's table: not programmed within %v, it is tried again", applyWithin)
+	}
+}
+
+// reject records a refused configuration.
+func (c *core) reject(err error) control.Reload {
+	lines := problemLines(err)
+	c.lastOK, c.problems = false, lines
+	c.say(event.ConfigRejected, event.F(event.File, c.opts.ConfigFile), event.F(event.Count, len(lines)),
+		event.F(event.Detail, "the configuration of "+c.loaded.Format(time.RFC3339)+" stays in force"))
+	for _, l := range lines {
+		c.say(event.ConfigProblem, event.F(event.File, c.opts.ConfigFile), event.F(event.Detail, l))
+	}
+	return control.Reload{OK: false, Problems: lines}
+}
+
+// problemLines renders whatever conf.Load returned.
+func problemLines(err error) []string {
+	var ps conf.Problems
+	if !errors.As(err, &ps) {
+		return []string{err.Error()}
+	}
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return lines
+}
+
+// change puts a valid configuration in force.
+func (c *core) change(next *conf.Config) (control.Reload, uint64) {
+	begun := time.Now()
+	diff := conf.Diff(c.cfg, next)
+	c.lastOK, c.problems = true, nil
+	// What the last process left to die is no reason to resume anything now.
+	for _, in := range c.instances {
+		in.diedAsMaster = false
+	}
+	services := next.Services
+	for k, s := range newDrains(services, c.table) {
+		if _, already := c.drains[k]; already {
+			continue
+		}
+		c.startDrain(k, s, next.Global.DrainTimeout)
+	}
+	for k := range c.drains {
+		if configured(services, k) {
+			delete(c.drains, k)
+		}
+	}
+	seq := c.install(next, begun)
+	c.tellApplied(diff, begun)
+	c.tellWarnings(next)
+	return control.Reload{OK: true, Changes: diff.Lines()}, seq
+}
+
+func (c *core) startDrain(k drainKey, s ipvs.Server, within time.Duration) {
+	if within <= 0 || s.Weight == 0 && c.servers[serverID{k.service, k.server}].state != "up" {
+		return
+	}
+	now := time.Now()
+	c.drains[k] = drain{server: s, begun: now, read: now, deadline: now.Add(within)}
+	c.say(event.ServerDraining, event.F(event.Service, k.service), event.F(event.Server, k.server),
+		event.F(event.Reason, "no longer in the configuration"), event.F(event.Took, within))
+}
+
+func configured(services []conf.VirtualServer, k drainKey) bool {
+	for _, vs := range services {
+		if vs.Service.Key != k.service {
+			continue
+		}
+		for _, rs := range vs.Servers {
+			if rs.Server.Key == k.server {
+				return true
+			}
+		}
+	}
+	return false
+}

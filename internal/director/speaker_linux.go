@@ -1,0 +1,270 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+
+	"baton/internal/event"
+	"baton/internal/ipc"
+	"baton/internal/netif"
+	"baton/vrrp"
+)
+
+// speaker is the process that speaks VRRP. It takes its desired state from
+// the director and sends facts back; it survives a director that is slow, and
+// when the director is gone it hands its addresses over and ends.
+type speaker struct {
+	conn   *ipc.Conn
+	out    *ipc.Outbox
+	engine *vrrp.Engine
+	netif  *netif.Manager
+	addrs  *addresses
+
+	mu         sync.Mutex
+	interfaces map[string]bool            // in use by some instance
+	links      map[string]netif.LinkState // last reported
+	configs    map[string]vrrp.Config
+}
+
+// factsBound is how many unsent facts the speaker keeps for a director that
+// does not read.
+const factsBound = 4096
+
+// RunSpeaker is the speaker process. It returns when it was told to stop, or
+// the director is gone, and every handover has ended.
+func RunSpeaker(ctx context.Context) error {
+	ignoreTerminalSignals(signal.Ignore)
+	// One processor may be inside a system call while the other keeps time.
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	conn, err := ipc.Inherited()
+	if err != nil {
+		return err
+	}
+	s := &speaker{conn: conn, out: ipc.NewOutbox(factsBound),
+		interfaces: map[string]bool{}, links: map[string]netif.LinkState{}, configs: map[string]vrrp.Config{}}
+	sending, stopSending := context.WithCancel(context.Background())
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		// The reader of the other direction notices a broken connection.
+		_ = s.out.Run(sending, conn)
+	}()
+	err = s.run(ctx)
+	stopSending()
+	<-sent
+	return err
+}
+
+func (s *speaker) say(n event.Name, fields ...event.Field) {
+	s.out.Put(kindEvent, "", event.New("speaker", n, fields...))
+}
+
+// limit reports what this process has to do without.
+func (s *speaker) limit(err error, remedy string) {
+	if err != nil {
+		s.say(event.ChildLimited, event.F(event.Child, "speaker"), event.F(event.Reason, err), event.F(event.Detail, remedy))
+	}
+}
+
+func (s *speaker) run(ctx context.Context) error {
+	first, err := s.firstState()
+	if err != nil {
+		return err
+	}
+	s.netif, err = netif.New(netif.Options{RecordFile: recordFile(first.RuntimeDir)})
+	if err != nil {
+		return err
+	}
+	defer s.netif.Close()
+	s.addrs = newAddresses(s.netif, s.say)
+	s.limit(realtime(), "without real-time scheduling and locked memory a busy machine delays adverts: give the unit CAP_SYS_NICE and CAP_IPC_LOCK, or keep advert_int at 100 ms or more")
+	s.limit(keepCapabilities(speakerCaps), "the speaker keeps privileges that it does not need")
+	s.limit(noNewPrivileges(), "")
+	if err := s.netif.CleanLeftovers(); err != nil {
+		s.say(event.RelayFailed, event.F(event.Err, err))
+	}
+	if _, err := s.netif.ProbeRelay(); err != nil {
+		s.say(event.RelayFailed, event.F(event.Err, err))
+	}
+	s.engine = vrrp.NewEngine(vrrp.EngineOptions{
+		Listen:    listen,
+		Addresses: s.addrs, Announcer: s.addrs,
+		Notify: s.notify,
+	})
+
+	// The engine outlives ctx: it ends when every handover has.
+	ended := make(chan error, 1)
+	go func() { ended <- s.engine.Run(context.Background()) }()
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer stopWatching()
+	watched := make(chan error, 1)
+	go func() { watched <- s.netif.Watch(watching, s.fact) }()
+	s.apply(first)
+	s.out.Put(kindHello, "", os.Getpid())
+
+	lost := make(chan error, 1)
+	go func() { lost <- s.listenToDirector() }()
+	var failure error
+	select {
+	case <-ctx.Done(): // SIGTERM
+	case err := <-lost:
+		if err != nil && !errors.Is(err, io.EOF) {
+			failure = err
+		}
+	case err := <-watched:
+		failure = fmt.Errorf("watch the interfaces: %w", err)
+	case err := <-ended:
+		return fmt.Errorf("run the election: %w", errors.Join(err, errors.New("ended on its own")))
+	}
+	// Bounded by the protocol: a handover ends with the master down interval.
+	failure = errors.Join(failure, s.engine.Shutdown(context.Background()), <-ended)
+	s.addrs.wait()
+	return failure
+}
+
+// firstState waits for the director's first word, which must be the state.
+func (s *speaker) firstState() (speakerState, error) {
+	var st speakerState
+	m, err := s.conn.Receive()
+	if err != nil {
+		return st, fmt.Errorf("wait for the first configuration: %w", err)
+	}
+	if m.Kind != kindApply {
+		return st, fmt.Errorf("wait for the first configuration: got a %s message", m.Kind)
+	}
+	return st, m.Decode(&st)
+}
+
+// listenToDirector acts on messages until the director says stop, which
+// returns nil, or is gone.
+func (s *speaker) listenToDirector() error {
+	for {
+		m, err := s.conn.Receive()
+		if err != nil {
+			return err
+		}
+		switch m.Kind {
+		case kindApply:
+			var st speakerState
+			if err := m.Decode(&st); err != nil {
+				return err
+			}
+			s.apply(st)
+		case kindReady:
+			var ready map[string]bool
+			if err := m.Decode(&ready); err != nil {
+				return err
+			}
+			s.engine.SetReady(ready)
+		case kindFailover:
+			var name string
+			if err := m.Decode(&name); err != nil {
+				return err
+			}
+			if err := s.engine.Failover(name); err != nil {
+				s.out.Put(kindRefused, "", refusal{name, err.Error()})
+			}
+		case kindStatus:
+			s.out.Put(kindStatus, string(kindStatus), s.engine.Status())
+		case kindStop:
+			return nil
+		}
+	}
+}
+
+// apply takes over a whole desired state.
+func (s *speaker) apply(st speakerState) {
+	used := map[string]bool{}
+	configs := map[string]vrrp.Config{}
+	for _, c := range st.Instances {
+		used[c.Interface] = true
+		configs[c.Name] = c
+	}
+	s.mu.Lock()
+	s.interfaces, s.configs = used, configs
+	links := make([]netif.LinkState, 0, len(used))
+	for name := range used {
+		if l, ok := s.links[name]; ok {
+			links = append(links, l)
+		}
+	}
+	s.mu.Unlock()
+	s.addrs.mu.Lock()
+	s.addrs.ports = st.Ports
+	s.addrs.mu.Unlock()
+	// Readiness first: an instance must not start as ready by an old answer.
+	s.engine.SetReady(st.Ready)
+	if err := s.engine.Apply(st.Instances, st.Resume); err != nil {
+		s.say(event.ConfigProblem, event.F(event.Detail, err))
+	}
+	for _, l := range links {
+		s.engine.SetLink(l.Name, l.Up, l.Primary, l.Index)
+	}
+}
+
+// fact takes over an observation of the network configuration.
+func (s *speaker) fact(f netif.Fact) {
+	switch f.Kind {
+	case netif.LinkChanged, netif.LinkGone:
+		s.linkFact(f)
+	case netif.AddressRemoved:
+		s.addrs.vanished(f.Link.Name, f.Prefix)
+	}
+}
+
+func (s *speaker) linkFact(f netif.Fact) {
+	l := f.Link
+	gone := f.Kind == netif.LinkGone
+	s.mu.Lock()
+	was, seen := s.links[l.Name]
+	used := s.interfaces[l.Name]
+	if gone {
+		delete(s.links, l.Name)
+		l.Up, l.Primary, l.Index = false, netip.Addr{}, 0
+	} else {
+		s.links[l.Name] = l
+	}
+	s.mu.Unlock()
+	if gone || was.Index != l.Index || was.Up != l.Up {
+		s.addrs.linkChanged(l.Name)
+	}
+	if !used {
+		return
+	}
+	s.engine.SetLink(l.Name, l.Up, l.Primary, l.Index)
+	switch {
+	case l.Up && (!seen || !was.Up):
+		s.say(event.LinkUp, event.F(event.Interface, l.Name), event.F(event.Address, l.Primary))
+	case gone:
+		s.say(event.LinkDown, event.F(event.Interface, l.Name), event.F(event.Reason, "the interface is gone"))
+	case !l.Up && (!seen || was.Up):
+		s.say(event.LinkDown, event.F(event.Interface, l.Name), event.F(event.Reason, "no carrier or administratively down"))
+	}
+}
+
+// notify passes a notice of the election on. It runs in the engine's
+// goroutine: nothing here may wait.
+func (s *speaker) notify(n vrrp.Notice) {
+	s.out.Put(kindNotice, "", n)
+	if n.Kind == vrrp.NoticePeerFound {
+		s.mu.Lock()
+		c, ok := s.configs[n.Instance]
+		s.mu.Unlock()
+		if ok {
+			go s.addrs.learn(c, n.Peer)
+		}
+	}
+}
+
+// refusal is the body of a kindRefused message.
+type refusal struct{ Instance, Reason string }
+
+// listen opens the election's socket on an interface.
+func listen(iface string) (vrrp.Conn, error) { return vrrp.Listen(iface) }

@@ -1,0 +1,146 @@
+package director
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"baton/healthcheck"
+	"baton/internal/control"
+	"baton/internal/event"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// statusWithin bounds how long a status waits for the speaker's answer. Without
+// one the last known facts are shown.
+const statusWithin = time.Second
+
+// Status gathers what is known now.
+func (c *core) Status(ctx context.Context) (control.Status, error) {
+	answered := make(chan struct{}, 1)
+	if err := c.ask(ctx, func() {
+		if c.speaker.conn == nil {
+			answered <- struct{}{}
+			return
+		}
+		c.statusWaiters = append(c.statusWaiters, answered)
+		c.speaker.send(kindStatus, string(kindStatus), nil)
+		c.prog.poke() // for fresh counters; shown with the next status
+	}); err != nil {
+		return control.Status{}, err
+	}
+	select {
+	case <-answered:
+	case <-after(statusWithin):
+	case <-ctx.Done():
+	}
+	var st control.Status
+	err := c.ask(ctx, func() { st = c.status() })
+	return st, err
+}
+
+// gotStatus takes over the speaker's answer.
+func (c *core) gotStatus(st []vrrp.Status) {
+	c.statuses, c.statusAt = st, time.Now()
+	for _, w := range c.statusWaiters {
+		w <- struct{}{}
+	}
+	c.statusWaiters = nil
+}
+
+func (c *core) status() control.Status {
+	st := control.Status{
+		Version: c.opts.Version, Node: c.cfg.Global.RouterID, PID: os.Getpid(), Started: c.begun, Time: time.Now(),
+		Config: control.Config{File: c.opts.ConfigFile, Hash: c.cfg.Hash, Loaded: c.loaded,
+			LastReload: c.lastReload, LastOK: c.lastOK, Problems: c.problems},
+		Children: []control.Child{c.speaker.status("speaker"), c.prober.status("prober")},
+	}
+	byName := map[string]vrrp.Status{}
+	for _, s := range c.statuses {
+		byName[s.Config.Name] = s
+	}
+	for _, name := range c.instanceNames() {
+		st.Instances = append(st.Instances, c.instanceStatus(name, byName[name]))
+	}
+	for _, vs := range c.services {
+		k := vs.Service.Key
+		entry, there := c.last.res.Observed[k]
+		s := control.Service{Name: k.String(), Scheduler: vs.Service.Scheduler, Programmed: there}
+		if vs.Service.Persistence > 0 {
+			s.Persistent = vs.Service.Persistence.String()
+		}
+		for _, rs := range vs.Servers {
+			sv := c.serverStatus(k, rs.Server, entry)
+			if sv.State == string(healthcheck.Up) {
+				s.Up++
+			}
+			s.Servers = append(s.Servers, sv)
+		}
+		for dk, d := range c.drains {
+			if dk.service == k {
+				sv := c.serverStatus(k, d.server, entry)
+				sv.State, sv.Since, sv.Reason = "draining", d.begun, "no longer in the configuration"
+				s.Servers = append(s.Servers, sv)
+			}
+		}
+		st.Services = append(st.Services, s)
+	}
+	for k := range c.foreign {
+		st.Foreign = append(st.Foreign, k.String())
+	}
+	return st
+}
+
+func (c *core) serverStatus(k ipvs.ServiceKey, s ipvs.Server, entry ipvs.Entry) control.Server {
+	known := c.servers[serverID{k, s.Key}]
+	out := control.Server{
+		Address: s.Key.String(), Forward: string(s.Forward), Weight: s.Weight,
+		State: string(known.state), Since: known.since,
+		Reason: string(known.verdict.Reason), Detail: known.verdict.Detail,
+	}
+	if known.verdict.Latency > 0 {
+		out.Latency = round(known.verdict.Latency)
+	}
+	if have, ok := entry.Servers[s.Key]; ok {
+		w := have.Weight
+		out.Kernel = &w
+		out.Active, out.Inactive = uint64(have.Stats.Active), uint64(have.Stats.Inactive)
+	}
+	return out
+}
+
+func (l *link) status(name string) control.Child {
+	return control.Child{Name: name, PID: l.pid, Started: l.started, Restarts: l.deaths}
+}
+
+// instanceStatus joins what the director knows with the speaker's last answer.
+func (c *core) instanceStatus(name string, s vrrp.Status) control.Instance {
+	in := c.instances[name]
+	out := control.Instance{
+		Name: name, Interface: in.cfg.Interface, VRID: in.cfg.VRID, Version: int(in.cfg.Version),
+		State: string(roleWord(in.role)), Priority: in.cfg.Priority, EffectivePriority: in.cfg.Priority,
+		Ready: in.ready, NotReady: in.waits, AdvertInterval: in.cfg.AdvertInterval.String(),
+	}
+	for _, a := range in.cfg.Addresses {
+		out.Addresses = append(out.Addresses, a.Prefix.String())
+	}
+	if s.Config.Name == "" {
+		return out
+	}
+	out.State = string(roleWord(s.Role))
+	out.Since, out.Reason, out.Link, out.Handover = s.Since, s.Reason, s.Link, s.Handover
+	out.EffectivePriority = s.EffectivePriority
+	if s.Master.IsValid() {
+		out.Master, out.MasterPriority = s.Master.String(), s.MasterPriority
+	}
+	out.Sent, out.Received, out.Transitions = s.Sent, s.Received, s.Transitions
+	out.Dropped = s.Dropped
+	return out
+}
+
+// Events returns what the journal holds from since on.
+func (c *core) Events(since time.Time) []event.Event { return c.journal.Since(since) }
+
+// Follow delivers events until ctx ends.
+func (c *core) Follow(ctx context.Context) <-chan event.Event { return c.journal.Follow(ctx) }

@@ -1,0 +1,262 @@
+package director
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/ipc"
+	"baton/internal/netif"
+	"baton/vrrp"
+)
+
+// stable is how long a child must have lived for its death to count as the
+// first again.
+const stable = 30 * time.Second
+
+// speakerChild describes the speaker. Started by root it keeps two
+// capabilities of its own accord; started by somebody who was given
+// capabilities it inherits those it needs.
+func (c *core) speakerChild() (*supervised, error) {
+	s := &supervised{hello: make(chan struct{})}
+	var ambient []uintptr
+	if os.Geteuid() != 0 {
+		have, err := permitted()
+		if err != nil {
+			return nil, err
+		}
+		for _, cp := range append([]uintptr{unix.CAP_SYS_NICE, unix.CAP_IPC_LOCK}, speakerCaps...) {
+			if have&(1<<cp) != 0 {
+				ambient = append(ambient, cp)
+			}
+		}
+	}
+	s.Child = ipc.Child{
+		Name: "speaker", Path: selfPath, Args: []string{speakerCommand}, Env: childEnv(),
+		Attr:    childAttr(nil, ambient),
+		Backoff: speakerBackoff, Stable: stable, StopWithin: c.speakerStopWithin(),
+		Started: func(pid int, conn *ipc.Conn) {
+			c.postAlways(func() {
+				c.speaker.connect(pid, conn)
+				c.say(event.ChildStarted, event.F(event.Child, "speaker"), event.F(event.PID, pid))
+				c.sendSpeaker()
+			})
+		},
+		Message: func(m ipc.Message) { c.fromSpeaker(s, m) },
+		Exited:  func(pid int, reason string) { c.postAlways(func() { c.speakerDied(pid, reason) }) },
+		Waiting: c.tellWaiting("speaker"),
+		Failed:  c.tellFailed("speaker"),
+	}
+	return s, nil
+}
+
+// proberChild describes the prober, which runs as another user.
+func (c *core) proberChild(user string) (*supervised, error) {
+	cred, note, err := proberIdentity(user)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		c.postAlways(func() {
+			c.say(event.ChildLimited, event.F(event.Child, "prober"), event.F(event.Reason, "not its own user"), event.F(event.Detail, note))
+		})
+	}
+	s := &supervised{hello: make(chan struct{})}
+	s.Child = ipc.Child{
+		Name: "prober", Path: selfPath, Args: []string{proberCommand}, Env: childEnv(),
+		Attr:    childAttr(cred, nil),
+		Backoff: proberBackoff, Stable: stable, StopWithin: 2 * time.Second,
+		Started: func(pid int, conn *ipc.Conn) {
+			c.postAlways(func() {
+				c.prober.connect(pid, conn)
+				c.say(event.ChildStarted, event.F(event.Child, "prober"), event.F(event.PID, pid))
+				c.sendProber()
+			})
+		},
+		Message: func(m ipc.Message) { c.fromProber(s, m) },
+		Exited: func(pid int, reason string) {
+			c.postAlways(func() {
+				// Fail static: its last verdicts stand.
+				c.prober.disconnect()
+				c.prober.deaths++
+				c.tellExit("prober", pid, reason)
+			})
+		},
+		Waiting: c.tellWaiting("prober"),
+		Failed:  c.tellFailed("prober"),
+	}
+	return s, nil
+}
+
+// postAlways hands f to the core, which outlives whoever calls this.
+func (c *core) postAlways(f func()) { c.inbox <- f }
+
+func (c *core) tellExit(name string, pid int, reason string) {
+	if c.stopAt.IsZero() {
+		c.say(event.ChildExited, event.F(event.Child, name), event.F(event.PID, pid), event.F(event.Reason, reason))
+	}
+}
+
+func (c *core) tellWaiting(name string) func(int, time.Duration) {
+	return func(n int, d time.Duration) {
+		c.postAlways(func() {
+			c.say(event.ChildRestarted, event.F(event.Child, name), event.F(event.Count, n), event.F(event.Took, d))
+		})
+	}
+}
+
+func (c *core) tellFailed(name string) func(error) {
+	return func(err error) {
+		c.postAlways(func() {
+			c.say(event.ChildExited, event.F(event.Child, name), event.F(event.Reason, err))
+		})
+	}
+}
+
+// speakerStopWithin is the longest planned stop: the handover of the slowest
+// instance, its linger, and room for a busy machine.
+func (c *core) speakerStopWithin() time.Duration {
+	var d time.Duration
+	for _, vi := range c.cfg.Instances {
+		d = max(d, handoverWithin(vi)+vi.HandoverLinger)
+	}
+	return d + 5*time.Second
+}
+
+// fromSpeaker acts on a message of the speaker, in its reader's goroutine.
+func (c *core) fromSpeaker(s *supervised, m ipc.Message) {
+	switch m.Kind {
+	case kindHello:
+		s.once.Do(func() { close(s.hello) })
+		c.postAlways(c.speakerIsBack)
+	case kindEvent:
+		c.forward(m)
+	case kindNotice:
+		var n vrrp.Notice
+		if c.decoded(m, &n) {
+			c.postAlways(func() { c.noticed(n) })
+		}
+	case kindStatus:
+		var st []vrrp.Status
+		if c.decoded(m, &st) {
+			c.postAlways(func() { c.gotStatus(st) })
+		}
+	case kindRefused:
+		var r refusal
+		if c.decoded(m, &r) {
+			c.postAlways(func() {
+				c.endHandover(vrrp.Notice{Kind: vrrp.NoticeHandoverFailed, Instance: r.Instance, Reason: r.Reason})
+			})
+		}
+	}
+}
+
+// fromProber acts on a message of the prober, in its reader's goroutine.
+func (c *core) fromProber(s *supervised, m ipc.Message) {
+	switch m.Kind {
+	case kindHello:
+		s.once.Do(func() { close(s.hello) })
+	case kindEvent:
+		c.forward(m)
+	case kindVerdict:
+		var v healthcheck.Verdict
+		if c.decoded(m, &v) {
+			c.postAlways(func() { c.judged(v) })
+		}
+	}
+}
+
+// forward writes a child's event as it is, if it is one of the catalogue.
+func (c *core) forward(m ipc.Message) {
+	var e event.Event
+	if c.decoded(m, &e) {
+		c.postAlways(func() { c.emit(e) })
+	}
+}
+
+// decoded reads a message's body. A child of the same binary sends what can be
+// read; what cannot is told, not acted upon.
+func (c *core) decoded(m ipc.Message, v any) bool {
+	if err := m.Decode(v); err != nil {
+		c.postAlways(func() {
+			c.say(event.ChildLimited, event.F(event.Reason, err), event.F(event.Detail, "message ignored; do the processes run the same version?"))
+		})
+		return false
+	}
+	return true
+}
+
+// speakerDied: the heartbeat has stopped. The next speaker resumes what was
+// master; if none is back within an advertisement interval the peer is about to
+// take over, and an address on both sides would divide the clients.
+func (c *core) speakerDied(pid int, reason string) {
+	c.speaker.disconnect()
+	c.speaker.deaths++
+	c.tellExit("speaker", pid, reason)
+	if !c.stopAt.IsZero() {
+		return
+	}
+	interval := time.Duration(0)
+	for _, in := range c.instances {
+		in.diedAsMaster = in.role == vrrp.Master
+		in.diedAt = time.Now()
+		if in.diedAsMaster && (interval == 0 || in.cfg.AdvertInterval < interval) {
+			interval = in.cfg.AdvertInterval
+		}
+	}
+	if interval == 0 || c.withdrawIn != nil {
+		return
+	}
+	// A machine needs a moment to start a process, however short the interval.
+	c.withdrawIn = time.AfterFunc(max(interval, minRespawn), func() { c.postAlways(c.withdraw) })
+}
+
+// minRespawn is the time that a restarted speaker is given before its
+// addresses are withdrawn. A peer waits three intervals and its skew.
+const minRespawn = 50 * time.Millisecond
+
+// speakerIsBack cancels the withdrawal.
+func (c *core) speakerIsBack() {
+	if c.withdrawIn != nil {
+		c.withdrawIn.Stop()
+		c.withdrawIn = nil
+	}
+	for _, in := range c.instances {
+		in.diedAsMaster = false
+	}
+}
+
+// withdraw takes the addresses of the dead speaker's instances away.
+func (c *core) withdraw() {
+	if c.withdrawIn == nil {
+		return // it came back in this very moment
+	}
+	c.withdrawIn = nil
+	m, err := netif.New(netif.Options{RecordFile: recordFile(c.cfg.Global.RuntimeDir)})
+	if err != nil {
+		c.say(event.AddressFailed, event.F(event.Err, err))
+		return
+	}
+	defer m.Close()
+	for name, in := range c.instances {
+		if !in.diedAsMaster {
+			continue
+		}
+		in.diedAsMaster = false
+		in.role = vrrp.Init
+		ctx, cancel := context.WithTimeout(context.Background(), setWithin)
+		for dev := range byDevice(in.cfg) {
+			if _, err := m.SetAddresses(ctx, dev, nil, prefixes(in.cfg, dev)); err != nil {
+				c.say(event.AddressFailed, event.F(event.Instance, name), event.F(event.Interface, dev), event.F(event.Err, err))
+			}
+		}
+		cancel()
+		c.say(event.VRRPWithdrawn, event.F(event.Instance, name),
+			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", max(in.cfg.AdvertInterval, minRespawn))))
+	}
+}
