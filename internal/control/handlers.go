@@ -20,7 +20,6 @@ type handlerFunc func(w http.ResponseWriter, r *http.Request) error
 
 // endpoint is one path with its methods.
 type endpoint struct {
-	running context.Context // ends with the server
 	path    string
 	methods map[string]handlerFunc
 }
@@ -38,11 +37,8 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(e.running, cancel)()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	if err := h(w, r.WithContext(ctx)); err != nil {
+	if err := h(w, r); err != nil {
 		fail(w, err)
 	}
 }

@@ -1,10 +1,13 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -13,6 +16,7 @@ const (
 	maxStreams     = 64 // of them, so that followers never lock out a failover
 	maxRefusals    = 32 // connections at once that are being told so
 	refuseWithin   = time.Second
+	retryAccept    = 100 * time.Millisecond
 )
 
 // limited hands out at most maxConnections connections at once. One more is
@@ -20,19 +24,53 @@ const (
 // is answered 503 and closed.
 type limited struct {
 	net.Listener
+	notify   func(error)
+	closed   chan struct{}
+	close    func()
 	slots    chan struct{}
 	refusals chan struct{}
 	wg       sync.WaitGroup
 }
 
-func newLimited(l net.Listener) *limited {
-	return &limited{Listener: l, slots: make(chan struct{}, maxConnections), refusals: make(chan struct{}, maxRefusals)}
+func newLimited(l net.Listener, notify func(error)) *limited {
+	closed := make(chan struct{})
+	return &limited{
+		Listener: l, notify: notify, closed: closed, close: sync.OnceFunc(func() { close(closed) }),
+		slots: make(chan struct{}, maxConnections), refusals: make(chan struct{}, maxRefusals),
+	}
 }
+
+// Close stops listening.
+func (l *limited) Close() error {
+	l.close()
+	return l.Listener.Close()
+}
+
+// next waits for a connection. Running out of descriptors passes: it is told
+// once and tried again.
+func (l *limited) next() (net.Conn, error) {
+	for told := false; ; told = true {
+		c, err := l.Listener.Accept()
+		if !slices.ContainsFunc(passing, func(e error) bool { return errors.Is(err, e) }) {
+			return c, err
+		}
+		if !told {
+			l.notify(fmt.Errorf("accept control client: %w", err))
+		}
+		select {
+		case <-time.After(retryAccept):
+		case <-l.closed:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+var passing = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED}
 
 // Accept returns the next connection that there is a slot for.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
-		c, err := l.Listener.Accept()
+		c, err := l.next()
 		if err != nil {
 			return nil, err
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"maps"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -71,8 +71,7 @@ func (s *HTTPServer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit := newLimited(l)
-	// Handlers get a context that ends with ctx: followers go when we go.
+	limit := newLimited(l, s.opts.Notify)
 	srv := &http.Server{
 		Handler:                      s.handler(ctx),
 		MaxHeaderBytes:               maxHeader,
@@ -80,7 +79,6 @@ func (s *HTTPServer) Run(ctx context.Context) error {
 		ReadTimeout:                  readWithin,
 		IdleTimeout:                  idleWithin,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     log.New(notifier(s.opts.Notify), "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(limit) }()
@@ -100,28 +98,21 @@ func (s *HTTPServer) Run(ctx context.Context) error {
 	return err
 }
 
-// notifier receives what net/http would log.
-type notifier func(error)
-
-func (n notifier) Write(p []byte) (int, error) {
-	n(errors.New(string(p)))
-	return len(p), nil
-}
-
 // handler looks paths up by itself: http.ServeMux would answer those that are
 // not clean with a redirect and a page of HTML.
 func (s *HTTPServer) handler(running context.Context) http.Handler {
 	endpoints := map[string]endpoint{}
 	for path, methods := range map[string]map[string]handlerFunc{
 		"/v1/status":   {http.MethodGet: s.status},
-		"/v1/events":   {http.MethodGet: s.events},
+		"/v1/events":   {http.MethodGet: func(w http.ResponseWriter, r *http.Request) error { return s.events(running, w, r) }},
 		"/v1/reload":   {http.MethodPost: s.reload},
 		"/v1/failover": {http.MethodPost: s.failover},
 	} {
-		endpoints[path] = endpoint{running, path, methods}
+		endpoints[path] = endpoint{path, methods}
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(endpoints)), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recovered(w, r)
 		e, ok := endpoints[r.URL.Path]
 		if !ok {
 			fail(w, &Error{
@@ -133,4 +124,15 @@ func (s *HTTPServer) handler(running context.Context) http.Handler {
 		}
 		e.ServeHTTP(w, r)
 	})
+}
+
+// recovered ends a request whose handler has panicked: the director and its
+// other clients go on, and what happened is told with its stack.
+func (s *HTTPServer) recovered(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.opts.Notify(fmt.Errorf("answer %s %s: panic: %v\n%s", r.Method, clip(r.URL.Path), p, debug.Stack()))
+	fail(w, &Error{Status: http.StatusInternalServerError, Message: "the director failed to answer", Remedy: "this is a defect of baton: its log has the stack"})
 }

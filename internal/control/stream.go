@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -14,8 +15,9 @@ import (
 const overlap = 1024
 
 // events writes the past and, with follow=1, what comes. Each event is one
-// line of JSON.
-func (s *HTTPServer) events(w http.ResponseWriter, r *http.Request) error {
+// line of JSON. Whoever follows is cut off when running ends: the others have
+// their answers to get first.
+func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *http.Request) error {
 	q, err := query(r, "since", "follow")
 	if err != nil {
 		return err
@@ -43,7 +45,10 @@ func (s *HTTPServer) events(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		// Before the past is read, so that nothing falls between the two.
-		next = s.opts.Backend.Follow(r.Context())
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(running, cancel)()
+		next = s.opts.Backend.Follow(ctx)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	var past []event.Event

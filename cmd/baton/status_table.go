@@ -1,0 +1,271 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"baton/internal/control"
+)
+
+// columns is the width that the table keeps to.
+const columns = 80
+
+// table collects the lines of a status.
+type table struct {
+	b    strings.Builder
+	now  time.Time
+	zone *time.Location
+	p    paint
+}
+
+// statusTable renders a status for a person, who reads it at 3 a.m.: first who
+// is master and what is wrong, at most 80 columns wide. Times are relative to
+// the director's clock.
+func statusTable(st control.Status, zone *time.Location, p paint) string {
+	t := &table{now: st.Time, zone: zone, p: p}
+	t.head(st)
+	if len(st.Instances) > 0 {
+		t.line(bold, fmt.Sprintf("\n%-15s %-8s %-25s %4s  %s", "INSTANCE", "STATE", "SINCE", "PRIO", "MASTER"))
+	}
+	for _, i := range st.Instances {
+		t.instance(i)
+	}
+	for _, s := range st.Services {
+		t.service(s)
+	}
+	if len(st.Foreign) > 0 {
+		t.b.WriteByte('\n')
+		t.wrap(yellow, "", "not ours, left alone: "+strings.Join(st.Foreign, ", "))
+	}
+	return t.b.String()
+}
+
+func (t *table) line(c colour, text string) {
+	t.b.WriteString(t.p.as(c, strings.TrimRight(text, " ")) + "\n")
+}
+
+// wrap writes text as lines of at most 80 columns, those after the first
+// indented by two more.
+func (t *table) wrap(c colour, indent, text string) {
+	prefix := indent
+	for words := strings.Fields(clean(text)); len(words) > 0; prefix = indent + "  " {
+		line := prefix
+		for len(words) > 0 {
+			space := 1
+			if line == prefix {
+				space = 0
+			}
+			room := columns - width(line) - space
+			if width(words[0]) <= room {
+				line += strings.Repeat(" ", space) + words[0]
+				words = words[1:]
+				continue
+			}
+			if line == prefix { // longer than a line: cut
+				r := []rune(words[0])
+				line += string(r[:room])
+				words[0] = string(r[room:])
+			}
+			break
+		}
+		t.line(c, line)
+	}
+}
+
+func width(s string) int { return utf8.RuneCountInString(s) }
+
+func (t *table) head(st control.Status) {
+	left := clean(st.Node)
+	right := st.Time.In(t.zone).Format(time.DateTime)
+	gap := max(2, columns-width(left)-width(right))
+	t.b.WriteString(t.p.as(bold, left) + strings.Repeat(" ", gap) + right + "\n")
+
+	parts := []string{fmt.Sprintf("baton %s, pid %d, up %s", st.Version, st.PID, t.ago(st.Started))}
+	for _, c := range st.Children {
+		switch {
+		case c.PID == 0:
+			parts = append(parts, c.Name+" NOT RUNNING")
+		case c.Restarts > 0:
+			parts = append(parts, fmt.Sprintf("%s %d (%s)", c.Name, c.PID, count(c.Restarts, "restart")))
+		default:
+			parts = append(parts, fmt.Sprintf("%s %d", c.Name, c.PID))
+		}
+	}
+	colour := plain
+	if strings.Contains(strings.Join(parts, ""), "NOT RUNNING") {
+		colour = red
+	}
+	t.wrap(colour, "", strings.Join(parts, ", "))
+	t.wrap(plain, "", fmt.Sprintf("%s %s, in force for %s", st.Config.File, clip(st.Config.Hash, 12), t.ago(st.Config.Loaded)))
+	if !st.Config.LastOK {
+		t.wrap(red, "", fmt.Sprintf("RELOAD REFUSED %s ago, %s; baton check tells all:", t.ago(st.Config.LastReload), count(len(st.Config.Problems), "problem")))
+		for i, p := range st.Config.Problems {
+			if i == 3 {
+				t.line(plain, "  …")
+				break
+			}
+			t.wrap(plain, "  ", strings.Replace(p, st.Config.File, filepath.Base(st.Config.File), 1))
+		}
+	}
+}
+
+// before is how wide an instance's line is before its last column.
+const before = 15 + 1 + 8 + 1 + 25 + 1 + 4 + 2
+
+func (t *table) instance(i control.Instance) {
+	state, colour := i.State, plain
+	switch {
+	case i.State == "MASTER":
+		colour = green
+	case i.State == "FAULT":
+		colour = red
+	case !i.Ready:
+		colour = yellow
+	}
+	if i.Handover {
+		state += "→"
+	}
+	t.name("", i.Name, 15)
+	master := "unknown"
+	switch {
+	case i.State == "MASTER":
+		master = "this node"
+	case i.Master != "":
+		master = i.Master
+		if i.MasterPriority > 0 {
+			master += fmt.Sprintf(" (%d)", i.MasterPriority)
+		}
+	}
+	shown := master
+	if width(master) > columns-before {
+		shown = "see below"
+	}
+	fmt.Fprintf(&t.b, " %s %-25s %4d  %s\n", t.p.as(colour, fmt.Sprintf("%-8s", clean(state))), t.since(i.Since), i.EffectivePriority, clean(shown))
+	if shown != master {
+		t.wrap(plain, "  ", "master is "+master)
+	}
+	if i.Reason != "" {
+		t.wrap(plain, "  ", "because: "+i.Reason)
+	}
+	if i.Handover {
+		t.wrap(yellow, "  ", "is being handed over")
+	}
+	if !i.Link {
+		t.wrap(red, "  ", i.Interface+" is down")
+	}
+	if !i.Ready {
+		t.wrap(yellow, "  ", "not ready: "+or(i.NotReady, "reason unknown"))
+	}
+	if i.EffectivePriority != i.Priority {
+		t.wrap(yellow, "  ", fmt.Sprintf("configured priority %d", i.Priority))
+	}
+	t.wrap(dim, "  ", fmt.Sprintf("%s; VRRPv%d, VRID %d on %s, adverts every %s",
+		strings.Join(i.Addresses, ", "), i.Version, i.VRID, i.Interface, i.AdvertInterval))
+}
+
+func (t *table) service(s control.Service) {
+	state, colour := fmt.Sprintf("%d of %d up", s.Up, len(s.Servers)), green
+	switch {
+	case s.Up == 0:
+		state, colour = "NO SERVER UP", red
+	case s.Up < len(s.Servers):
+		colour = yellow
+	}
+	about := s.Scheduler
+	if s.Persistent != "" {
+		about += ", persistent " + s.Persistent
+	}
+	t.b.WriteString("\n" + t.p.as(bold, clean(s.Name)) + "  " + clean(about) + "  " + t.p.as(colour, state) + "\n")
+	if !s.Programmed {
+		t.wrap(red, "  ", "NOT in the kernel's table; baton events --since 10m tells why")
+	}
+	if len(s.Servers) == 0 {
+		return
+	}
+	t.line(bold, fmt.Sprintf("  %-21s %-4s %7s  %-8s %6s %9s %9s", "SERVER", "KIND", "WEIGHT", "STATE", "SINCE", "ACTIVE", "INACTIVE"))
+	for _, sv := range s.Servers {
+		t.server(sv)
+	}
+}
+
+func (t *table) server(s control.Server) {
+	colour := yellow
+	switch s.State {
+	case "up":
+		colour = green
+	case "down":
+		colour = red
+	}
+	// What the kernel has counts; the configured weight only where it differs.
+	weight, active, inactive := "-", "-", "-"
+	if s.Kernel != nil {
+		weight = strconv.Itoa(*s.Kernel)
+		active, inactive = strconv.FormatUint(s.Active, 10), strconv.FormatUint(s.Inactive, 10)
+	}
+	if s.Kernel == nil || *s.Kernel != s.Weight {
+		weight += "/" + strconv.Itoa(s.Weight)
+	}
+	t.name("  ", s.Address, 21)
+	fmt.Fprintf(&t.b, " %-4s %7s  %s %6s %9s %9s\n", clean(s.Forward), weight,
+		t.p.as(colour, fmt.Sprintf("%-8s", clean(s.State))), t.ago(s.Since), active, inactive)
+	if s.State != "up" && (s.Reason != "" || s.Detail != "") {
+		t.wrap(plain, "    ", strings.Trim(s.Reason+": "+s.Detail, ": "))
+	}
+}
+
+// name writes a name padded to its column; one that is too long gets a line
+// of its own.
+func (t *table) name(indent, name string, wide int) {
+	name = clean(name)
+	if width(name) > wide {
+		t.wrap(plain, indent, name)
+		name = ""
+	}
+	t.b.WriteString(indent + name + strings.Repeat(" ", wide-width(name)))
+}
+
+// since is "3d4h (11-17 15:04:05)".
+func (t *table) since(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return fmt.Sprintf("%s (%s)", t.ago(at), at.In(t.zone).Format("01-02 15:04:05"))
+}
+
+// ago is the time since then in two units at most: 3d4h, 5m2s.
+func (t *table) ago(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	d := max(0, t.now.Sub(at)).Truncate(time.Second)
+	days, hours, minutes, seconds := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60, int(d.Seconds())%60
+	switch {
+	case days > 99:
+		return fmt.Sprintf("%dd", days)
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh%dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm%ds", minutes, seconds)
+	}
+	return fmt.Sprintf("%ds", seconds)
+}
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
