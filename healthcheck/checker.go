@@ -1,10 +1,144 @@
 package healthcheck
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Checker makes one attempt. It returns nil when the server is healthy and
 // otherwise an error that wraps the Reason. It ends when ctx does, and is
 // called by one goroutine at a time.
 type Checker interface {
 	Check(ctx context.Context) error
+}
+
+// kinds makes the checker of each kind. A kind is one file and one line here,
+// and a field of Spec when it has settings of its own.
+var kinds = map[Kind]func(*builder) Checker{
+	TCP:   newTCP,
+	HTTP:  newHTTP,
+	HTTPS: newHTTP,
+}
+
+// Validate returns what is wrong with a spec, a *SpecError for each fault
+// joined with errors.Join, or nil. It reads the files that the spec names.
+func Validate(spec Spec) error {
+	_, problems := build(spec)
+	return errors.Join(problems...)
+}
+
+// NewChecker returns the checker of a spec, for one attempt outside a
+// Scheduler, or what is wrong as Validate does.
+func NewChecker(spec Spec) (Checker, error) {
+	c, problems := build(spec)
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return c, nil
+}
+
+// SpecError is one fault of a Spec.
+type SpecError struct {
+	ID      string // of the check
+	Field   string // Go name, "Interval" or "HTTP.BodyRegex"
+	Problem string
+	Remedy  string
+}
+
+// Error returns `check "ID": field: problem (remedy)`.
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("check %q: %s: %s (%s)", e.ID, e.Field, e.Problem, e.Remedy)
+}
+
+// builder makes a checker and gathers what is wrong with its spec.
+type builder struct {
+	spec     Spec
+	problems []error
+	missing  []error // files that cannot be read: they may be there later
+}
+
+func (b *builder) problem(field, remedy, format string, args ...any) {
+	b.problems = append(b.problems, &SpecError{b.spec.ID, field, fmt.Sprintf(format, args...), remedy})
+}
+
+func (b *builder) unreadable(field, remedy string, err error) {
+	b.missing = append(b.missing, &SpecError{b.spec.ID, field, err.Error(), remedy})
+}
+
+// build returns a checker, nil when the spec can never work, and every problem.
+func build(spec Spec) (Checker, []error) {
+	b := &builder{spec: spec}
+	b.common()
+	construct, ok := kinds[spec.Kind]
+	if !ok {
+		b.problem("Kind", "use one of "+kindNames(), "unknown kind %q", spec.Kind)
+		return nil, b.problems
+	}
+	if spec.HTTP != nil && spec.Kind != HTTP && spec.Kind != HTTPS {
+		b.problem("HTTP", "leave it out, or use kind http or https", "kind %s makes no HTTP request", spec.Kind)
+	}
+	c := construct(b)
+	switch {
+	case len(b.problems) > 0:
+		return nil, append(b.problems, b.missing...)
+	case len(b.missing) > 0:
+		return broken{spec}, b.missing
+	default:
+		return c, nil
+	}
+}
+
+func (b *builder) common() {
+	s := &b.spec
+	if s.ID == "" {
+		b.problem("ID", "give the check a name", "is empty")
+	}
+	if !s.Target.IsValid() || s.Target.Port() == 0 || s.Target.Addr().IsUnspecified() {
+		b.problem("Target", "name the server as ADDRESS:PORT", "%q is not a server's address and port", s.Target)
+	} else if s.Target.Addr().IsMulticast() {
+		b.problem("Target", "name one server", "%v is a multicast address", s.Target.Addr())
+	}
+	b.duration("Interval", s.Interval, MinInterval, MaxInterval)
+	b.duration("Timeout", s.Timeout, 1, MaxTimeout)
+	b.duration("RetryDelay", s.RetryDelay, 0, MaxInterval)
+	b.count("Retry", s.Retry)
+	b.count("Rise", s.Rise)
+}
+
+func (b *builder) duration(field string, d, low, high time.Duration) {
+	if d < low || d > high {
+		b.problem(field, fmt.Sprintf("use %v to %v", low, high), "%v is out of range", d)
+	}
+}
+
+func (b *builder) count(field string, n int) {
+	if n < 0 || n > MaxCount {
+		b.problem(field, fmt.Sprintf("use 0 to %d", MaxCount), "%d is out of range", n)
+	}
+}
+
+func kindNames() string {
+	var names []string
+	for k := range kinds {
+		names = append(names, string(k))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// broken stands for a checker whose files cannot be read. Each attempt tries
+// again, so that it mends itself when they can.
+type broken struct{ spec Spec }
+
+// Check attempts to build the checker and then runs it.
+func (k broken) Check(ctx context.Context) error {
+	c, problems := build(k.spec)
+	if len(problems) > 0 {
+		return failure(Config, "%v", problems[0])
+	}
+	return c.Check(ctx)
 }

@@ -2,6 +2,11 @@ package healthcheck
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"sync"
 	"time"
 )
 
@@ -13,7 +18,7 @@ type Options struct {
 	// Overload is called like Notify when attempts begin late or cannot be
 	// made. Nil: not told.
 	Overload func(Overload)
-	// Now is the clock, default time.Now. Only differences count.
+	// Now is the clock, default time.Now. Its monotonic reading counts.
 	Now func() time.Time
 	// Random returns a uniformly distributed duration in [0, n), default from
 	// math/rand/v2.
@@ -21,48 +26,220 @@ type Options struct {
 	// MaxDescriptors bounds the attempts under way at a time. 0: what
 	// RLIMIT_NOFILE allows, less a reserve.
 	MaxDescriptors int
-	// MaxConversations bounds the goroutines that talk to servers. 0: 1024.
+	// MaxConversations bounds the goroutines that talk to servers, 0: 1024.
+	// A plain connection, and an http server that does not begin to answer,
+	// need none.
 	MaxConversations int
+
+	poller func() (poller, error)        // default newPoller
+	build  func(Spec) (Checker, []error) // default build
 }
 
+// reservedDescriptors are left for all else that the process opens.
+const reservedDescriptors = 64
+
+// firstWithin bounds the random delay of a new check's first attempt.
+const firstWithin = time.Second
+
 // Scheduler makes the attempts of all checks when they are due.
-type Scheduler struct{}
+type Scheduler struct {
+	opt   Options
+	epoch time.Time
+	group sync.WaitGroup // conversations
+
+	applying sync.Mutex // one Apply at a time
+
+	mu       sync.Mutex // guards everything below; never held while waiting or calling back
+	checks   map[string]*check
+	order    []*check // as applied
+	line     timeline
+	fds      gate // attempts under way
+	talks    gate // of these, goroutines
+	poll     poller
+	byFD     []*check // index: descriptor that the poller watches
+	outbox   []Verdict
+	wakeAt   time.Duration // when the loop looks at the timeline anyway
+	stopping bool
+	run      context.Context
+
+	overload overload
+	stall    stall
+	stats    Stats
+}
 
 // NewScheduler returns a scheduler without checks; Run makes it work.
-func NewScheduler(Options) *Scheduler { return &Scheduler{} }
+func NewScheduler(o Options) *Scheduler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = func(n time.Duration) time.Duration { return rand.N(n) }
+	}
+	if o.MaxDescriptors <= 0 {
+		o.MaxDescriptors = defaultDescriptors()
+	}
+	if o.MaxConversations <= 0 {
+		o.MaxConversations = 1024
+	}
+	if o.poller == nil {
+		o.poller = newPoller
+	}
+	if o.build == nil {
+		o.build = build
+	}
+	return &Scheduler{
+		opt: o, epoch: o.Now(), checks: map[string]*check{},
+		fds: gate{limit: o.MaxDescriptors}, talks: gate{limit: min(o.MaxConversations, o.MaxDescriptors)},
+	}
+}
 
 // Apply makes specs the whole set of checks. What did not change keeps its
 // timers and its state; what is new or changed begins as unknown, at a random
 // point within the shorter of its interval and one second.
-func (s *Scheduler) Apply(specs []Spec) error { return nil }
+//
+// The error joins what is wrong with each spec, as of Validate. All else is
+// applied nevertheless, and so is a spec whose files cannot be read: it stays
+// unknown with reason Config until they can.
+func (s *Scheduler) Apply(specs []Spec) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.mu.Lock()
+	old := s.checks
+	s.mu.Unlock()
+
+	// Building reads files and compiles expressions: not under mu. The map is
+	// replaced here only, and never changed.
+	var errs []error
+	next := make(map[string]*check, len(specs))
+	order := make([]*check, 0, len(specs))
+	for _, spec := range specs {
+		if next[spec.ID] != nil {
+			errs = append(errs, &SpecError{spec.ID, "ID", "is used twice", "give each check an ID of its own"})
+			continue
+		}
+		c := old[spec.ID]
+		if c == nil || !reflect.DeepEqual(c.spec, spec) {
+			checker, problems := s.opt.build(spec)
+			errs = append(errs, problems...)
+			if checker == nil {
+				continue
+			}
+			c = newCheck(spec, checker)
+		}
+		next[spec.ID] = c
+		order = append(order, c)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, wall := s.clock(), s.opt.Now()
+	for id, c := range s.checks {
+		if next[id] != c {
+			s.remove(c)
+		}
+	}
+	for _, c := range order {
+		if old[c.spec.ID] != c {
+			c.since = wall
+			c.due = now + s.opt.Random(min(c.spec.Interval, firstWithin))
+			c.at, c.scheduled = c.due, c.due
+			s.line.set(c)
+		}
+	}
+	s.checks, s.order = next, order
+	if n := len(order); n > s.fds.limit {
+		s.overload.needed = n
+	}
+	s.wake()
+	return errors.Join(errs...)
+}
 
 // Trigger makes the named checks due now, or once more when an attempt is under
 // way. Names that are not known are ignored.
-func (s *Scheduler) Trigger(ids ...string) {}
-
-// Run checks until ctx is done, then ends every attempt and returns nil; or
-// returns the error that keeps it from working.
-func (s *Scheduler) Run(ctx context.Context) error { return nil }
-
-// Status returns every check, in the order of Apply.
-func (s *Scheduler) Status() []CheckStatus { return nil }
-
-// Stats returns the counters.
-func (s *Scheduler) Stats() Stats { return Stats{} }
-
-// Validate returns what is wrong with a spec, a *SpecError for each fault
-// joined with errors.Join, or nil.
-func Validate(Spec) error { return nil }
-
-// SpecError is one fault of a Spec.
-type SpecError struct {
-	ID      string // of the check
-	Field   string // Go name, "Interval" or "HTTP.BodyRegex"
-	Problem string
-	Remedy  string
+func (s *Scheduler) Trigger(ids ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	for _, id := range ids {
+		switch c := s.checks[id]; {
+		case c == nil, c.phase == waiting:
+		case c.phase == idle:
+			c.at, c.scheduled = now, now
+			s.line.set(c)
+		default:
+			c.again = true
+		}
+	}
+	s.wake()
 }
 
-// Error returns `check "ID": field: problem (remedy)`.
-func (e *SpecError) Error() string {
-	return `check "` + e.ID + `": ` + e.Field + ": " + e.Problem + " (" + e.Remedy + ")"
+// Status returns every check, in the order of Apply.
+func (s *Scheduler) Status() []CheckStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]CheckStatus, len(s.order))
+	for i, c := range s.order {
+		out[i] = c.status(s.wall)
+	}
+	return out
+}
+
+// Stats returns the counters.
+func (s *Scheduler) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Checks, st.InFlight, st.Talking = len(s.order), s.fds.held, s.talks.held
+	for _, c := range s.order {
+		if c.phase == waiting || c.phase == queued {
+			st.Waiting++
+		}
+	}
+	st.Descriptors = s.fds.limit
+	return st
+}
+
+// Run checks until ctx is done, then ends every attempt without a verdict and
+// returns nil; or returns the error that keeps it from working. A scheduler
+// runs once.
+func (s *Scheduler) Run(ctx context.Context) error {
+	p, err := s.opt.poller()
+	if err != nil {
+		return fmt.Errorf("run health checks: %w", err)
+	}
+	defer p.close()
+	run, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(ctx, p.wake)
+	defer stop()
+	s.mu.Lock()
+	s.poll, s.run = p, run
+	s.mu.Unlock()
+
+	for err == nil && ctx.Err() == nil {
+		err = s.turn(p)
+	}
+
+	s.mu.Lock()
+	s.stopping = true
+	for _, c := range s.order {
+		s.remove(c)
+	}
+	s.poll = nil
+	s.mu.Unlock()
+	cancel()
+	s.group.Wait()
+	if err != nil {
+		return fmt.Errorf("run health checks: %w", err)
+	}
+	return nil
+}
+
+func (s *Scheduler) clock() time.Duration { return s.opt.Now().Sub(s.epoch) }
+
+func (s *Scheduler) wall(d time.Duration) time.Time { return s.epoch.Add(d) }
+
+func (s *Scheduler) wake() {
+	if s.poll != nil {
+		s.poll.wake()
+	}
 }

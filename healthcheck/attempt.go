@@ -1,0 +1,123 @@
+package healthcheck
+
+import (
+	"fmt"
+	"time"
+)
+
+// finish ends a check's attempt: judge it, give its places back, set the next.
+func (s *Scheduler) finish(c *check, err error) {
+	p := c.phase
+	s.release(c)
+	if p == talking {
+		s.talks.leave(c.suspect)
+	}
+	s.fds.leave(c.suspect)
+	c.phase = idle
+	if c.cancel != nil {
+		c.cancel()
+		c.cancel = nil
+	}
+	if c.removed || s.stopping {
+		return
+	}
+
+	now := s.clock()
+	latency := now - c.started
+	reason := ReasonOf(err)
+	if reason == Timeout && s.stall.covers(c.started, c.spec.Timeout) {
+		err = failure(Resources, "this process stood still for %v of the %v that the server had", s.stall.length, c.spec.Timeout)
+		reason = Resources
+	}
+	detail := ""
+	if err != nil {
+		detail = detailOf(err)
+	}
+	at := s.opt.Now()
+	c.record(at, latency, reason, detail)
+	s.count(c, reason)
+
+	var d Decision
+	c.health, d = c.rules.Next(c.health, reason)
+	if d.Changed {
+		c.since = at
+		s.outbox = append(s.outbox, Verdict{
+			ID: c.spec.ID, Up: c.health.State == Up, First: d.First, Reason: reason, Detail: detail,
+			Latency: latency, At: at, Attempts: d.Attempts,
+		})
+	}
+	c.reschedule(now, d.Retry, reason.Unknown())
+	s.line.set(c)
+}
+
+// expire ends an attempt whose time is up. A goroutine ends by its own
+// deadline: what it read until then may tell more than that.
+func (s *Scheduler) expire(c *check) {
+	switch c.phase {
+	case connecting, awaiting:
+		s.finish(c, c.dialog.timedOut(c.phase, c.spec.Timeout))
+	case queued:
+		s.finish(c, failure(Resources, "%d other servers are being talked to", s.talks.held))
+	}
+}
+
+// remove ends a check. Its attempt, if one is under way, has no outcome.
+func (s *Scheduler) remove(c *check) {
+	c.removed = true
+	s.line.drop(c)
+	switch c.phase {
+	case connecting, awaiting, queued:
+		s.finish(c, nil)
+	case talking:
+		c.cancel() // the goroutine finishes
+	}
+}
+
+// release closes the socket that the event loop holds for c.
+func (s *Scheduler) release(c *check) {
+	if c.fd >= 0 {
+		s.poll.closeFD(c.fd)
+		s.forget(c)
+	}
+}
+
+// forget leaves the socket to somebody else.
+func (s *Scheduler) forget(c *check) {
+	if c.opened {
+		s.byFD[c.fd] = nil
+	}
+	c.fd, c.opened = -1, false
+}
+
+// socketError says during what the kernel reported err.
+func socketError(c *check, err error) error {
+	if c.phase == connecting {
+		return fmt.Errorf("connect to %s: %w", c.dialog.target, err)
+	}
+	return fmt.Errorf("wait for an answer from %s: %w", c.dialog.target, err)
+}
+
+// begun counts an attempt that begins late by d.
+func (s *Scheduler) begun(d time.Duration) {
+	i := 0
+	for i < len(LatenessBuckets) && d > LatenessBuckets[i] {
+		i++
+	}
+	s.stats.Lateness[i]++
+	s.stats.MaxLateness = max(s.stats.MaxLateness, d)
+	s.overload.late(d)
+}
+
+// count adds an outcome to the counters.
+func (s *Scheduler) count(c *check, r Reason) {
+	s.stats.Attempts++
+	if r != "" {
+		s.stats.Failures++
+	}
+	if r.Unknown() {
+		s.stats.Unknown++
+	}
+	if r == Resources {
+		s.overload.unknown(c.spec.ID, c.detail)
+	}
+}

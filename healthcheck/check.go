@@ -1,0 +1,103 @@
+package healthcheck
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// phase is how far a check's present attempt has come.
+type phase uint8
+
+const (
+	idle       phase = iota // none; the timeline holds the next one's start
+	waiting                 // due, for a descriptor
+	connecting              // the event loop has its socket; from here to talking the timeline holds the attempt's end
+	awaiting                // the same, connected, for the first byte
+	queued                  // has what it needs but a goroutine
+	talking                 // a goroutine has it
+)
+
+// check is one Spec at work. Times are on the scheduler's clock.
+type check struct {
+	spec    Spec
+	rules   Hysteresis
+	checker Checker
+	dialog  *dialog // checker, when the event loop can open its connection
+
+	index int           // in the timeline, -1: not there
+	at    time.Duration // place in the timeline
+
+	phase     phase
+	suspect   bool // the attempt before this one timed out
+	removed   bool // no longer wanted: the outcome is dropped
+	again     bool // triggered while an attempt was under way
+	opened    bool // the poller watches fd
+	fd        int
+	conn      net.Conn
+	cancel    context.CancelFunc
+	due       time.Duration // the regular beat
+	scheduled time.Duration // when the attempt should begin
+	started   time.Duration
+
+	health   Health
+	since    time.Time
+	last     time.Time
+	reason   Reason
+	detail   string
+	latency  time.Duration
+	attempts uint64
+	failures uint64
+}
+
+func newCheck(spec Spec, checker Checker) *check {
+	c := &check{
+		spec: spec, checker: checker, rules: Hysteresis{Retry: spec.Retry, Rise: spec.Rise},
+		index: -1, fd: -1, health: Health{State: Unknown},
+	}
+	c.dialog, _ = checker.(*dialog)
+	return c
+}
+
+// reschedule sets when the next attempt begins. Regular attempts keep to the
+// beat that the first one began, however long each takes; beats that have
+// passed meanwhile are left out.
+func (c *check) reschedule(now time.Duration, retry, unknown bool) {
+	switch {
+	case c.again:
+		c.at, c.again = now, false
+	case unknown:
+		c.at = now + max(c.spec.RetryDelay, min(c.spec.Interval, time.Second))
+	case retry:
+		c.at = now + c.spec.RetryDelay
+	default:
+		if now >= c.due {
+			c.due += c.spec.Interval * ((now-c.due)/c.spec.Interval + 1)
+		}
+		c.at = c.due
+	}
+	c.scheduled = c.at
+}
+
+// record keeps the attempt's outcome for Status.
+func (c *check) record(at time.Time, latency time.Duration, r Reason, detail string) {
+	c.attempts++
+	if r != "" {
+		c.failures++
+	}
+	c.last, c.latency, c.reason, c.detail = at, latency, r, detail
+	c.suspect = r == Timeout
+}
+
+func (c *check) status(wall func(time.Duration) time.Time) CheckStatus {
+	st := CheckStatus{
+		ID: c.spec.ID, Kind: c.spec.Kind, State: c.health.State, Since: c.since,
+		Passes: c.health.Passes, Fails: c.health.Fails,
+		Last: c.last, Reason: c.reason, Detail: c.detail, Latency: c.latency,
+		Attempts: c.attempts, Failures: c.failures,
+	}
+	if c.phase == idle {
+		st.Next = wall(c.at)
+	}
+	return st
+}

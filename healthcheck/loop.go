@@ -1,0 +1,228 @@
+package healthcheck
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// startBatch bounds what begins before the sockets are looked at again.
+	startBatch = 256
+	// longestSleep bounds one wait of an idle loop.
+	longestSleep = time.Minute
+)
+
+// turn is one round of the event loop: begin and end what is due, deliver the
+// verdicts, wait.
+func (s *Scheduler) turn(p poller) error {
+	s.mu.Lock()
+	now := s.clock()
+	s.stall.note(now, s.line)
+	s.begin(now)
+	verdicts := s.outbox
+	s.outbox = nil
+	report, told := s.overload.take(now, s.opt.Now(), s.fds.limit)
+	sleep := longestSleep
+	if c := s.line.first(); c != nil {
+		sleep = min(sleep, c.at-s.clock())
+	}
+	if s.fds.ready() || s.talks.ready() {
+		sleep = 0
+	}
+	s.wakeAt = now + sleep
+	s.mu.Unlock()
+
+	for _, v := range verdicts {
+		s.opt.Notify(v)
+	}
+	if told && s.opt.Overload != nil {
+		s.opt.Overload(report)
+	}
+
+	// Every answer that has arrived is taken before any attempt is declared
+	// timed out: after a stall of this process the answers are there as well.
+	for {
+		ready, full, err := p.wait(sleep)
+		if err != nil {
+			return err
+		}
+		if len(ready) > 0 {
+			s.mu.Lock()
+			for _, r := range ready {
+				s.progress(r)
+			}
+			s.mu.Unlock()
+		}
+		if !full {
+			return nil
+		}
+		sleep = 0
+	}
+}
+
+// begin ends the attempts whose time is up and starts those that are due and
+// have a place.
+func (s *Scheduler) begin(now time.Duration) {
+	left := startBatch
+	for ; left > 0; left-- {
+		c := s.talks.next(func(c *check) bool { return c.phase == queued && !c.removed })
+		if c == nil {
+			break
+		}
+		s.talk(c)
+	}
+	for ; left > 0; left-- {
+		c := s.fds.next(func(c *check) bool { return c.phase == waiting && !c.removed })
+		if c == nil {
+			break
+		}
+		s.start(c)
+	}
+	for ; left > 0; left-- {
+		c := s.line.first()
+		if c == nil || c.at > now {
+			return
+		}
+		s.line.drop(c)
+		if c.phase == idle {
+			s.start(c)
+		} else {
+			s.expire(c)
+		}
+	}
+}
+
+// start begins the attempt of an idle or waiting check, when there is a place.
+func (s *Scheduler) start(c *check) {
+	if !s.fds.enter(c.suspect) {
+		c.phase = waiting
+		s.fds.wait(c)
+		return
+	}
+	c.started = s.clock()
+	s.begun(c.started - c.scheduled)
+	if c.dialog == nil || !s.poll.dials() {
+		c.phase = queued
+		s.talk(c)
+		return
+	}
+	fd, done, err := s.poll.connect(c.dialog)
+	if err != nil {
+		s.finish(c, err)
+		return
+	}
+	c.fd, c.phase = fd, connecting
+	if done {
+		s.connected(c)
+		return
+	}
+	s.watch(c, true)
+}
+
+// watch waits for the check's socket until the end of the attempt's time.
+func (s *Scheduler) watch(c *check, writable bool) {
+	if err := s.poll.watch(c.fd, writable, c.opened); err != nil {
+		s.finish(c, err)
+		return
+	}
+	c.opened = true
+	for c.fd >= len(s.byFD) {
+		s.byFD = append(s.byFD, make([]*check, 256)...)
+	}
+	s.byFD[c.fd] = c
+	s.until(c)
+}
+
+func (s *Scheduler) until(c *check) {
+	c.at = c.started + c.spec.Timeout
+	s.line.set(c)
+}
+
+// progress takes up a check whose socket has news.
+func (s *Scheduler) progress(r readiness) {
+	c := s.byFD[r.fd]
+	if c == nil {
+		return
+	}
+	if r.failed {
+		if err := s.poll.failure(r.fd); err != nil {
+			s.finish(c, socketError(c, err))
+			return
+		}
+	}
+	switch c.phase {
+	case connecting:
+		s.connected(c)
+	case awaiting:
+		c.phase = queued
+		s.talk(c)
+	}
+}
+
+// connected goes on with a check whose connection stands.
+func (s *Scheduler) connected(c *check) {
+	d := c.dialog
+	if d.talk == nil {
+		s.finish(c, nil)
+		return
+	}
+	if len(d.opening) > 0 {
+		if err := s.poll.send(c.fd, d.opening); err != nil {
+			s.finish(c, err)
+			return
+		}
+	}
+	if d.await {
+		c.phase = awaiting
+		s.watch(c, false)
+		return
+	}
+	c.phase = queued
+	s.talk(c)
+}
+
+// talk hands a queued check to a goroutine, when there is a place.
+func (s *Scheduler) talk(c *check) {
+	if c.fd >= 0 {
+		s.until(c) // who has a connection has its time running
+	}
+	if !s.talks.enter(c.suspect) {
+		s.talks.wait(c)
+		return
+	}
+	c.phase = talking
+	if c.fd < 0 {
+		c.started = s.clock()
+		s.until(c)
+		var ctx context.Context
+		ctx, c.cancel = context.WithTimeout(s.run, c.spec.Timeout)
+		s.group.Go(func() { s.conclude(c, c.checker.Check(ctx)) })
+		return
+	}
+	left := c.started + c.spec.Timeout - s.clock()
+	conn := s.poll.conn(c.fd, c.dialog)
+	s.forget(c)
+	c.cancel = func() { conn.Close() }
+	s.group.Go(func() {
+		var err error
+		if err = conn.SetDeadline(time.Now().Add(left)); err != nil {
+			err = failure(Resources, "set deadline: %v", err)
+		} else {
+			err = c.dialog.talk(conn)
+		}
+		conn.Close()
+		s.conclude(c, err)
+	})
+}
+
+// conclude takes the outcome of a goroutine, and wakes the loop only if that
+// gives it something to do.
+func (s *Scheduler) conclude(c *check, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stall.note(s.clock(), s.line)
+	s.finish(c, err)
+	if len(s.outbox) > 0 || s.overload.due(s.clock()) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
+		s.wake()
+	}
+}

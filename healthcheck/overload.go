@@ -1,0 +1,71 @@
+package healthcheck
+
+import "time"
+
+// lateThreshold is from when on a late start is told.
+const lateThreshold = 250 * time.Millisecond
+
+// overload gathers what the next Overload report says.
+type overload struct {
+	sum    Overload
+	needed int // checks, when more than descriptors; told once
+	last   time.Duration
+	told   bool
+}
+
+func (o *overload) late(d time.Duration) {
+	if d < lateThreshold {
+		return
+	}
+	o.sum.Late++
+	o.sum.MaxLateness = max(o.sum.MaxLateness, d)
+}
+
+func (o *overload) unknown(id, detail string) {
+	o.sum.Unknown++
+	o.sum.ID, o.sum.Detail = id, detail
+}
+
+// due reports whether there is something to tell and it is time to.
+func (o *overload) due(now time.Duration) bool {
+	return (o.sum.Late > 0 || o.sum.Unknown > 0 || o.needed > 0) && (!o.told || now-o.last >= OverloadEvery)
+}
+
+// take returns the report that is due now, if one is.
+func (o *overload) take(now time.Duration, at time.Time, descriptors int) (Overload, bool) {
+	if !o.due(now) {
+		return Overload{}, false
+	}
+	r := o.sum
+	r.At, r.Descriptors, r.Needed = at, descriptors, o.needed
+	*o = overload{last: now, told: true}
+	return r, true
+}
+
+// stall is the longest recent time in which this process did not run although
+// something was due.
+type stall struct {
+	at     time.Duration // its end
+	length time.Duration
+}
+
+// stallMemory is how long a stall outweighs a shorter, later one.
+const stallMemory = time.Minute
+
+// note measures how overdue the first moment of the timeline is. It is to be
+// called on waking, before anything that is due is done.
+func (st *stall) note(now time.Duration, line timeline) {
+	c := line.first()
+	if c == nil {
+		return
+	}
+	if d := now - c.at; d > 0 && (d >= st.length || now-st.at > stallMemory) {
+		*st = stall{now, d}
+	}
+}
+
+// covers reports whether a time-out of an attempt is this process's own doing:
+// it stood still for at least half of the attempt's time.
+func (st *stall) covers(started, timeout time.Duration) bool {
+	return st.at >= started && 2*st.length >= timeout
+}
