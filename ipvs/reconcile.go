@@ -167,8 +167,10 @@ func (r *Reconciler) drifted(op Op, desired Table) bool {
 	was, wasThere := r.last[op.Service.Key]
 	is, isThere := desired[op.Service.Key]
 	switch op.Kind {
-	case AddService, UpdateService, DeleteService:
+	case AddService, UpdateService:
 		return wasThere == isThere && was.Service == is.Service
+	case DeleteService: // its end was desired, now or by the process before
+		return false
 	}
 	if !wasThere || !isThere {
 		return false

@@ -237,13 +237,44 @@ func TestReconcileRefusals(t *testing.T) {
 	}
 }
 
+// TestReconcileRefusedOnce: what the kernel refused and takes later is no
+// drift, and what it does not let go stays ours.
+func TestReconcileRefusedOnce(t *testing.T) {
+	kernel := ipvstest.New("-A -t 192.0.2.1:1 -s rr")
+	old, _ := ipvs.ParseServiceKey("tcp 192.0.2.1:1")
+	kernel.BeforeApply = func(op ipvs.Op) error {
+		if op.Kind == ipvs.DeleteService || op.Object() == "tcp 192.168.16.200:80 192.168.16.104:80" {
+			return syscall.ENOMEM
+		}
+		return nil
+	}
+	r := ipvs.NewReconciler(kernel)
+	desired := ipvstest.New(reference).Table()
+	res, err := r.Reconcile(context.Background(), desired, ipvs.Ownership{old: {}})
+	if !errors.Is(err, syscall.ENOMEM) || len(res.Foreign) != 0 || !res.Owned.Has(old) || len(res.Applied) != 2 {
+		t.Errorf("applied %v, foreign %v, owned %v, error %v", res.Applied, res.Foreign, res.Owned.Keys(), err)
+	}
+	kernel.BeforeApply = nil
+	res = mustReconcile(t, r, desired, res.Owned)
+	wantCommands(t, "second call", commandsOf(res.Applied), `
+		ipvsadm -a -t 192.168.16.200:80 -r 192.168.16.104:80 -g -w 1
+		ipvsadm -D -t 192.0.2.1:1`)
+	if res.Drift != nil {
+		t.Errorf("drift %v", res.Drift)
+	}
+	if res.Owned.Has(old) {
+		t.Error("a deleted service is still ours")
+	}
+}
+
 // TestReconcileFatal: what would fail every operation ends the call at once.
 func TestReconcileFatal(t *testing.T) {
 	for _, fatal := range []error{syscall.EPERM, ipvs.ErrNoIPVS, ipvs.ErrHung} {
 		kernel := &ipvstest.Kernel{}
 		calls := 0
 		kernel.BeforeApply = func(ipvs.Op) error { calls++; return fatal }
-		_, err := ipvs.NewReconciler(kernel).Reconcile(context.Background(), ipvstest.New(reference).Table(), nil)
+		two := ipvstest.New(reference + "\n-A -u 192.0.2.1:53 -s rr").Table()
+		_, err := ipvs.NewReconciler(kernel).Reconcile(context.Background(), two, nil)
 		if !errors.Is(err, fatal) || !strings.HasPrefix(err.Error(), "add service tcp 192.168.16.200:80: ") || calls != 1 {
 			t.Errorf("%d calls, error %v", calls, err)
 		}
