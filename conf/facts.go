@@ -112,7 +112,7 @@ func serviceFacts(s ipvs.Service) []fact {
 	if s.PersistenceMask != 0 {
 		granularity = s.PersistenceMask.Format(s.Key.AF())
 	}
-	return append(fs, told("persistence_granularity", granularity))
+	return append(fs, told("persistence_granularity", granularity), told("persistence_engine", s.PersistenceEngine))
 }
 
 func serverFacts(r RealServer) []fact {
@@ -120,6 +120,7 @@ func serverFacts(r RealServer) []fact {
 	fs := []fact{
 		told("weight", fmt.Sprint(s.Weight)),
 		told("lb_kind", string(s.Forward)),
+		told("tunnel", tunnelText(s.Tunnel)),
 		told("inhibit_on_failure", yes(r.InhibitOnFailure)),
 		told("uthreshold", positive(s.UpperThreshold)),
 		told("lthreshold", positive(s.LowerThreshold)),
@@ -129,6 +130,13 @@ func serverFacts(r RealServer) []fact {
 		fs = append(fs, told(word, checkText(c)))
 	}
 	return fs
+}
+
+func tunnelText(t ipvs.Tunnel) string {
+	if t == (ipvs.Tunnel{}) {
+		return ""
+	}
+	return fmt.Sprintf("%s port %d flags %d", t.Type, t.Port, t.Flags)
 }
 
 // checkText is a check on one line: what is asked, what is wanted, how often.

@@ -27,32 +27,91 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		before := bytes.Clone(data)
-		cfg, err := conf.Parse("fuzz.toml", data, "lvs-a")
-		if !bytes.Equal(before, data) {
-			t.Fatal("the input was written to")
+	f.Fuzz(judged)
+}
+
+// odd values, for keys of any type.
+var odd = []string{
+	`-1`, `1e400`, `nan`, `"1h"`, `0.0001`, `{ lvs-a = 255, lvs-b = 255 }`, `{ lvs-a = "x" }`, `[]`, `[[]]`, `[{}]`, `{}`, `""`, `"\u0000"`,
+	`1979-05-27T07:32:00Z`, `"::ffff:192.168.16.200"`, `"[fe80::1%eth0]:80"`, `"0.0.0.0:0"`, `{ a = { b = 1 } }`, `"999999h"`, `"%n"`, `"2"`,
+	"1\n[global]", "'''\n\n'''", `9223372036854775807`, `["192.168.16.200", { address = "192.168.16.201" }]`, `"("`, `true`,
+}
+
+// reference is reference.toml without its comments, by line, and the numbers
+// of the lines that set a key.
+func reference(tb testing.TB) (lines []string, assigned []int) {
+	tb.Helper()
+	raw, err := os.ReadFile("reference.toml")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "#") || line == "\n" {
+			continue
 		}
-		var ps conf.Problems
-		switch {
-		case err == nil:
-			accepted(t, cfg)
-			ps = cfg.Warnings
-		case cfg != nil:
-			t.Fatal("a config and an error")
-		case !errors.As(err, &ps) || len(ps.Errors()) == 0:
-			t.Fatalf("refused without a problem: %v", err)
+		if strings.Contains(line, " = ") {
+			assigned = append(assigned, len(lines))
 		}
-		lines := strings.Split(string(data), "\n")
-		for _, p := range ps {
-			if p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > len(lines[p.Line-1])+1 {
-				t.Errorf("%s: the file has no such place", p)
+		lines = append(lines, line)
+	}
+	return lines, assigned
+}
+
+// replaced is the text with another value in line i.
+func replaced(lines []string, i int, value string) []byte {
+	key, _, _ := strings.Cut(lines[i], " = ")
+	return []byte(strings.Join(lines[:i], "") + key + " = " + value + "\n" + strings.Join(lines[i+1:], ""))
+}
+
+func TestEveryKeyWithOddValues(t *testing.T) {
+	lines, assigned := reference(t)
+	for i, line := range assigned {
+		for j, v := range odd {
+			if (i+j)%stride == 0 {
+				judged(t, replaced(lines, line, v))
 			}
-			if p.Message == "" || p.Remedy == "" || strings.Contains(p.String(), "\n") {
-				t.Errorf("not a line with message and remedy: %q", p)
-			}
 		}
+	}
+}
+
+// FuzzValue puts any text where a line of the reference has its value: what
+// byte-wise mutation of whole files seldom gets to.
+func FuzzValue(f *testing.F) {
+	lines, assigned := reference(f)
+	for i, v := range odd {
+		f.Add(uint8(i*4), v)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, v string) {
+		judged(t, replaced(lines, assigned[int(which)%len(assigned)], v))
 	})
+}
+
+// judged parses and holds what comes out against what must be true of it.
+func judged(t *testing.T, data []byte) {
+	before := bytes.Clone(data)
+	cfg, err := conf.Parse("fuzz.toml", data, "lvs-a")
+	if !bytes.Equal(before, data) {
+		t.Fatal("the input was written to")
+	}
+	var ps conf.Problems
+	switch {
+	case err == nil:
+		accepted(t, cfg)
+		ps = cfg.Warnings
+	case cfg != nil:
+		t.Fatal("a config and an error")
+	case !errors.As(err, &ps) || len(ps.Errors()) == 0:
+		t.Fatalf("refused without a problem: %v", err)
+	}
+	lines := strings.Split(string(data), "\n")
+	for _, p := range ps {
+		if p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > len(lines[p.Line-1])+1 {
+			t.Errorf("%s: the file has no such place", p)
+		}
+		if p.Message == "" || p.Remedy == "" || strings.Contains(p.String(), "\n") {
+			t.Errorf("not a line with message and remedy: %q", p)
+		}
+	}
 }
 
 func accepted(t *testing.T, cfg *conf.Config) {

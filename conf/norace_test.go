@@ -4,5 +4,9 @@ package conf_test
 
 import "time"
 
-// budget is what a file of 50,000 lines may take.
-const budget = time.Second
+const (
+	// budget is what a file of 50,000 lines may cost.
+	budget = time.Second
+	// stride is how many combinations of key and odd value are passed over.
+	stride = 1
+)
