@@ -267,12 +267,11 @@ func beat(t *testing.T, relay bool) (total int, failures []error) {
 		}
 	})
 	holder, next := a, b
-	for i := range 20 {
+	for range 20 {
 		time.Sleep(97 * time.Millisecond)
 		mu.Lock()
 		lastTakeover = time.Now()
 		mu.Unlock()
-		t.Log(i, time.Now())
 		if err := next.takeOver(holder, relay); err != nil {
 			t.Fatal(err)
 		}

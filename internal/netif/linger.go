@@ -67,6 +67,23 @@ func (m *Manager) installLinger(l Linger) error {
 	return m.verifyRules()
 }
 
+// prepareRules makes a rule that matches nothing and removes it. A namespace's
+// first rule separates the local routing table from the main one, and while
+// that goes on the kernel takes packets to its own addresses for somebody
+// else's (fib_unmerge in net/ipv4/fib_frontend.c). Once separate they stay so.
+func (m *Manager) prepareRules() error {
+	if err := m.h.RuleAdd(lingerRule("baton-probe")); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add rule: %w%s", err, hint(err))
+	}
+	if err := m.verifyRules(); err != nil {
+		return err
+	}
+	if err := m.h.RuleDel(lingerRule("baton-probe")); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("delete rule: %w%s", err, hint(err))
+	}
+	return nil
+}
+
 // verifyRules guards against kernels before 4.17, which ignore ipproto: the
 // rule would then match ARP as well, and both directors answer for the VIP.
 func (m *Manager) verifyRules() error {

@@ -55,10 +55,12 @@ var ErrRelayUnsupported = errors.New("the kernel cannot duplicate packets")
 // relayPrefix begins the name of every nftables table of ours.
 const relayPrefix = "baton-relay-"
 
-// ProbeRelay finds out what the kernel can do, and by that loads the modules,
-// which would cost time in a takeover. Call it once at start. The error wraps
-// [ErrRelayUnsupported] and names the modules when they are missing; Baton
-// works without, but a takeover then resets the connections that were open.
+// ProbeRelay finds out what the kernel can do for relays and lingers, and does
+// what must not happen in a takeover: modules are loaded, and the first rule of
+// the network namespace is made (see prepareRules). Call it at start, before
+// any address is set. The error wraps [ErrRelayUnsupported] and names the
+// modules when they are missing; Baton works without, but a takeover then
+// resets the connections that were open.
 func (m *Manager) ProbeRelay() (RelaySupport, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -68,6 +70,9 @@ func (m *Manager) ProbeRelay() (RelaySupport, error) {
 		Interface: "lo",
 		OldMaster: netip.AddrFrom4([4]byte{192, 0, 2, 2}),
 		OldMAC:    net.HardwareAddr{2, 0, 0, 0, 0, 0},
+	}
+	if err := m.prepareRules(); err != nil {
+		return RelaySupport{}, fmt.Errorf("probe linger: %w", err)
 	}
 	if err := m.installRelay(probe); err != nil {
 		return RelaySupport{}, fmt.Errorf("probe relay: %w", err)
