@@ -362,3 +362,7 @@ func TestFaultsWithoutEventLoop(t *testing.T) {
 		})
 	}
 }
+
+func contextFor(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 30*time.Second)
+}

@@ -63,7 +63,7 @@ func (h *HTTPSpec) request(b *builder) *http.Request {
 		path = "/"
 	}
 	u, err := url.ParseRequestURI(path)
-	if err != nil || path[0] != '/' || strings.Contains(path, "#") {
+	if err != nil || path[0] != '/' || strings.ContainsAny(path, "# ") {
 		b.problem("HTTP.Path", `begin it with "/" and escape what is not allowed in a URL`, "%q is not a path", path)
 	}
 	host := h.Host
