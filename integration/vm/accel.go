@@ -47,7 +47,7 @@ func chooseAccel(ctx context.Context, m Machine, guestInit string, progress func
 	dir, err := cached(ctx, name, func(dir string) error {
 		answer := KVM
 		progress(fmt.Sprintf("trying KVM, for at most %s", trialTimeout))
-		image := filepath.Join(dir, "initramfs")
+		image := filepath.Join(dir, initramfsName)
 		defer os.Remove(image)
 		if err := writeImage(image, m, guestInit, Job{}); err != nil {
 			return err

@@ -21,6 +21,8 @@ import (
 // takes three seconds on an idle machine.
 const bootTimeout = 2 * time.Minute
 
+const initramfsName = "initramfs"
+
 // guest is one running virtual machine.
 type guest struct {
 	console string // the kernel's log
@@ -157,7 +159,7 @@ func runGuest(ctx context.Context, job Job) ([]Exit, error) {
 	if err != nil {
 		return nil, err
 	}
-	image := filepath.Join(dir, "initramfs")
+	image := filepath.Join(dir, initramfsName)
 	if err := writeImage(image, m, guestInit, job); err != nil {
 		return nil, err
 	}
@@ -189,6 +191,10 @@ func (g *guest) serve(ctx context.Context, job Job) ([]Exit, error) {
 		return nil, g.explain(ctx, err)
 	}
 	job.Progress(fmt.Sprintf("guest is up: %s after %.1f s of its own time", h.Release, h.Uptime.Seconds()))
+	// QEMU has read it; a killed run shall not leave it behind.
+	if err := os.Remove(filepath.Join(filepath.Dir(g.console), initramfsName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove initramfs: %w", err)
+	}
 	alive := g.endReadsOn(ctx)
 	exits, err := g.frames(r, job)
 	if !alive() {
@@ -259,13 +265,27 @@ func (g *guest) explain(ctx context.Context, err error) error {
 	return errors.New("guest ended before its job was done")
 }
 
-// lastWords is the end of the kernel's console.
+// lastWords is the end of the kernel's console, or what it said when it
+// panicked.
 func (g *guest) lastWords() string {
 	raw, err := os.ReadFile(g.console)
 	if err != nil || len(raw) == 0 {
 		return "; its console is empty"
 	}
-	return "; its console ends:\n" + tail(string(raw), 25)
+	return "; its console ends:\n" + lastWords(string(raw))
+}
+
+// consoleLines bounds what is shown of the console.
+const consoleLines = 25
+
+func lastWords(console string) string {
+	for _, sign := range []string{"BUG: ", "Oops: ", "Kernel panic"} {
+		if at := strings.Index(console, sign); at >= 0 {
+			lines := strings.SplitN(console[strings.LastIndex(console[:at], "\n")+1:], "\n", consoleLines+1)
+			return strings.Join(lines[:min(len(lines), consoleLines)], "\n")
+		}
+	}
+	return tail(console, consoleLines)
 }
 
 func tail(s string, lines int) string {

@@ -167,3 +167,64 @@ func TestTail(t *testing.T) {
 		}
 	}
 }
+
+func TestLastWordsBeginAtThePanic(t *testing.T) {
+	boot := strings.Repeat("[ 1.0] booting\n", 100)
+	trace := strings.Repeat("[ 2.1]  frame\n", 100)
+	got := lastWords(boot + "[ 2.0] Kernel panic - not syncing: no init\n" + trace)
+	if !strings.HasPrefix(got, "[ 2.0] Kernel panic") || strings.Count(got, "\n") >= consoleLines {
+		t.Errorf("last words are\n%s", got)
+	}
+	if got := lastWords(boot); strings.Count(got, "\n") != consoleLines-1 {
+		t.Errorf("last words are %d lines", strings.Count(got, "\n")+1)
+	}
+}
+
+// emulated is a machine whose emulator is a shell script.
+func emulated(t *testing.T, script string) Machine {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "emulator")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return Machine{Emulator: file}
+}
+
+// TestEmulatorThatHangsIsKilled is the KVM trial on a host where KVM hangs.
+func TestEmulatorThatHangsIsKilled(t *testing.T) {
+	g, err := boot(t.Context(), emulated(t, "exec sleep 1000"), KVM, 512, 1, "", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.hello(t.Context(), wire.NewReader(g.conn), 10*time.Millisecond); err == nil {
+		t.Error("a guest that hangs said hello")
+	}
+	g.close()
+	if g.err == nil || !strings.Contains(g.err.Error(), "killed") {
+		t.Errorf("the emulator ended with %v, want it killed", g.err)
+	}
+}
+
+func TestEmulatorThatFailsTellsWhy(t *testing.T) {
+	g, err := boot(t.Context(), emulated(t, "echo 'failed to set MSR' >&2; exit 1"), KVM, 512, 1, "", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	_, err = g.serve(t.Context(), quiet(Job{}))
+	if err == nil || !strings.Contains(err.Error(), "QEMU ended: exit status 1: failed to set MSR") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestEmulatorThatIsMissing(t *testing.T) {
+	g, err := boot(t.Context(), Machine{Emulator: "/no/such/qemu"}, TCG, 512, 1, "", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.close()
+	_, err = g.serve(t.Context(), quiet(Job{}))
+	if err == nil || !strings.Contains(err.Error(), "/no/such/qemu") {
+		t.Errorf("error is %v", err)
+	}
+}

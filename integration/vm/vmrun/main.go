@@ -45,7 +45,7 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 func main() {
 	var o options
 	flag.StringVar(&o.kernel, "kernel", string(vm.Auto), "`which` kernel: auto, running or vm; auto heeds "+vm.KernelVariable)
-	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "time-out of everything together")
+	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "time-out of the command, of all tests together; starting the kernel not included")
 	flag.IntVar(&o.memory, "memory", 2048, "the virtual machine's memory in `MiB`")
 	flag.StringVar(&o.out, "out", "", "`directory` for what the command writes to $BATON_OUT")
 	flag.Var(&o.bins, "bin", "`program` to put into PATH (repeatable)")
@@ -94,7 +94,8 @@ func run(ctx context.Context, o options, args []string) (int, error) {
 	case o.tests:
 		return runTests(ctx, o, where, args)
 	}
-	job := vm.Job{Timeout: o.timeout, MemoryMiB: o.memory, OutDir: o.out, Commands: []vm.Command{{Args: args}}}
+	job := vm.Job{Timeout: o.timeout + starting, MemoryMiB: o.memory, OutDir: o.out,
+		Commands: []vm.Command{{Args: args, Timeout: o.timeout}}}
 	if err := addFiles(&job, o); err != nil {
 		return 125, err
 	}
@@ -104,9 +105,14 @@ func run(ctx context.Context, o options, args []string) (int, error) {
 		return 130, errors.New("interrupted")
 	case err != nil:
 		return 125, err
+	case exits[0].TimedOut:
+		return exits[0].Code, fmt.Errorf("%s: time-out of %s", args[0], o.timeout)
 	}
 	return exits[0].Code, nil
 }
+
+// starting bounds what comes before the first command: downloads and boot.
+const starting = 5 * time.Minute
 
 // addFiles puts the programs into PATH of either kernel, and the files into
 // the guest.

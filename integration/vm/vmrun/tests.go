@@ -52,7 +52,7 @@ func runTests(ctx context.Context, o options, where vm.Where, patterns []string)
 }
 
 func testJob(ctx context.Context, o options, where vm.Where, packages []vm.TestPackage, bin string) (vm.Job, error) {
-	job := vm.Job{Timeout: o.timeout, MemoryMiB: o.memory, OutDir: o.out}
+	job := vm.Job{Timeout: o.timeout + starting, MemoryMiB: o.memory, OutDir: o.out}
 	if err := addFiles(&job, o); err != nil {
 		return job, err
 	}
