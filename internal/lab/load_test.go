@@ -153,6 +153,31 @@ func TestBeatDoesNotWaitForAnswers(t *testing.T) {
 	}
 }
 
+func TestBeatsThatPassedAreNotMadeUpFor(t *testing.T) {
+	url, s := startServer(t, "rs9")
+	if err := s.setMode(Hang); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now().Add(-time.Hour) // an hour in which nobody let us run
+	c, err := newClient(LoadOptions{Target: url, Interval: time.Minute, Timeout: time.Minute}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.run(ctx, start)
+	}()
+	<-s.hung // one request, on the beat that is now
+	cancel()
+	s.close()
+	<-done
+	if r := c.rec.report(); r.Requests != 1 || r.Missed != 60 {
+		t.Errorf("%d requests, %d beats missed; want 1 and 60", r.Requests, r.Missed)
+	}
+}
+
 func TestLoadProcessObeysOrders(t *testing.T) {
 	url, _ := startServer(t, "rs9")
 	inR, inW := io.Pipe()
