@@ -141,6 +141,7 @@ address = "192.0.2.10"
 		{"template", "", "http", 81, 10 * time.Second, 6, 6, "/template", "template"},
 		{"server", "retry = 7\ndelay_loop = 2", "http", 81, 2 * time.Second, 7, 6, "/template", "template"},
 		{"own of the same kind", "retry = 7\nhttp_get = { path = '/own', retry = 8 }", "http", 81, 10 * time.Second, 8, 6, "/own", "template"},
+		{"server beats template", "rise = 7\nhttp_get = { path = '/own' }", "http", 81, 10 * time.Second, 6, 7, "/own", "template"},
 		{"own of another kind", "retry = 7\ntcp_check = { rise = 9 }", "tcp", 80, 10 * time.Second, 7, 9, "", ""},
 		{"own beats server", "delay_loop = 2\ntcp_check = { delay_loop = 1 }", "tcp", 80, time.Second, 5, 1, "", ""},
 		{"two", "tcp_check = { }\nhttp_get = { connect_ip = '192.0.2.99', connect_port = 82 }", "tcp http", 80, 10 * time.Second, 5, 1, "", ""},
