@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	mdnetlink "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -210,23 +211,27 @@ func decodeAddress(data []byte) (index int, a address, ok bool, err error) {
 		return 0, address{}, false, fmt.Errorf("address message of %d bytes is too short", len(data))
 	}
 	head := nl.DeserializeIfAddrmsg(data)
-	attrs, err := nl.ParseRouteAttr(data[unix.SizeofIfAddrmsg:])
+	// The library's own reader of attributes panics at an unaligned end.
+	attrs, err := mdnetlink.NewAttributeDecoder(data[unix.SizeofIfAddrmsg:])
 	if err != nil {
 		return 0, address{}, false, fmt.Errorf("decode address message: %w", err)
 	}
 	flags := uint32(head.Flags)
 	var local, peer []byte
-	for _, at := range attrs {
-		switch {
-		case at.Attr.Type == unix.IFA_LOCAL:
-			local = at.Value
-		case at.Attr.Type == unix.IFA_ADDRESS:
-			peer = at.Value
-		case at.Attr.Type == unix.IFA_FLAGS && len(at.Value) >= 4:
-			flags = nl.NativeEndian().Uint32(at.Value)
-		case at.Attr.Type == netlink.IFA_PROTO && len(at.Value) >= 1:
-			a.tag = int(at.Value[0])
+	for attrs.Next() {
+		switch attrs.Type() {
+		case unix.IFA_LOCAL:
+			local = attrs.Bytes()
+		case unix.IFA_ADDRESS:
+			peer = attrs.Bytes()
+		case unix.IFA_FLAGS:
+			flags = attrs.Uint32()
+		case netlink.IFA_PROTO:
+			a.tag = int(attrs.Uint8())
 		}
+	}
+	if err := attrs.Err(); err != nil {
+		return 0, address{}, false, fmt.Errorf("decode address message: %w", err)
 	}
 	bits := int(head.Prefixlen)
 	switch {
