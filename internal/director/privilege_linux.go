@@ -118,10 +118,25 @@ func realtime() error {
 	if err := scheduleAll(1); err != nil {
 		errs = append(errs, err)
 	}
-	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
-		errs = append(errs, fmt.Errorf("lock memory: %w", err))
+	if err := lockMemory(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// lockMemory keeps every page that was touched, and will be, in memory. The
+// limit goes first: with MCL_FUTURE each mapping counts in full, and a process
+// that has dropped CAP_IPC_LOCK under a limit dies at the first that exceeds
+// it. Where the limit cannot be raised nothing is locked.
+func lockMemory() error {
+	inf := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &inf); err != nil {
+		return fmt.Errorf("raise the limit of locked memory: %w", err)
+	}
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
+		return fmt.Errorf("lock memory: %w", err)
+	}
+	return nil
 }
 
 // schedRR is SCHED_RR of sched.h.
