@@ -45,10 +45,13 @@ func NewClient(socket string) *Client {
 		d := net.Dialer{Timeout: connectWithin}
 		return d.DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
-		DialContext: dial, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
-		MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second,
-	}}}
+	return &Client{socket: socket, http: &http.Client{
+		Transport: &http.Transport{
+			DialContext: dial, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // Close closes idle connections.

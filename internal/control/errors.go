@@ -3,7 +3,7 @@ package control
 // Error is a request that was not done: what is wrong and what to do about it.
 // It is the body of every answer that is not a success.
 type Error struct {
-	Status  int    `json:"-"` // the HTTP status, 0 when no answer was received
+	Status  int    `json:"-"` // the HTTP status that goes with it, 0 when there was no answer
 	Message string `json:"error"`
 	Remedy  string `json:"remedy"`
 	cause   error

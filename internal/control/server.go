@@ -53,6 +53,8 @@ type HTTPServer struct {
 	opts    ServerOptions
 	reloads chan struct{} // one at a time
 	streams chan struct{} // followers
+
+	readWithin, writeWithin time.Duration // shorter in tests
 }
 
 // NewServer returns a server that Run starts.
@@ -60,7 +62,10 @@ func NewServer(o ServerOptions) *HTTPServer {
 	if o.Notify == nil {
 		o.Notify = func(error) {}
 	}
-	return &HTTPServer{opts: o, reloads: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams)}
+	return &HTTPServer{
+		opts: o, reloads: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams),
+		readWithin: readWithin, writeWithin: writeWithin,
+	}
 }
 
 // Run listens and serves until ctx ends; then it stops listening, gives
@@ -75,8 +80,8 @@ func (s *HTTPServer) Run(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:                      s.handler(ctx),
 		MaxHeaderBytes:               maxHeader,
-		ReadHeaderTimeout:            readWithin,
-		ReadTimeout:                  readWithin,
+		ReadHeaderTimeout:            s.readWithin,
+		ReadTimeout:                  s.readWithin,
 		IdleTimeout:                  idleWithin,
 		DisableGeneralOptionsHandler: true,
 	}

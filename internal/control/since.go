@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -13,14 +14,15 @@ func ParseSince(s string, now time.Time) (time.Time, error) {
 	}
 	if d, err := time.ParseDuration(s); err == nil {
 		if d < 0 {
-			return time.Time{}, &Error{Message: fmt.Sprintf("since %q lies in the future", s), Remedy: "leave out the minus sign"}
+			return time.Time{}, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("since %q lies in the future", clip(s)), Remedy: "leave out the minus sign"}
 		}
 		return now.Add(-d), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		return time.Time{}, &Error{
-			Message: fmt.Sprintf("since %q is neither a duration nor a time", s),
+			Status:  http.StatusBadRequest,
+			Message: fmt.Sprintf("since %q is neither a duration nor a time", clip(s)),
 			Remedy:  "write it like 90s, 1h30m or 2006-01-02T15:04:05Z", cause: err,
 		}
 	}

@@ -39,18 +39,11 @@ func listen(ctx context.Context, path string, gid int) (*socket, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, fmt.Errorf("listen on control socket %s: %w", path, err)
 	}
-	// On Linux bind(2) gives the file the mode of the socket's own inode, so
-	// that there is no moment in which the umask decides who may connect.
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return controlFD(c, func(fd int) error { return unix.Fchmod(fd, 0o600) })
-	}}
-	l, err := lc.Listen(ctx, "unix", path)
+	l, err := bind(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on control socket: %w", err)
 	}
-	s := &socket{UnixListener: l.(*net.UnixListener), path: path}
-	// Close removes the file itself, and only if it is still this one.
-	s.SetUnlinkOnClose(false)
+	s := &socket{UnixListener: l, path: path}
 	if s.file, err = os.Lstat(path); err == nil && gid >= 0 {
 		err = os.Lchown(path, -1, gid)
 	}
@@ -61,6 +54,23 @@ func listen(ctx context.Context, path string, gid int) (*socket, error) {
 		return nil, errors.Join(fmt.Errorf("set owner and mode of control socket: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// bind makes a socket file that only its owner may connect to. On Linux
+// bind(2) gives the file the mode of the socket's own inode, so that there is
+// no moment in which the umask decides who may.
+func bind(ctx context.Context, path string) (*net.UnixListener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return controlFD(c, func(fd int) error { return unix.Fchmod(fd, 0o600) })
+	}}
+	l, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	u := l.(*net.UnixListener)
+	// socket.Close removes the file, and only if it is still the same.
+	u.SetUnlinkOnClose(false)
+	return u, nil
 }
 
 // Close stops listening and removes the socket file, unless it has been

@@ -31,7 +31,7 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 	if err != nil {
 		return err
 	}
-	stream := &stream{w: w, rc: http.NewResponseController(w)}
+	stream := &stream{w: w, rc: http.NewResponseController(w), within: s.writeWithin}
 	var next <-chan event.Event
 	if follow {
 		select {
@@ -81,15 +81,16 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 	return nil
 }
 
-// stream writes lines, each within writeWithin. Its methods say whether the
+// stream writes lines, each within its time. Its methods say whether the
 // reader is still there.
 type stream struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	within time.Duration
 }
 
 func (s *stream) line(b []byte, flush bool) bool {
-	if s.rc.SetWriteDeadline(time.Now().Add(writeWithin)) != nil {
+	if s.rc.SetWriteDeadline(time.Now().Add(s.within)) != nil {
 		return false
 	}
 	if _, err := s.w.Write(b); err != nil {
@@ -99,7 +100,7 @@ func (s *stream) line(b []byte, flush bool) bool {
 }
 
 func (s *stream) flush() bool {
-	return s.rc.SetWriteDeadline(time.Now().Add(writeWithin)) == nil && s.rc.Flush() == nil
+	return s.rc.SetWriteDeadline(time.Now().Add(s.within)) == nil && s.rc.Flush() == nil
 }
 
 func boolean(s string) (bool, error) {

@@ -34,13 +34,14 @@ type Options struct {
 	// and then at most once a minute while it goes on. An event.JournalFailed
 	// that is lost in its turn is not reported.
 	Failed func(err error, count uint64)
+
+	closeWithin time.Duration // tests: less than two seconds
 }
 
 const (
 	fileName    = "events.jsonl"
 	maxLine     = 64 << 10 // of an encoded event
 	reportEvery = time.Minute
-	closeWithin = 2 * time.Second
 )
 
 // errSlow is the cause when events were dropped because the queue was full.
@@ -61,6 +62,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Queue == 0 {
 		o.Queue = 1024
+	}
+	if o.closeWithin == 0 {
+		o.closeWithin = 2 * time.Second
 	}
 	if o.Failed == nil {
 		o.Failed = func(error, uint64) {}
@@ -217,7 +221,7 @@ func (j *Journal) Close() error {
 	select {
 	case <-j.written:
 		return nil
-	case <-time.After(closeWithin):
+	case <-time.After(j.opts.closeWithin):
 		return fmt.Errorf("close journal in %s: %w", j.opts.Dir, errSlow)
 	}
 }

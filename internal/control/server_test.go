@@ -1,0 +1,269 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"baton/internal/event"
+)
+
+func TestMain(m *testing.M) {
+	if socket := os.Getenv("BATON_TEST_ASK"); socket != "" {
+		_, err := NewClient(socket).Status(context.Background())
+		fmt.Println(err)
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// backend answers what a test put into it.
+type backend struct {
+	mu       sync.Mutex
+	status   Status
+	reload   Reload
+	failover Failover
+	err      error
+	asked    []string // what was done, in order
+	past     []event.Event
+	follow   func(ctx context.Context) <-chan event.Event
+	block    func(ctx context.Context) // before each answer
+}
+
+func (b *backend) ask(ctx context.Context, what string) error {
+	if b.block != nil {
+		b.block(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked = append(b.asked, what)
+	return b.err
+}
+
+func (b *backend) Status(ctx context.Context) (Status, error) {
+	return b.status, b.ask(ctx, "status")
+}
+
+func (b *backend) Reload(ctx context.Context) (Reload, error) {
+	return b.reload, b.ask(ctx, "reload")
+}
+
+func (b *backend) Failover(ctx context.Context, instance string) (Failover, error) {
+	return b.failover, b.ask(ctx, fmt.Sprintf("failover %q", instance))
+}
+
+func (b *backend) Events(since time.Time) []event.Event {
+	var out []event.Event
+	for _, e := range b.past {
+		if !e.Time.Before(since) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (b *backend) Follow(ctx context.Context) <-chan event.Event { return b.follow(ctx) }
+
+// serve runs a server until the test ends and returns its socket.
+func serve(t *testing.T, b Backend, change ...func(*HTTPServer)) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "c.sock")
+	stop := serveAt(t, socket, b, change...)
+	t.Cleanup(stop)
+	return socket
+}
+
+// serveAt returns when the server listens; stop ends it.
+func serveAt(t *testing.T, socket string, b Backend, change ...func(*HTTPServer)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := NewServer(ServerOptions{Socket: socket, GID: -1, Backend: b, Notify: func(err error) { t.Errorf("notified: %v", err) }})
+	for _, c := range change {
+		c(s)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			c.Close()
+			break
+		}
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func client(t *testing.T, socket string) *Client {
+	t.Helper()
+	c := NewClient(socket)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func weight(n int) *int { return &n }
+
+func TestStatusTravelsWhole(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	b := &backend{status: Status{
+		Version: "v1", Node: "lvs-a", PID: 7, Started: at, Time: at,
+		Config:    Config{File: "/f", Hash: "abc", Loaded: at, LastReload: at, LastOK: true, Problems: []string{"p"}},
+		Children:  []Child{{Name: "speaker", PID: 8, Started: at, Restarts: 2}},
+		Instances: []Instance{{Name: "VI_1", State: "MASTER", Since: at, Dropped: map[string]uint64{"ttl": 3}, Addresses: []string{"a"}}},
+		Services:  []Service{{Name: "s", Servers: []Server{{Address: "r", Kernel: weight(0)}, {Address: "q"}}}},
+		Foreign:   []string{"tcp x"},
+	}}
+	got, err := client(t, serve(t, b)).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(b.status, got); d != "" {
+		t.Errorf("status differs:\n%s", d)
+	}
+}
+
+func TestReloadAndFailover(t *testing.T) {
+	b := &backend{}
+	c := client(t, serve(t, b))
+	for _, want := range []Reload{{OK: true, Changes: []string{"a"}}, {OK: true}, {Problems: []string{"f:1:1: k: m (r)"}}} {
+		b.reload = want
+		got, err := c.Reload(t.Context())
+		if err != nil || !cmp.Equal(got, want) {
+			t.Errorf("reload is %+v, %v, want %+v", got, err, want)
+		}
+	}
+	for _, want := range []Failover{{OK: true, Instances: []string{"VI_1"}, Message: "to b"}, {Message: "not master"}} {
+		b.failover = want
+		got, err := c.Failover(t.Context(), "VI_1")
+		if err != nil || !cmp.Equal(got, want) {
+			t.Errorf("failover is %+v, %v, want %+v", got, err, want)
+		}
+	}
+	if _, err := c.Failover(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	want := []string{"reload", "reload", "reload", `failover "VI_1"`, `failover "VI_1"`, `failover ""`}
+	if d := cmp.Diff(want, b.asked); d != "" {
+		t.Errorf("asked:\n%s", d)
+	}
+}
+
+func TestErrorOfTheDirectorArrives(t *testing.T) {
+	b := &backend{err: errors.New("the director is stopping")}
+	_, err := client(t, serve(t, b)).Status(t.Context())
+	var e *Error
+	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError || e.Message != "the director is stopping" || e.Remedy == "" {
+		t.Errorf("error is %#v", err)
+	}
+}
+
+// TestOneReloadAtATime: the others wait for their turn.
+func TestOneReloadAtATime(t *testing.T) {
+	var running, most int
+	var mu sync.Mutex
+	b := &backend{reload: Reload{OK: true}}
+	b.block = func(context.Context) {
+		mu.Lock()
+		running++
+		most = max(most, running)
+		mu.Unlock()
+		for range 100 {
+			// Gives the others time to get here, if they can.
+			_, _ = os.Stat("/")
+		}
+		mu.Lock()
+		running--
+		mu.Unlock()
+	}
+	socket := serve(t, b)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := client(t, socket).Reload(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most != 1 || len(b.asked) != 20 {
+		t.Errorf("%d reloads at once, %d in all", most, len(b.asked))
+	}
+}
+
+func TestPanicEndsOneRequestOnly(t *testing.T) {
+	b := &backend{block: func(context.Context) { panic("broken") }}
+	told := make(chan error, 1)
+	socket := serve(t, b, func(s *HTTPServer) { s.opts.Notify = func(err error) { told <- err } })
+	_, err := client(t, socket).Status(t.Context())
+	var e *Error
+	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError || !strings.Contains(e.Remedy, "defect") {
+		t.Errorf("error is %v", err)
+	}
+	if err := <-told; !strings.Contains(err.Error(), "broken") || !strings.Contains(err.Error(), "server_test.go") {
+		t.Errorf("notified is %v", err)
+	}
+	b.block = nil
+	if _, err := client(t, socket).Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStopWaitsForAnswers: a failover that runs while the daemon stops still
+// gets its answer.
+func TestStopWaitsForAnswers(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	b := &backend{failover: Failover{OK: true, Message: "done"}, block: func(ctx context.Context) {
+		close(begun)
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+	}}
+	socket := filepath.Join(t.TempDir(), "c.sock")
+	stop := serveAt(t, socket, b)
+	got := make(chan error, 1)
+	go func() {
+		out, err := client(t, socket).Failover(context.Background(), "")
+		if err == nil && out.Message != "done" {
+			err = fmt.Errorf("answer is %+v", out)
+		}
+		got <- err
+	}()
+	<-begun
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	// The socket goes first: from then on the server is stopping.
+	for {
+		if _, err := os.Lstat(socket); err != nil {
+			break
+		}
+	}
+	close(release)
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	<-stopped
+}
