@@ -29,9 +29,9 @@ func (g Global) facts() []fact {
 	return []fact{
 		late("router_id", g.RouterID),
 		{key: "startup_delay_max", value: format(g.StartupDelayMax)},
-		{key: "resync_interval", value: format(g.ResyncInterval)},
+		late("resync_interval", format(g.ResyncInterval)),
 		{key: "drain_timeout", value: format(g.DrainTimeout)},
-		{key: "on_stop", value: g.OnStop},
+		late("on_stop", g.OnStop),
 		late("log_format", g.LogFormat),
 		late("log_level", g.LogLevel),
 		late("runtime_dir", g.RuntimeDir),
