@@ -70,6 +70,10 @@ func configText(o Options) string {
 		line("nopreempt = true")
 	}
 	line("virtual_ipaddress = [\"%s/24\"]", VIP)
+	if !strings.Contains(o.InstanceTOML, "handover_linger") {
+		// The client's requests are short, and a drill waits for the old master's end.
+		line("handover_linger = \"3s\"")
+	}
 	block(o.InstanceTOML)
 
 	line("\n[[virtual_server]]")

@@ -67,8 +67,8 @@ func (r DrillReport) WriteJSON(w io.Writer) error {
 
 // DrillOptions says what a drill does and where it tells of it.
 type DrillOptions struct {
-	Scenarios []string // names; default all
-	Load      LoadOptions
+	Scenarios []string    // names; default all
+	Load      LoadOptions // zero: as Pace finds
 	Out       io.Writer
 	Terminal  bool // Out is one: progress is a line that is overwritten
 }
@@ -123,7 +123,15 @@ func (l *Lab) Drill(ctx context.Context, o DrillOptions) (DrillReport, error) {
 		return report, err
 	}
 	p := newPrinter(o.Out, o.Terminal)
-	p.opening(l)
+	if err := l.Settle(ctx); err != nil {
+		return report, err
+	}
+	if o.Load == (LoadOptions{}) {
+		if o.Load, err = l.Pace(ctx); err != nil {
+			return report, err
+		}
+	}
+	p.opening(l, o.Load.withDefaults())
 	for _, s := range scenarios {
 		r, err := l.drillOne(ctx, s, o, p)
 		if err != nil {

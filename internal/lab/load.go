@@ -35,10 +35,10 @@ func (o LoadOptions) withDefaults() LoadOptions {
 		o.Target = fmt.Sprintf("http://%s:%d/", VIP, ServicePort)
 	}
 	if o.Interval <= 0 {
-		o.Interval = 5 * time.Millisecond
+		o.Interval = referenceBeat
 	}
 	if o.Timeout <= 0 {
-		o.Timeout = 2 * time.Second
+		o.Timeout = referenceTimeout
 	}
 	if o.InFlight <= 0 {
 		o.InFlight = 1000

@@ -39,6 +39,7 @@ type Report struct {
 	LongestGap time.Duration `json:"longest_gap_ns"`
 	GapStart   time.Time     `json:"gap_start"`
 	Slowest    time.Duration `json:"slowest_ns"` // the slowest answered request
+	Mean       time.Duration `json:"mean_ns"`    // of all answered requests
 	Phases     []Report      `json:"phases,omitempty"`
 }
 
@@ -98,7 +99,8 @@ type recorder struct {
 
 type tally struct {
 	Report
-	last time.Time // of the last answer
+	last time.Time     // of the last answer
+	took time.Duration // by all answers together
 	done bool
 }
 
@@ -159,6 +161,8 @@ func (t *tally) count(o outcome) {
 		t.Retransmitted++
 	}
 	t.Slowest = max(t.Slowest, o.ended.Sub(o.begun))
+	t.took += o.ended.Sub(o.begun)
+	t.Mean = t.took / time.Duration(t.Answered())
 }
 
 func (t *tally) answer(o outcome) {

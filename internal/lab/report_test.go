@@ -75,6 +75,9 @@ func TestRequestCountsInThePhaseItBeganIn(t *testing.T) {
 	if two.Requests != 3 || two.Answers["rs1"] != 1 || two.Failures[WasReset] != 1 || two.Missed != 3 {
 		t.Errorf("two is %+v", two)
 	}
+	if got.Mean != 8600*time.Microsecond { // of 5, 3, 5, 19 and 11 ms
+		t.Errorf("mean is %s", got.Mean)
+	}
 	if two.LongestGap != 20*time.Millisecond || two.Slowest != 19*time.Millisecond {
 		t.Errorf("two's gap is %s, slowest %s", two.LongestGap, two.Slowest)
 	}
@@ -83,6 +86,20 @@ func TestRequestCountsInThePhaseItBeganIn(t *testing.T) {
 	}
 	if _, ok := got.Phase("three"); ok {
 		t.Error("there is a third phase")
+	}
+}
+
+func TestPaceSuitsTheMachine(t *testing.T) {
+	ms := time.Millisecond
+	for _, c := range []struct{ mean, slowest, beat, timeout time.Duration }{
+		{ms / 3, 2 * ms, 5 * ms, 2 * time.Second},              // a real machine
+		{5 * ms / 3, 2 * ms, 5 * ms, 2 * time.Second},          // the limit of the reference beat
+		{2 * ms, 101 * ms, 10 * ms, 2020 * ms},                 // beyond both
+		{time.Second, time.Minute, 100 * ms, 20 * time.Second}, // hopeless, but bounded
+	} {
+		if o := paceFor(c.mean, c.slowest); o.Interval != c.beat || o.Timeout != c.timeout {
+			t.Errorf("mean %s, slowest %s: beat %s, timeout %s; want %s, %s", c.mean, c.slowest, o.Interval, o.Timeout, c.beat, c.timeout)
+		}
 	}
 }
 

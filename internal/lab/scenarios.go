@@ -15,6 +15,10 @@ func Scenarios() []Scenario {
 	return []Scenario{linkDown(), stop(), failover(), kill(), recovery(), realServerDown(), proberKill()}
 }
 
+// answersAgain is how many answers say that an unplanned takeover is over:
+// requests that were begun before may still fail.
+const answersAgain = 20
+
 func linkDown() Scenario {
 	return Scenario{
 		Name: "link-down", Sentence: "The master's cable is pulled.",
@@ -23,7 +27,8 @@ func linkDown() Scenario {
 			return inOrder(
 				b.step("pull the cable of "+b.master, func() error { return b.lab.Cut(b.master) }),
 				b.step("wait for "+b.backup+" to be master", func() error { return b.awaitState(ctx, b.backup, "MASTER") }),
-				b.step("wait for "+b.master+" to notice", func() error { return b.awaitState(ctx, b.master, "FAULT") }))
+				b.step("wait for "+b.master+" to notice", func() error { return b.awaitState(ctx, b.master, "FAULT") }),
+				b.answers(ctx, answersAgain))
 		},
 		judge: func(b *bench, r *Result) { r.takeover(b, b.backup) },
 		restore: func(ctx context.Context, b *bench) error {
@@ -72,7 +77,8 @@ func kill() Scenario {
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
 				b.step("kill all processes of "+b.master, func() error { return b.lab.KillDirector(ctx, b.master) }),
-				b.step("wait for "+b.backup+" to be master", func() error { return b.awaitState(ctx, b.backup, "MASTER") }))
+				b.step("wait for "+b.backup+" to be master", func() error { return b.awaitState(ctx, b.backup, "MASTER") }),
+				b.answers(ctx, answersAgain))
 		},
 		judge:   func(b *bench, r *Result) { r.takeover(b, b.backup) },
 		restore: startAgain,

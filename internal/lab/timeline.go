@@ -131,6 +131,22 @@ func merge(sources ...[]Entry) []Entry {
 // describe is an entry's facts on one line: who, from and to, then the other
 // fields in the order of the catalogue, the reason last.
 func (e Entry) describe() string {
+	return oneLine(e.facts(), maxShown)
+}
+
+// maxShown bounds what is printed of an entry; the log and the JSON report
+// have it whole.
+const maxShown = 240
+
+func oneLine(s string, most int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}
+
+func (e Entry) facts() string {
 	if e.Event == "" {
 		return e.Text
 	}
