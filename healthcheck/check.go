@@ -89,7 +89,8 @@ func (c *check) record(at time.Time, latency time.Duration, r Reason, detail str
 	c.suspect = r == Timeout
 }
 
-func (c *check) status(wall func(time.Duration) time.Time) CheckStatus {
+// status is at the moment at, now on the scheduler's clock.
+func (c *check) status(at time.Time, now time.Duration) CheckStatus {
 	st := CheckStatus{
 		ID: c.spec.ID, Kind: c.spec.Kind, State: c.health.State, Since: c.since,
 		Passes: c.health.Passes, Fails: c.health.Fails,
@@ -97,7 +98,7 @@ func (c *check) status(wall func(time.Duration) time.Time) CheckStatus {
 		Attempts: c.attempts, Failures: c.failures,
 	}
 	if c.phase == idle {
-		st.Next = wall(c.at)
+		st.Next = at.Add(c.at - now)
 	}
 	return st
 }

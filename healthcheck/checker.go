@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -72,6 +73,7 @@ func (b *builder) unreadable(field, remedy string, err error) {
 // build returns a checker, nil when the spec can never work, and every problem.
 func build(spec Spec) (Checker, []error) {
 	b := &builder{spec: spec}
+	b.spec.Target = netip.AddrPortFrom(spec.Target.Addr().Unmap(), spec.Target.Port())
 	b.common()
 	construct, ok := kinds[spec.Kind]
 	if !ok {

@@ -10,7 +10,7 @@ import (
 
 // blackHole is a listener of loopback that takes no further connection: its
 // backlog is full, so the kernel drops every SYN.
-func blackHole(t *testing.T) netip.AddrPort {
+func blackHole(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l := tcpSocket(t)
 	if err := unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
@@ -42,7 +42,7 @@ func blackHole(t *testing.T) netip.AddrPort {
 	return target
 }
 
-func tcpSocket(t *testing.T) int {
+func tcpSocket(t testing.TB) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -53,4 +53,4 @@ func tcpSocket(t *testing.T) int {
 }
 
 // noRoute is an address that TCP has no way to: the broadcast of loopback.
-func noRoute(*testing.T) netip.AddrPort { return netip.MustParseAddrPort("127.255.255.255:9") }
+func noRoute(testing.TB) netip.AddrPort { return netip.MustParseAddrPort("127.255.255.255:9") }

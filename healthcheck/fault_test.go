@@ -67,7 +67,7 @@ func server(t *testing.T, serve func(net.Conn)) netip.AddrPort {
 }
 
 // closedPort is a port of loopback on which nobody listens.
-func closedPort(t *testing.T) netip.AddrPort {
+func closedPort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -167,7 +167,7 @@ const okHead = "HTTP/1.1 200 OK\r\n"
 type fault struct {
 	name   string
 	kind   Kind
-	target func(*testing.T) netip.AddrPort
+	target func(testing.TB) netip.AddrPort
 	serve  func(net.Conn) // when target is nil
 	http   *HTTPSpec
 	want   Reason

@@ -8,8 +8,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if addr := os.Getenv(listenEnv); addr != "" {
-		acceptForever(addr)
+	if mode := os.Getenv(serveEnv); mode != "" {
+		serveForever(mode)
 	}
 	goleak.VerifyTestMain(m)
 }

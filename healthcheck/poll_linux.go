@@ -50,7 +50,9 @@ func (p *epoll) connect(d *dialog) (int, bool, error) {
 	sa, ok := d.native.(unix.Sockaddr)
 	if !ok {
 		sa = sockaddr(d.target)
-		d.native = sa
+		if d.target.Addr().Zone() == "" { // an interface's index may change
+			d.native = sa
+		}
 	}
 	family := unix.AF_INET6
 	if d.target.Addr().Is4() {
@@ -173,16 +175,18 @@ func sockaddr(t netip.AddrPort) unix.Sockaddr {
 // the runtime as it is; net.FileConn would duplicate it first.
 type socket struct {
 	*os.File
-	remote net.Addr
+	target netip.AddrPort
 }
 
 func (p *epoll) conn(fd int, d *dialog) net.Conn {
-	return socket{os.NewFile(uintptr(fd), "socket"), net.TCPAddrFromAddrPort(d.target)}
+	return socket{os.NewFile(uintptr(fd), "socket"), d.target}
 }
 
 // LocalAddr is for net.Conn; nothing here asks for it.
-func (s socket) LocalAddr() net.Addr  { return &net.TCPAddr{} }
-func (s socket) RemoteAddr() net.Addr { return s.remote }
+func (s socket) LocalAddr() net.Addr { return &net.TCPAddr{} }
+
+// RemoteAddr is the target.
+func (s socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.target) }
 
 // defaultDescriptors is RLIMIT_NOFILE's soft limit, which the runtime has
 // raised to the hard one, less the reserve.

@@ -79,6 +79,14 @@ var errnoReasons = map[syscall.Errno]Reason{
 // ReasonOf returns the reason that err wraps, or the one that its cause
 // amounts to; "" for nil.
 func ReasonOf(err error) Reason {
+	if err == nil {
+		return ""
+	}
+	return cause(err)
+}
+
+// cause is ReasonOf for an error; its variables escape.
+func cause(err error) Reason {
 	var (
 		reason Reason
 		errno  syscall.Errno
@@ -88,8 +96,6 @@ func ReasonOf(err error) Reason {
 		record tls.RecordHeaderError
 	)
 	switch {
-	case err == nil:
-		return ""
 	case errors.As(err, &reason):
 		return reason
 	case errors.Is(err, context.Canceled):

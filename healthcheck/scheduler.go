@@ -177,9 +177,10 @@ func (s *Scheduler) Trigger(ids ...string) {
 func (s *Scheduler) Status() []CheckStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at, now := s.opt.Now(), s.clock()
 	out := make([]CheckStatus, len(s.order))
 	for i, c := range s.order {
-		out[i] = c.status(s.wall)
+		out[i] = c.status(at, now)
 	}
 	return out
 }
@@ -235,8 +236,6 @@ func (s *Scheduler) Run(ctx context.Context) error {
 }
 
 func (s *Scheduler) clock() time.Duration { return s.opt.Now().Sub(s.epoch) }
-
-func (s *Scheduler) wall(d time.Duration) time.Time { return s.epoch.Add(d) }
 
 func (s *Scheduler) wake() {
 	if s.poll != nil {

@@ -156,6 +156,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		want   string
 	}{
 		{"127.0.0.1:8080", HTTP, nil, "GET / HTTP/1.1\nHost: 127.0.0.1:8080\nUser-Agent: baton-healthcheck\nConnection: close\n\n"},
+		{"[::ffff:127.0.0.1]:80", HTTP, nil, "GET / HTTP/1.1\nHost: 127.0.0.1\nUser-Agent: baton-healthcheck\nConnection: close\n\n"},
 		{"127.0.0.1:80", HTTP, nil, "GET / HTTP/1.1\nHost: 127.0.0.1\nUser-Agent: baton-healthcheck\nConnection: close\n\n"},
 		{"[2001:db8::1]:80", HTTP, nil, "GET / HTTP/1.1\nHost: [2001:db8::1]\nUser-Agent: baton-healthcheck\nConnection: close\n\n"},
 		{"[2001:db8::1]:81", HTTP, nil, "GET / HTTP/1.1\nHost: [2001:db8::1]:81\nUser-Agent: baton-healthcheck\nConnection: close\n\n"},
