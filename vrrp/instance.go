@@ -164,11 +164,15 @@ func (i *instance) expired(now time.Time) {
 		i.link.receive(now, drainLimit)
 	}
 	i.limits.due(now, i.notify)
+	// Step comes before all that speaks: it may find that we have stalled.
+	i.step(now, Event{Kind: EventTick})
 	if !i.claim.done && !i.claim.retryAt.IsZero() && !now.Before(i.claim.retryAt) {
 		i.retryAddresses(now)
 	}
 	i.fireAnnounce(now)
-	i.step(now, Event{Kind: EventTick})
+	if i.link != nil {
+		i.reschedule()
+	}
 }
 
 // step lets Step decide, and does it.

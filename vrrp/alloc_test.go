@@ -1,0 +1,171 @@
+package vrrp
+
+import (
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// loop is a Conn that takes what is sent and gives what a test puts in.
+type loop struct {
+	sent    int
+	message []byte // received repeat times
+	repeat  int
+	from    netip.Addr
+}
+
+func (c *loop) Send([]byte, netip.Addr) error { c.sent++; return nil }
+
+func (c *loop) Receive(buf []byte) ([]byte, Meta, error) {
+	if c.repeat == 0 {
+		return nil, Meta{}, ErrEmpty
+	}
+	c.repeat--
+	return buf[:copy(buf, c.message)], Meta{Source: c.from, Destination: Group, TTL: 255}, nil
+}
+
+func (c *loop) Wait() error  { return nil }
+func (c *loop) Close() error { return nil }
+
+type nothing struct{}
+
+func (nothing) Set(Config, bool, Handover) error { return nil }
+func (nothing) Announce(Config) error            { return nil }
+
+// quietCore is a core with n instances of the priority, past their election
+// against nobody, and its clock.
+func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) {
+	now := t0
+	clock := func() time.Time { return now }
+	conn := &loop{from: addrB}
+	c := NewCore(EngineOptions{
+		Listen:    func(string) (Conn, error) { return conn, nil },
+		Addresses: nothing{}, Announcer: nothing{}, Notify: func(Notice) {}, Now: clock, Wall: clock,
+	})
+	var cfgs []Config
+	ready := map[string]bool{}
+	for i := range n {
+		cfg := instanceConfig(priority)
+		cfg.Name = "VI_" + strconv.Itoa(i)
+		cfg.Interface = "eth" + strconv.Itoa(i/255)
+		cfg.VRID = uint8(1 + i%255)
+		cfg.Addresses = []Address{{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 24)}}
+		cfgs = append(cfgs, cfg)
+		ready[cfg.Name] = true
+		c.SetLink(cfg.Interface, true, addrA, 2)
+	}
+	c.SetReady(ready)
+	c.Apply(cfgs, nil)
+	for range 20 {
+		now = now.Add(time.Second)
+		c.Tick()
+	}
+	if got := c.Status()[0].Role; got != Master {
+		tb.Fatalf("after 20 s it is %s", got)
+	}
+	return c, conn, &now
+}
+
+// follow makes the instances backups of a master, whose last advert conn keeps.
+func follow(c *Core, conn *loop) {
+	for _, i := range c.instances {
+		a := Advert{Version: V3, VRID: i.cfg.VRID, Priority: 200, Interval: time.Second, Checksum: ChecksumPseudo}
+		conn.message = AppendAdvert(nil, a, addrB, i.cfg.Addresses)
+		conn.repeat = 1
+		c.Receive(i.cfg.Interface)
+	}
+}
+
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
+	t.Run("sending", func(t *testing.T) {
+		c, conn, now := quietCore(t, 3, 150)
+		before := conn.sent
+		if n := testing.AllocsPerRun(1000, func() {
+			*now = now.Add(time.Second)
+			c.Tick()
+		}); n != 0 {
+			t.Errorf("3 adverts cost %v allocations", n)
+		}
+		if got := conn.sent - before; got < 3000 {
+			t.Errorf("%d adverts were sent: nothing was measured", got)
+		}
+	})
+	t.Run("receiving", func(t *testing.T) {
+		c, conn, now := quietCore(t, 1, 100)
+		follow(c, conn)
+		before := c.Status()[0]
+		if before.Role != Backup {
+			t.Fatalf("it is %s", before.Role)
+		}
+		if n := testing.AllocsPerRun(1000, func() {
+			*now = now.Add(time.Second)
+			conn.repeat = 1
+			c.Receive("eth0")
+			c.Tick()
+		}); n != 0 {
+			t.Errorf("an advert costs %v allocations", n)
+		}
+		if got := c.Status()[0].Received - before.Received; got < 1000 {
+			t.Errorf("%d adverts were received: nothing was measured", got)
+		}
+	})
+	t.Run("under a flood of invalid packets", func(t *testing.T) {
+		c, conn, now := quietCore(t, 1, 100)
+		follow(c, conn)
+		conn.message[7] ^= 1
+		if n := testing.AllocsPerRun(1000, func() {
+			*now = now.Add(time.Millisecond)
+			conn.repeat = 20
+			c.Receive("eth0")
+		}); n != 0 {
+			t.Errorf("20 invalid packets cost %v allocations", n)
+		}
+		if got := c.Status()[0].Dropped["checksum"]; got < 20000 {
+			t.Errorf("%d packets were dropped: nothing was measured", got)
+		}
+	})
+}
+
+func BenchmarkSend(b *testing.B) {
+	c, _, now := quietCore(b, 1, 150)
+	b.ReportAllocs()
+	for b.Loop() {
+		*now = now.Add(time.Second)
+		c.Tick()
+	}
+}
+
+func BenchmarkReceive(b *testing.B) {
+	c, conn, now := quietCore(b, 1, 100)
+	follow(c, conn)
+	b.ReportAllocs()
+	for b.Loop() {
+		*now = now.Add(time.Millisecond)
+		conn.repeat = 1
+		c.Receive("eth0")
+	}
+}
+
+// BenchmarkSecondOf1000 is what 1,000 instances with adverts every second cost
+// in each of them.
+func BenchmarkSecondOf1000(b *testing.B) {
+	c, _, now := quietCore(b, 1000, 150)
+	b.ReportAllocs()
+	for b.Loop() {
+		*now = now.Add(time.Second)
+		c.Tick()
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	message := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 150, Interval: time.Second, Checksum: ChecksumPseudo}, addrA, vip)
+	want := Want{Version: V3, VRID: 51, Interval: time.Second, Source: addrB}
+	meta := arrived()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, drop := Parse(message, meta, &want); drop != DropNone {
+			b.Fatal(drop)
+		}
+	}
+}
