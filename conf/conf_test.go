@@ -277,9 +277,28 @@ func TestLargeFile(t *testing.T) {
 	if took > budget {
 		t.Errorf("file with %d unknown keys took %v", n, took)
 	}
-	_, err = conf.Parse("f", make([]byte, 17<<20), "lvs-a")
-	if !errors.As(err, &ps) || !strings.Contains(ps[0].Message, "larger than 16 MiB") {
+	_, err = conf.Parse("f", make([]byte, 9<<20), "lvs-a")
+	if !errors.As(err, &ps) || !strings.Contains(ps[0].Message, "larger than 8 MiB") {
 		t.Errorf("too large a file: %v", err)
+	}
+}
+
+// TestWarningsDoNotHideAnError: there are more warnings than are kept.
+func TestWarningsDoNotHideAnError(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[[virtual_server]]\naddress = \"192.0.2.1:80\"\nlb_kind = \"NAT\"\n")
+	for n := range 6000 {
+		fmt.Fprintf(&b, "[[virtual_server.real_server]]\naddress = \"10.0.%d.%d\"\n", n>>8, n&255)
+	}
+	cfg := parse(t, "n", b.String())
+	if n := len(cfg.Warnings); n != 501 || len(cfg.Warnings.Errors()) > 0 || !strings.HasPrefix(cfg.Warnings[500].Message, "5500 more") {
+		t.Errorf("%d warnings, last %v", n, cfg.Warnings[n-1])
+	}
+	b.WriteString("[[virtual_server.real_server]]\naddress = \"10.0.0.0\"\n") // the first one again
+	_, err := conf.Parse("f", []byte(b.String()), "n")
+	var ps conf.Problems
+	if !errors.As(err, &ps) || ps[0].Key != "virtual_server[0].real_server[6000].address" {
+		t.Errorf("error %v", err)
 	}
 }
 

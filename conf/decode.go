@@ -15,6 +15,8 @@ type decoder struct {
 	file      string
 	index     *index
 	problems  []*Problem
+	kept      map[Severity]int
+	more      int               // problems beyond maxCollected, which are not kept
 	tables    []nodeTable       // every per-node table of the file
 	disk      bool              // files that the configuration names may be looked at
 	authority map[string]string // CA file → what is wrong with it
@@ -28,17 +30,38 @@ type nodeTable struct {
 	names []string
 }
 
+// maxCollected bounds how many problems of each severity are kept until they
+// are put in order and cut at maxProblems. Warnings must not crowd out errors:
+// the first error is what refuses the file.
+const maxCollected = 10 * maxProblems
+
+// maxElements bounds a list of tables. IPVS itself gets slow before that.
+const maxElements = 1 << 16
+
+// flooded says that nobody will read what is reported from now on.
+func (d *decoder) flooded(s Severity) bool { return d.kept[s] >= maxCollected }
+
+// add keeps a problem, or forgets it if there are too many. Either way the
+// caller may write its remedy.
+func (d *decoder) add(p Problem) *Problem {
+	if d.flooded(p.Severity) {
+		d.more++
+		return &p
+	}
+	d.kept[p.Severity]++
+	d.problems = append(d.problems, &p)
+	return &p
+}
+
 func (d *decoder) report(path string, s Severity, format string, args ...any) *Problem {
 	if a, ok := d.alias[path]; ok {
 		path = a
 	}
 	line, column := d.index.find(path)
-	p := &Problem{
+	return d.add(Problem{
 		Severity: s, File: d.file, Line: line, Column: column,
 		Key: path, Message: fmt.Sprintf(format, args...),
-	}
-	d.problems = append(d.problems, p)
-	return p
+	})
 }
 
 // errorf reports a problem that refuses the file. The caller adds the remedy.
@@ -141,6 +164,10 @@ func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
 		} else {
 			d.errorf(path, "expected a list of tables, found %s", kindOf(v)).remedy("write [[%s]], with two brackets, for each", heading(path))
 		}
+		return
+	}
+	if len(list) > maxElements {
+		d.errorf(path, "has %d elements", len(list)).remedy("use %d at most", maxElements)
 		return
 	}
 	f.Set(reflect.MakeSlice(f.Type(), len(list), len(list)))

@@ -62,6 +62,11 @@ func (l *nodeValue[T]) decode(d *decoder, v any) {
 		l.value.decode(d, v)
 		return
 	}
+	if len(nodes) > maxNodes {
+		l.set, l.bad = true, true
+		d.errorf(l.path, "names %d nodes", len(nodes)).remedy("use %d at most", maxNodes)
+		return
+	}
 	l.set, l.of, l.err = true, make(map[string]T, len(nodes)), map[string]bool{}
 	for _, name := range d.ordered(l.path, nodes) {
 		got, ok := read[T](d, join(l.path, name), l.spec, nodes[name])

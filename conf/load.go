@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Load reads and parses a configuration file of at most 16 MiB. Its error is
+// Load reads and parses a configuration file of at most 8 MiB. Its error is
 // a [Problems] in every case: a file that cannot be read is a problem as well.
 // For node see [Parse].
 func Load(path, node string) (*Config, error) {
@@ -79,7 +79,10 @@ func Parse(name string, data []byte, node string) (*Config, error) {
 }
 
 func parse(name string, data []byte, node string, disk bool) (*Config, error) {
-	d := &decoder{file: name, disk: disk, alias: map[string]string{}, authority: map[string]string{}}
+	d := &decoder{
+		file: name, disk: disk,
+		kept: map[Severity]int{}, alias: map[string]string{}, authority: map[string]string{},
+	}
 	if len(data) > maxFileSize {
 		d.index = newIndex(nil)
 		d.syntaxRemedy(0, fmt.Sprintf("the file is larger than %d MiB", maxFileSize>>20), "this is hardly a configuration: check what -c names")
@@ -109,7 +112,7 @@ func (d *decoder) sorted() Problems {
 	for i, p := range d.problems {
 		out[i] = *p
 	}
-	return out.arranged()
+	return out.arranged(d.more)
 }
 
 // shortHostname is the host name up to its first dot, "localhost" without one.

@@ -72,7 +72,7 @@ func (d *decoder) nodes(raw *rawFile, node string) (all []string, known bool) {
 	default:
 		return []string{node}, true
 	}
-	if len(all) > maxNodes {
+	if len(all) > maxNodes { // only a list can be that long: tables are refused
 		d.errorf(from, "names %d nodes", len(all)).remedy("use %d at most", maxNodes)
 		all = all[:maxNodes]
 	}

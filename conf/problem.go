@@ -81,8 +81,8 @@ func (ps Problems) only(s Severity) Problems {
 }
 
 // arranged orders the problems by position, drops repetitions and cuts the
-// list at maxProblems.
-func (ps Problems) arranged() Problems {
+// list at maxProblems. more were found but not kept.
+func (ps Problems) arranged(more int) Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 			strings.Compare(a.Key, b.Key), strings.Compare(a.Message, b.Message))
@@ -91,7 +91,7 @@ func (ps Problems) arranged() Problems {
 	if len(ps) <= maxProblems {
 		return ps
 	}
-	rest := len(ps) - maxProblems
+	rest := len(ps) - maxProblems + more
 	// A cut must not turn a refused file into one with warnings only.
 	if len(ps[:maxProblems].Errors()) == 0 && len(ps.Errors()) > 0 {
 		ps = ps.Errors()

@@ -12,7 +12,7 @@ import (
 
 const (
 	// maxFileSize bounds what is read. 50,000 lines are about 2 MiB.
-	maxFileSize = 16 << 20
+	maxFileSize = 8 << 20
 	// maxSyntaxErrors bounds how often the text is read again without a bad
 	// statement to find the next one.
 	maxSyntaxErrors = 20
@@ -119,11 +119,9 @@ func (d *decoder) syntax(offset int, message string) {
 
 func (d *decoder) syntaxRemedy(offset int, message, remedy string) *Problem {
 	line, column := d.index.position(offset)
-	p := &Problem{
+	return d.add(Problem{
 		Severity: SeverityError, File: d.file, Line: line, Column: column, Message: message, Remedy: remedy,
-	}
-	d.problems = append(d.problems, p)
-	return p
+	})
 }
 
 // syntaxHint guesses from the line what a keepalived user meant to write.

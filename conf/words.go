@@ -11,6 +11,9 @@ import (
 // spelled otherwise here, a key of another table, a misspelling.
 func (d *decoder) unknown(path, name string, spec *tableSpec) {
 	p := d.errorf(join(path, name), "unknown key")
+	if d.flooded(SeverityError) {
+		return
+	}
 	known := spec.names()
 	for _, k := range known {
 		if strings.EqualFold(k, name) {
