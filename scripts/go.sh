@@ -20,10 +20,10 @@ debian() { [ -r /etc/debian_version ] && command -v apt-get >/dev/null; }
 apt() {
 	export DEBIAN_FRONTEND=noninteractive
 	say "installing $*"
-	apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null && return
+	apt-get install -y -qq --no-install-recommends "$@" >/dev/null </dev/null && return
 	say "updating the package lists"
-	apt-get update -qq >&2 </dev/null
-	apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null
+	apt-get update -qq >/dev/null </dev/null
+	apt-get install -y -qq --no-install-recommends "$@" >/dev/null </dev/null
 }
 
 need_cc() {
@@ -81,14 +81,14 @@ fetch_debian_go() {
 	if [ -z "$package" ]; then
 		[ "$(id -u)" = 0 ] || die "the package lists are missing: sudo apt-get update"
 		say "updating the package lists"
-		apt-get update -qq >&2 </dev/null
+		apt-get update -qq >/dev/null </dev/null
 		package=$(debian_go_package)
 	fi
 	[ -n "$package" ] || die "Debian's archive has no golang-go: install Go $want"
 	say "downloading Debian's $package, to fetch Go $want with"
 	if ! (cd "$tmp" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2 </dev/null); then
 		[ "$(id -u)" = 0 ] || die "the package lists are old: sudo apt-get update"
-		apt-get update -qq >&2 </dev/null
+		apt-get update -qq >/dev/null </dev/null
 		(cd "$tmp" && apt-get download -qq -o APT::Sandbox::User=root "$package" >&2 </dev/null)
 	fi
 	dpkg-deb -x "$tmp"/*.deb "$tmp"

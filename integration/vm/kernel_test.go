@@ -29,7 +29,7 @@ func inNamespace(t *testing.T, script string) string {
 
 func TestEveryToolRuns(t *testing.T) {
 	for name, args := range map[string]string{
-		"ip": "-V", "tc": "-V", "bridge": "-V", "ss": "-V", "ipvsadm": "-Ln", "keepalived": "--version",
+		"ip": "-V", "tc": "-V", "bridge": "-V", "ss": "-V", "ipvsadm": "-Ln", "keepalived": "--help",
 		"nft": "--version", "nginx": "-v", "tcpdump": "--version",
 	} {
 		if _, ok := Tools[name]; !ok {
