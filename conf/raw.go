@@ -52,7 +52,7 @@ type rawInstance struct {
 	GARPMasterRepeat        nodeValue[int]        `toml:"garp_master_repeat" default:"5" range:"1…100"`
 	GARPMasterRefresh       nodeValue[duration]   `toml:"garp_master_refresh" default:"60s" range:"0s…24h"`
 	GARPMasterRefreshRepeat nodeValue[int]        `toml:"garp_master_refresh_repeat" default:"1" range:"1…100"`
-	HandoverLinger          nodeValue[duration]   `toml:"handover_linger" default:"30s" range:"0s…1h"`
+	HandoverLinger          nodeValue[duration]   `toml:"handover_linger" default:"2s" range:"0s…1h"`
 	VirtualIPAddress        []rawAddress          `toml:"virtual_ipaddress" required:"[\"192.168.16.200/24\"]"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"os/user"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -264,5 +265,24 @@ func (c *core) tellWarnings(cfg *conf.Config) {
 // tellApplied says that a configuration is in force.
 func (c *core) tellApplied(d conf.Changes, begun time.Time) {
 	c.say(event.ConfigApplied, event.F(event.File, c.opts.ConfigFile), event.F(event.Added, d.Added),
-		event.F(event.Changed, d.Changed), event.F(event.Deleted, d.Deleted), event.F(event.Took, round(time.Since(begun))), event.F(event.Detail, joinSome(d.Lines(), 5)))
+		event.F(event.Changed, d.Changed), event.F(event.Deleted, d.Deleted), event.F(event.Took, round(time.Since(begun))), event.F(event.Detail, joinSome(d.Lines(), maxDetail)))
+}
+
+// maxDetail bounds the changes that one line lists; `baton reload` prints all.
+const maxDetail = 400
+
+// joinSome joins lines as far as they fit into about n bytes and says how many
+// more there are.
+func joinSome(lines []string, n int) string {
+	var b strings.Builder
+	for i, l := range lines {
+		if i > 0 && b.Len()+len(l) > n {
+			return fmt.Sprintf("%s; and %d more", b.String(), len(lines)-i)
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(l)
+	}
+	return b.String()
 }

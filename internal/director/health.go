@@ -112,7 +112,7 @@ func (c *core) observeDrains(observed ipvs.Table) {
 	for k, d := range c.drains {
 		s, there := observed[k.service].Servers[k.server]
 		active := 0
-		if there {
+		if there && s.Stats != nil {
 			active = int(s.Stats.Active)
 		}
 		switch {

@@ -105,7 +105,9 @@ func (c *core) serverStatus(k ipvs.ServiceKey, s ipvs.Server, entry ipvs.Entry) 
 	if have, ok := entry.Servers[s.Key]; ok {
 		w := have.Weight
 		out.Kernel = &w
-		out.Active, out.Inactive = uint64(have.Stats.Active), uint64(have.Stats.Inactive)
+		if have.Stats != nil {
+			out.Active, out.Inactive = uint64(have.Stats.Active), uint64(have.Stats.Inactive)
+		}
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -44,12 +43,4 @@ func (c *core) feedWatchdog(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// joinSome joins the first n lines and says how many more there are.
-func joinSome(lines []string, n int) string {
-	if len(lines) <= n {
-		return strings.Join(lines, "; ")
-	}
-	return fmt.Sprintf("%s; and %d more", strings.Join(lines[:n], "; "), len(lines)-n)
 }
