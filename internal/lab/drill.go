@@ -211,6 +211,7 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 func (b *bench) measure(ctx context.Context, s Scenario) error {
 	return inOrder(
 		b.answers(ctx, 40),
+		func() error { return b.load.Restart(ctx) },
 		b.mark(ctx, phaseBroken),
 		func() error { return s.run(ctx, b) },
 		b.mark(ctx, phaseAfter),

@@ -198,22 +198,29 @@ func TestLoadProcessObeysOrders(t *testing.T) {
 	for next().Report.Answers["rs9"] == 0 {
 	}
 	fmt.Fprintln(inW, "mark second")
-	for next().Marked != "second" {
+	for next().Obeyed != "mark second" {
 	}
 	for {
 		if p, _ := next().Report.Phase("second"); p.Answered() > 0 {
 			break
 		}
 	}
+	fmt.Fprintln(inW, "restart")
+	m := next()
+	for m.Obeyed != "restart" {
+		m = next()
+	}
+	if m.Report.Requests > 0 || len(m.Report.Phases) > 0 {
+		t.Errorf("after the restart the report is %+v", m.Report)
+	}
 	inW.Close() // whoever asked for the load is gone
-	var m message
 	for !m.Final {
 		m = next()
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if m.Report.End.IsZero() || m.Report.Failed() > 0 || len(m.Report.Phases) != 1 {
+	if m.Report.End.IsZero() || m.Report.Failed() > 0 || len(m.Report.Phases) != 0 {
 		t.Errorf("final report is %+v", m.Report)
 	}
 }

@@ -19,12 +19,18 @@ const progressEvery = 200 * time.Millisecond
 // message is one line from the load process.
 type message struct {
 	Report Report `json:"report"`
-	Marked string `json:"marked,omitempty"` // the order that was just obeyed
+	Obeyed string `json:"obeyed,omitempty"` // the order that this answers
 	Final  bool   `json:"final,omitempty"`
 }
 
-// serveLoad is the load process: orders are lines on in ("mark NAME", "stop"),
-// the end of in is an order to stop, so that it never outlives who asked.
+// The orders of the load process, lines on its standard input. The end of the
+// input is an order to stop, so that it never outlives who asked.
+const (
+	orderMark    = "mark" // NAME
+	orderRestart = "restart"
+)
+
+// serveLoad is the load process.
 func serveLoad(ctx context.Context, o LoadOptions, in io.Reader, out io.Writer) error {
 	start := time.Now()
 	c, err := newClient(o, start)
@@ -57,14 +63,18 @@ func serveLoad(ctx context.Context, o LoadOptions, in io.Reader, out io.Writer) 
 		msg := message{}
 		select {
 		case order, ok := <-orders:
-			name, isMark := strings.CutPrefix(order, "mark ")
-			if !ok || !isMark {
+			verb, name, _ := strings.Cut(order, " ")
+			switch {
+			case ok && verb == orderMark:
+				c.rec.mark(name, time.Now())
+			case ok && verb == orderRestart:
+				c.rec.restart(time.Now())
+			default:
 				cancel()
 				orders = nil
 				continue
 			}
-			c.rec.mark(name, time.Now())
-			msg.Marked = name
+			msg.Obeyed = order
 		case <-tick.C:
 		case <-ended:
 			msg.Final = true
@@ -90,7 +100,7 @@ type Load struct {
 
 	mu     sync.Mutex
 	latest message
-	marks  map[string]bool
+	obeyed map[string]bool // by order; each is given once
 	err    error
 	ended  bool
 	news   chan struct{} // closed and replaced at each message
@@ -110,7 +120,7 @@ func (l *Lab) StartLoad(ctx context.Context, o LoadOptions) (*Load, error) {
 		return nil, fmt.Errorf("start load: %w", err)
 	}
 	load := &Load{
-		cmd: cmd, in: in, patience: l.opts.Patience, marks: map[string]bool{},
+		cmd: cmd, in: in, patience: l.opts.Patience, obeyed: map[string]bool{},
 		news: make(chan struct{}), done: make(chan struct{}),
 	}
 	cmd.Stderr = &load.stderr
@@ -149,8 +159,8 @@ func (l *Load) publish(m message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.latest = m
-	if m.Marked != "" {
-		l.marks[m.Marked] = true
+	if m.Obeyed != "" {
+		l.obeyed[m.Obeyed] = true
 	}
 	close(l.news)
 	l.news = make(chan struct{})
@@ -169,10 +179,17 @@ func (l *Load) Mark(ctx context.Context, name string) error {
 	if strings.ContainsAny(name, "\r\n") || name == "" {
 		return fmt.Errorf("mark %q: a phase's name is one line", name)
 	}
-	if _, err := fmt.Fprintf(l.in, "mark %s\n", name); err != nil {
-		return fmt.Errorf("mark load: %w", err)
+	return l.order(ctx, orderMark+" "+name)
+}
+
+// Restart forgets what was: the report begins anew, once.
+func (l *Load) Restart(ctx context.Context) error { return l.order(ctx, orderRestart) }
+
+func (l *Load) order(ctx context.Context, order string) error {
+	if _, err := fmt.Fprintln(l.in, order); err != nil {
+		return fmt.Errorf("order load to %s: %w", order, err)
 	}
-	return l.until(ctx, "mark "+name, func() bool { return l.marks[name] })
+	return l.until(ctx, order, func() bool { return l.obeyed[order] })
 }
 
 // Await returns when n more requests than now have been answered.

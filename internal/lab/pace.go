@@ -13,6 +13,7 @@ const (
 	referenceBeat    = 5 * time.Millisecond
 	slowestBeat      = 100 * time.Millisecond
 	referenceTimeout = 2 * time.Second
+	slowTimeout      = 10 * time.Second // where the beat is not the reference's
 	longestTimeout   = 20 * time.Second
 
 	beatPerMean       = 3  // the processor is busy with requests a third of the time at most
@@ -42,8 +43,12 @@ func (l *Lab) Pace(ctx context.Context) (LoadOptions, error) {
 
 func paceFor(mean, slowest time.Duration) LoadOptions {
 	beat := (beatPerMean*mean + referenceBeat - 1).Truncate(referenceBeat)
+	least := referenceTimeout
+	if beat > referenceBeat {
+		least = slowTimeout
+	}
 	return LoadOptions{
 		Interval: min(max(beat, referenceBeat), slowestBeat),
-		Timeout:  min(max(timeoutPerSlowest*slowest, referenceTimeout), longestTimeout),
+		Timeout:  min(max(timeoutPerSlowest*slowest, least), longestTimeout),
 	}
 }

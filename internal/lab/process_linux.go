@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -128,8 +129,8 @@ func allProcesses() ([]procStat, error) {
 	return out, nil
 }
 
-// killFamily ends p and all its descendants as one: they are stopped first, so
-// that none sees another die and acts on it.
+// killFamily ends p and all its descendants as one: they are stopped first and
+// the parent is killed last, so that none sees another die and acts on it.
 func (p process) killFamily() error {
 	if !p.alive() {
 		return nil
@@ -138,6 +139,7 @@ func (p process) killFamily() error {
 	if err != nil {
 		return err
 	}
+	slices.Reverse(members)
 	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
 		for _, m := range members {
 			if err := syscall.Kill(m.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {

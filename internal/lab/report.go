@@ -115,6 +115,13 @@ func newRecorder(start time.Time) *recorder {
 	return &recorder{total: newTally("", start)}
 }
 
+// restart forgets what was: requests that began before now count nowhere.
+func (r *recorder) restart(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total, r.phases = newTally("", now), nil
+}
+
 // mark ends the current phase and begins another one.
 func (r *recorder) mark(name string, now time.Time) {
 	r.mu.Lock()
@@ -137,7 +144,9 @@ func (r *recorder) missed(n int) {
 func (r *recorder) add(o outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.total.count(o)
+	if !o.begun.Before(r.total.Start) {
+		r.total.count(o)
+	}
 	r.total.answer(o)
 	for i := len(r.phases) - 1; i >= 0; i-- {
 		if !o.begun.Before(r.phases[i].Start) {

@@ -89,12 +89,31 @@ func TestRequestCountsInThePhaseItBeganIn(t *testing.T) {
 	}
 }
 
+func TestRestartForgetsWhatWas(t *testing.T) {
+	r := newRecorder(origin)
+	r.mark("one", at(0))
+	r.add(failed(0, 500, TimedOut))
+	r.restart(at(600))
+	r.add(failed(590, 650, TimedOut))
+	r.add(answered(599, 660, "rs1")) // it says that the service was there
+	r.add(answered(600, 700, "rs2"))
+	r.finish(at(710))
+	got := r.report()
+	if got.Requests != 1 || got.Answers["rs2"] != 1 || got.Failed() != 0 || len(got.Phases) != 0 || !got.Start.Equal(at(600)) {
+		t.Errorf("%+v", got)
+	}
+	if got.LongestGap != 60*time.Millisecond || !got.GapStart.Equal(at(600)) {
+		t.Errorf("gap of %s from %s", got.LongestGap, got.GapStart)
+	}
+}
+
 func TestPaceSuitsTheMachine(t *testing.T) {
 	ms := time.Millisecond
 	for _, c := range []struct{ mean, slowest, beat, timeout time.Duration }{
 		{ms / 3, 2 * ms, 5 * ms, 2 * time.Second},              // a real machine
 		{5 * ms / 3, 2 * ms, 5 * ms, 2 * time.Second},          // the limit of the reference beat
-		{2 * ms, 101 * ms, 10 * ms, 2020 * ms},                 // beyond both
+		{ms, 101 * ms, 5 * ms, 2020 * ms},                      // quick, but with hiccups
+		{2 * ms, 3 * ms, 10 * ms, 10 * time.Second},            // too slow for the reference beat
 		{time.Second, time.Minute, 100 * ms, 20 * time.Second}, // hopeless, but bounded
 	} {
 		if o := paceFor(c.mean, c.slowest); o.Interval != c.beat || o.Timeout != c.timeout {

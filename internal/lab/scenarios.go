@@ -124,6 +124,7 @@ func realServerDown() Scenario {
 		run: func(ctx context.Context, b *bench) error {
 			for _, m := range []Mode{Refuse, Hang} {
 				err := inOrder(
+					b.mark(ctx, string(m)+": unnoticed"),
 					b.step(fmt.Sprintf("rs1 starts to %s", m), func() error { return b.lab.SetServer(ctx, RS1, m) }),
 					b.step("wait for both directors to take rs1 out", func() error { return b.lab.AwaitServer(ctx, RS1, false) }),
 					b.mark(ctx, string(m)+": out"), b.answers(ctx, 100),

@@ -157,13 +157,18 @@ func (e Entry) facts() string {
 			parts = append(parts, v)
 		}
 	}
-	if from, to := e.Get(event.From), e.Get(event.To); from != "" || to != "" {
+	switch from, to := e.Get(event.From), e.Get(event.To); {
+	case from != "" && to != "":
 		parts = append(parts, from+" → "+to)
+	case from != "":
+		parts = append(parts, "from "+from)
+	case to != "":
+		parts = append(parts, "to "+to)
 	}
 	shown := append(slices.Clone(subject), event.From, event.To, event.Reason, event.Detail, event.VRID)
 	for _, k := range fieldOrder(e) {
 		if !slices.Contains(shown, k) {
-			parts = append(parts, string(k)+"="+e.Get(k))
+			parts = append(parts, string(k)+"="+e.short(k))
 		}
 	}
 	for _, k := range []event.Key{event.Reason, event.Detail} {
@@ -172,6 +177,17 @@ func (e Entry) facts() string {
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+// short is a field without what the line says already: a check's name begins
+// with its service and its server.
+func (e Entry) short(k event.Key) string {
+	v := e.Get(k)
+	if k == event.Check {
+		v = strings.TrimPrefix(v, e.Get(event.Service)+" ")
+		v = strings.TrimPrefix(v, e.Get(event.Server)+" ")
+	}
+	return v
 }
 
 func fieldOrder(e Entry) []event.Key {

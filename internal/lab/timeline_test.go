@@ -26,6 +26,19 @@ func TestLogLineBecomesAnEntry(t *testing.T) {
 	}
 }
 
+func TestEntryIsPrintedOnOneLine(t *testing.T) {
+	up := Entry{Event: event.ServerUp, Fields: map[event.Key]string{
+		event.Service: "tcp V", event.Server: "S", event.Check: "tcp V S http_get", event.From: "unknown",
+	}}
+	if got, want := up.describe(), "tcp V S from unknown check=http_get"; got != want {
+		t.Errorf("printed as %q, want %q", got, want)
+	}
+	long := Entry{Text: "a\n\tb " + strings.Repeat("é", 2*maxShown)}
+	if got := []rune(long.describe()); len(got) != maxShown+1 || string(got[:4]) != "a b " || got[maxShown] != '…' {
+		t.Errorf("printed as %q", string(got))
+	}
+}
+
 func TestLineThatIsNoEventIsKeptAsText(t *testing.T) {
 	for _, line := range []string{"panic: runtime error", `{"a":1}`, `{"msg":"x.y","time":"yesterday"}`, `[1]`} {
 		if e, ok := parseLine([]byte(line), LVSA); !ok || e.Text != line || e.Event != "" {
