@@ -67,7 +67,7 @@ func consoleLine(e event.Event, zone *time.Location, p paint) string {
 		p.as(colour, fmt.Sprintf("%-5s", strings.ToUpper(clean(string(e.Level))))),
 		p.as(bold, fmt.Sprintf("%-20s", clean(string(e.Name)))))
 	for _, f := range e.Fields {
-		fmt.Fprintf(&b, "  %s=%s", p.as(dim, clean(string(f.Key))), quoted(f.Value))
+		fmt.Fprintf(&b, " %s=%s", p.as(dim, clean(string(f.Key))), quoted(f.Value))
 	}
 	return strings.TrimRight(b.String(), " ")
 }

@@ -42,7 +42,7 @@ func newLab() *cobra.Command {
 		Use:   "lab",
 		Short: "The whole cluster in network namespaces of this machine",
 		Long:  "Builds client, router, two directors and two real servers in network namespaces:\n\n" + lab.Drawing(),
-		Args:  cobra.NoArgs,
+		Args:  commandOnly,
 		RunE:  needCommand,
 	}
 	cmd.AddCommand(newLabUp(), newLabDown(), newLabExec(), newLabStatus())

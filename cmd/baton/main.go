@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -122,7 +123,7 @@ and the VIP is passed without losing a request.
 
 Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
 64 wrong usage.`,
-		Args:              cobra.NoArgs,
+		Args:              commandOnly,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -135,6 +136,19 @@ Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
 		newSpeaker(), newProber(), newLabProcess(),
 	)
 	return root
+}
+
+// commandOnly refuses the arguments of a command that only groups others.
+func commandOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	cmd.SuggestionsMinimumDistance = 2 // cobra's own default, which it sets elsewhere
+	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+		meant = " (did you mean " + strings.Join(s, " or ") + "?)"
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), meant)
 }
 
 // needCommand is the action of a command that only groups others.

@@ -17,8 +17,8 @@ import (
 
 // addressSet is the addresses of an interface.
 type addressSet struct {
-	present []netip.Prefix
-	ours    []netip.Prefix // those of them that baton has added
+	Present []netip.Prefix
+	Ours    []netip.Prefix // those of them that baton has added
 }
 
 // planCommands returns the commands that lead from now to the configuration.
@@ -79,13 +79,13 @@ func addressCommands(cfg *conf.Config, now situation) (add, remove []string) {
 		for _, a := range i.Addresses {
 			dev := deviceOf(i, a)
 			wanted[dev] = append(wanted[dev], a.Prefix)
-			if !slices.Contains(now.addresses[dev].present, a.Prefix) {
+			if !slices.Contains(now.addresses[dev].Present, a.Prefix) {
 				add = append(add, addCommand(a, dev))
 			}
 		}
 	}
 	for _, dev := range slices.Sorted(maps.Keys(now.addresses)) {
-		for _, p := range now.addresses[dev].ours {
+		for _, p := range now.addresses[dev].Ours {
 			if !slices.Contains(wanted[dev], p) {
 				remove = append(remove, fmt.Sprintf("ip address del %s dev %s", p, dev))
 			}
@@ -141,7 +141,7 @@ func readAddresses(cfg *conf.Config, st *control.Status) (map[string]addressSet,
 			continue
 		}
 		var a addressSet
-		if a.ours, err = m.OwnedAddresses(name); err != nil {
+		if a.Ours, err = m.OwnedAddresses(name); err != nil {
 			return nil, err
 		}
 		all, err := ifi.Addrs()
@@ -150,7 +150,7 @@ func readAddresses(cfg *conf.Config, st *control.Status) (map[string]addressSet,
 		}
 		for _, one := range all {
 			if p, err := netip.ParsePrefix(one.String()); err == nil {
-				a.present = append(a.present, p)
+				a.Present = append(a.Present, p)
 			}
 		}
 		out[name] = a

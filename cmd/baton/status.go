@@ -31,7 +31,7 @@ one object a line.`,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
-			v := view{out: cmd.OutOrStdout(), client: o.client(), json: asJSON, watch: watch}
+			v := view{out: cmd.OutOrStdout(), client: o.client(), json: asJSON, watch: watch, every: watchEvery}
 			v.screen = watch && !asJSON && isTerminal(v.out)
 			if watch {
 				return v.follow(ctx)
@@ -52,6 +52,7 @@ type view struct {
 	json   bool
 	watch  bool
 	screen bool // redraw a terminal's screen
+	every  time.Duration
 }
 
 func (v view) once(ctx context.Context) error {
@@ -86,7 +87,7 @@ func (v view) print(text string) error {
 
 // follow goes on over a restart of the director: that is what one watches.
 func (v view) follow(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(v.every)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		err := v.once(ctx)

@@ -113,8 +113,8 @@ func (t *table) head(st control.Status) {
 	}
 }
 
-// before is how wide an instance's line is before its last column.
-const before = 15 + 1 + 8 + 1 + 25 + 1 + 4 + 2
+// beforeMaster is how wide an instance's line is before its last column.
+const beforeMaster = 15 + 1 + 8 + 1 + 25 + 1 + 4 + 2
 
 func (t *table) instance(i control.Instance) {
 	state, colour := i.State, plain
@@ -125,9 +125,6 @@ func (t *table) instance(i control.Instance) {
 		colour = red
 	case !i.Ready:
 		colour = yellow
-	}
-	if i.Handover {
-		state += "→"
 	}
 	t.name("", i.Name, 15)
 	master := "unknown"
@@ -140,11 +137,12 @@ func (t *table) instance(i control.Instance) {
 			master += fmt.Sprintf(" (%d)", i.MasterPriority)
 		}
 	}
+	master = clean(master)
 	shown := master
-	if width(master) > columns-before {
+	if width(master) > columns-beforeMaster {
 		shown = "see below"
 	}
-	fmt.Fprintf(&t.b, " %s %-25s %4d  %s\n", t.p.as(colour, fmt.Sprintf("%-8s", clean(state))), t.since(i.Since), i.EffectivePriority, clean(shown))
+	fmt.Fprintf(&t.b, " %s %-25s %4d  %s\n", t.p.as(colour, fmt.Sprintf("%-8s", clean(state))), t.since(i.Since), i.EffectivePriority, shown)
 	if shown != master {
 		t.wrap(plain, "  ", "master is "+master)
 	}
@@ -154,8 +152,8 @@ func (t *table) instance(i control.Instance) {
 	if i.Handover {
 		t.wrap(yellow, "  ", "is being handed over")
 	}
-	if !i.Link {
-		t.wrap(red, "  ", i.Interface+" is down")
+	if down := i.Interface + " is down"; !i.Link && !strings.Contains(i.Reason, down) {
+		t.wrap(red, "  ", down)
 	}
 	if !i.Ready {
 		t.wrap(yellow, "  ", "not ready: "+or(i.NotReady, "reason unknown"))
@@ -164,12 +162,14 @@ func (t *table) instance(i control.Instance) {
 		t.wrap(yellow, "  ", fmt.Sprintf("configured priority %d", i.Priority))
 	}
 	t.wrap(dim, "  ", fmt.Sprintf("%s; VRRPv%d, VRID %d on %s, adverts every %s",
-		strings.Join(i.Addresses, ", "), i.Version, i.VRID, i.Interface, i.AdvertInterval))
+		or(strings.Join(i.Addresses, ", "), "no address"), i.Version, i.VRID, i.Interface, i.AdvertInterval))
 }
 
 func (t *table) service(s control.Service) {
 	state, colour := fmt.Sprintf("%d of %d up", s.Up, len(s.Servers)), green
 	switch {
+	case len(s.Servers) == 0:
+		state, colour = "NO SERVERS", red
 	case s.Up == 0:
 		state, colour = "NO SERVER UP", red
 	case s.Up < len(s.Servers):

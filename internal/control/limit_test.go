@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -74,15 +75,15 @@ func TestOneClientTooManyIsToldSo(t *testing.T) {
 // TestRefusalOfASilentClientEnds: who connects beyond the limit and says
 // nothing costs a goroutine for a second, and only so many of them.
 func TestRefusalOfASilentClientEnds(t *testing.T) {
-	here, there := net.Pipe()
-	defer there.Close()
-	done := make(chan struct{})
-	go func() { refuse(here); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second):
-		t.Error("it waits for ever")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		begun := time.Now()
+		refuse(here)
+		if took := time.Since(begun); took != refuseWithin {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // failing fails to accept n times.
@@ -105,6 +106,10 @@ func (f *failing) Accept() (net.Conn, error) {
 func (f *failing) Close() error { return nil }
 
 func TestAcceptOutlivesALackOfDescriptors(t *testing.T) {
+	synctest.Test(t, testAccept)
+}
+
+func testAccept(t *testing.T) {
 	told := 0
 	notify := func(error) { told++ }
 	l := newLimited(&failing{err: syscall.EMFILE, n: 3}, notify)

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"baton/conf"
+	"baton/internal/control"
+	"baton/internal/event"
+	"baton/ipvs"
+	"baton/ipvs/ipvstest"
+)
+
+func TestMain(m *testing.M) {
+	time.Local = time.UTC
+	os.Exit(m.Run())
+}
+
+// atHome serialises what depends on the working directory and on the places
+// where a plan meets the machine.
+var atHome sync.Mutex
+
+// code N ARGUMENT… runs baton, which must exit with N, in the script's
+// directory. It runs in this process, for starting one under the race detector
+// takes longer than all that is tested here.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: code N ARGUMENT…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	atHome.Lock()
+	defer atHome.Unlock()
+	here, err := os.Getwd()
+	ts.Check(err)
+	ts.Check(os.Chdir(ts.MkAbs(".")))
+	defer func() { ts.Check(os.Chdir(here)) }()
+	defer func(k func() (reader, error), a func(*conf.Config, *control.Status) (map[string]addressSet, error)) {
+		openKernel, openAddresses = k, a
+	}(openKernel, openAddresses)
+	fixtures(ts)
+	if got := run(args[1:], ts.Stdout(), ts.Stderr()); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// fixtures puts files of the script in the kernel's place.
+func fixtures(ts *testscript.TestScript) {
+	if name := ts.Getenv("TABLE"); name != "" {
+		openKernel = func() (reader, error) { return fixedKernel{ipvstest.New(ts.ReadFile(name))}, nil }
+	}
+	if name := ts.Getenv("ADDRESSES"); name != "" {
+		openAddresses = func(*conf.Config, *control.Status) (map[string]addressSet, error) {
+			var out map[string]addressSet
+			return out, json.Unmarshal([]byte(ts.ReadFile(name)), &out)
+		}
+	}
+}
+
+type fixedKernel struct{ *ipvstest.Kernel }
+
+func (fixedKernel) Close() error { return nil }
+
+func (k fixedKernel) Apply(context.Context, ipvs.Op) error { panic("plan has changed the kernel") }
+
+// answers are a director's, from a file of the script.
+type answers struct {
+	Status   control.Status
+	Reload   control.Reload
+	Failover map[string]control.Failover // by instance
+	Events   []event.Event
+	Live     []event.Event // sent to followers, whereupon the stream ends
+}
+
+// oracle answers control requests.
+type oracle struct{ *answers }
+
+func (d oracle) Status(context.Context) (control.Status, error) { return d.answers.Status, nil }
+func (d oracle) Reload(context.Context) (control.Reload, error) { return d.answers.Reload, nil }
+
+func (d oracle) Failover(_ context.Context, instance string) (control.Failover, error) {
+	return d.answers.Failover[instance], nil
+}
+
+func (d oracle) Events(since time.Time) []event.Event {
+	var out []event.Event
+	for _, e := range d.answers.Events {
+		if !e.Time.Before(since) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (d oracle) Follow(context.Context) <-chan event.Event {
+	ch := make(chan event.Event, len(d.Live))
+	for _, e := range d.Live {
+		ch <- e
+	}
+	close(ch)
+	return ch
+}
+
+// serve SOCKET FILE starts a director that answers from FILE.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: serve SOCKET FILE")
+	}
+	var a answers
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &a))
+	stop, err := listen(ts.MkAbs(args[0]), &a)
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(stop()) })
+}
+
+// listen starts a director that answers on a socket.
+func listen(socket string, a *answers) (stop func() error, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	srv := control.NewServer(control.ServerOptions{Socket: socket, GID: -1, Backend: oracle{a}})
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			return stop, c.Close()
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.Join(err, stop())
+		}
+	}
+}
+
+// start is listen for tests in Go: a director whose status names a node.
+func start(t *testing.T, socket, node string) (stop func()) {
+	t.Helper()
+	stopped, err := listen(socket, &answers{Status: control.Status{Node: node}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := stopped(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestScripts(t *testing.T) {
+	dir, err := filepath.Abs("testdata/script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"serve": serve, "code": code},
+	})
+}
