@@ -6,34 +6,48 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
+// TestCachedFillsOnceForAll lets all of them find nothing before the first can
+// begin to fill.
 func TestCachedFillsOnceForAll(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	var fills atomic.Int32
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			dir, err := cached(context.Background(), "kernel", func(dir string) error {
-				fills.Add(1)
-				return os.WriteFile(filepath.Join(dir, "vmlinuz"), []byte("k"), 0o644)
-			})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if _, err := os.Stat(filepath.Join(dir, "vmlinuz")); err != nil {
-				t.Error(err)
-			}
-		})
+	base := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", base)
+	if err := os.Mkdir(filepath.Join(base, "baton"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	wg.Wait()
-	if n := fills.Load(); n != 1 {
-		t.Errorf("filled %d times", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := lock(t.Context(), filepath.Join(base, "baton", "lock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fills := 0 // guarded by the lock that is under test
+		for range 8 {
+			go func() {
+				dir, err := cached(t.Context(), "kernel", func(dir string) error {
+					fills++
+					return os.WriteFile(filepath.Join(dir, "vmlinuz"), []byte("k"), 0o644)
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := os.Stat(filepath.Join(dir, "vmlinuz")); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		synctest.Wait()
+		unlock()
+		<-time.After(time.Minute) // of the bubble's clock: until all have had the lock
+		synctest.Wait()
+		if fills != 1 {
+			t.Errorf("filled %d times", fills)
+		}
+	})
 }
 
 func TestCachedLeavesNothingHalfDone(t *testing.T) {

@@ -86,6 +86,7 @@ func TestClosureTakesTheFirstRootAndTheRunpath(t *testing.T) {
 	unpacked, host := t.TempDir(), t.TempDir()
 	writeELF(t, unpacked+"/usr/bin/tool", "", "$ORIGIN/../lib/tool", "libprivate.so", "libc.so.6", "libhost.so")
 	writeELF(t, unpacked+"/usr/lib/tool/libprivate.so", "", "")
+	writeELF(t, unpacked+"/usr/lib/x86_64-linux-gnu/libprivate.so", "", "") // another of the same name
 	writeELF(t, unpacked+"/lib/x86_64-linux-gnu/libc.so.6", "", "")
 	writeELF(t, host+"/lib/x86_64-linux-gnu/libc.so.6", "", "")
 	writeELF(t, host+"/usr/lib64/libhost.so", "", "")
