@@ -70,7 +70,7 @@ func TestPair(t *testing.T) {
 		AdvertInterval: time.Second, Preempt: true, DownTimerAdverts: vrrp.DefaultDownTimerAdverts,
 		Checksum:  vrrp.ChecksumAuto,
 		Addresses: []vrrp.Address{{Prefix: netip.MustParsePrefix("192.168.16.200/24"), Scope: "global"}},
-		GARP:      vrrp.DefaultGARP(), HandoverLinger: 30 * time.Second,
+		GARP:      vrrp.DefaultGARP(), HandoverLinger: 2 * time.Second,
 	}
 	if d := cmp.Diff([]vrrp.Config{want}, a.Instances, addresses); d != "" {
 		t.Errorf("instance on lvs-a (-want +got):\n%s", d)

@@ -52,7 +52,7 @@ func TestNginxAsRealServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	conf := write("nginx.conf", `
-daemon off; master_process off; pid `+dir+`/pid; error_log stderr;
+user root root; daemon off; master_process off; pid `+dir+`/pid; error_log stderr;
 events { worker_connections 64; }
 http {
   access_log off; default_type text/plain;

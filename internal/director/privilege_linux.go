@@ -63,6 +63,22 @@ func keepCapabilities(keep []uintptr) error {
 	return nil
 }
 
+// emptyBoundingSet leaves nothing that this thread's children could ever gain.
+// It needs CAP_SETPCAP; without that they gain nothing anyway but from files
+// with capabilities, which no_new_privs rules out.
+func emptyBoundingSet() error {
+	have, err := permitted()
+	if err != nil || have&(1<<unix.CAP_SETPCAP) == 0 {
+		return err
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)
+		}
+	}
+	return nil
+}
+
 func permitted() (uint64, error) {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -18,6 +19,10 @@ type Child struct {
 	Args []string // without the program's name
 	Attr *syscall.SysProcAttr
 	Env  []string
+	// Confine, if set, runs in the thread that starts the child, which ends
+	// afterwards: what it gives up there the child never has, and this process
+	// keeps.
+	Confine func() error
 	// Backoff returns how long to wait before restart number n (1 is the first
 	// after a run that lasted less than Stable).
 	Backoff func(n int) time.Duration
@@ -73,7 +78,7 @@ func (c *Child) runOnce(ctx context.Context, stop func(*Conn)) error {
 		Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{theirs}, SysProcAttr: c.Attr,
 	}
-	err = cmd.Start()
+	err = c.start(cmd)
 	theirs.Close()
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c.Name, err)
@@ -103,6 +108,23 @@ func (c *Child) runOnce(ctx context.Context, stop func(*Conn)) error {
 	}
 	c.Exited(pid, reason)
 	return nil
+}
+
+// start starts the child, in a thread of its own where that has to be confined.
+func (c *Child) start(cmd *exec.Cmd) error {
+	if c.Confine == nil {
+		return cmd.Start()
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		if err := c.Confine(); err != nil {
+			started <- err
+			return
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
 }
 
 // end waits for a child that is on its way out and kills it at the bound.
