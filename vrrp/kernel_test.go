@@ -1,0 +1,693 @@
+//go:build linux && kernel
+
+package vrrp
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// host is a network namespace with one interface, eth0, on a cable to another.
+type host struct {
+	t    *testing.T
+	ns   netns.NsHandle
+	addr netip.Addr
+}
+
+// cable makes two hosts with the addresses addrA and addrB in one network.
+func cable(t *testing.T) (a, b *host) {
+	t.Helper()
+	a, b = newHost(t, addrA), newHost(t, addrB)
+	a.in(func() {
+		veth := &netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.ns),
+		}
+		if err := netlink.LinkAdd(veth); err != nil {
+			t.Fatalf("add veth: %v", err)
+		}
+	})
+	for _, h := range []*host{a, b} {
+		h.in(func() {
+			h.add(h.addr.String() + "/24")
+			for _, name := range []string{"lo", "eth0"} {
+				if err := netlink.LinkSetUp(h.link(name)); err != nil {
+					t.Fatalf("set %s up: %v", name, err)
+				}
+			}
+		})
+	}
+	return a, b
+}
+
+func newHost(t *testing.T, addr netip.Addr) *host {
+	t.Helper()
+	h := &host{t: t, addr: addr}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if h.ns, err = netns.New(); err != nil {
+		t.Fatalf("make network namespace: %v", err)
+	}
+	if err := netns.Set(old); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.ns.Close() })
+	return h
+}
+
+// in runs f in the host. f must not start goroutines that need to be in it.
+func (h *host) in(f func()) {
+	h.t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer old.Close()
+	if err := netns.Set(h.ns); err != nil {
+		h.t.Fatal(err)
+	}
+	defer func() {
+		if err := netns.Set(old); err != nil {
+			panic(err) // the thread is in the wrong namespace
+		}
+	}()
+	f()
+}
+
+func (h *host) link(name string) netlink.Link {
+	h.t.Helper()
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		h.t.Fatalf("find %s: %v", name, err)
+	}
+	return l
+}
+
+func (h *host) add(address string) {
+	h.t.Helper()
+	a, err := netlink.ParseAddr(address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := netlink.AddrAdd(h.link("eth0"), a); err != nil {
+		h.t.Fatalf("add %s: %v", address, err)
+	}
+}
+
+func (h *host) listen() Conn {
+	h.t.Helper()
+	var conn Conn
+	var err error
+	h.in(func() { conn, err = Listen("eth0") })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return conn
+}
+
+// sniff returns a socket that sees every IPv4 frame on eth0.
+func (h *host) sniff() (fd int) {
+	h.t.Helper()
+	h.in(func() {
+		var err error
+		protocol := binary.NativeEndian.Uint16([]byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff})
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol)); err != nil {
+			h.t.Fatal(err)
+		}
+		if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: h.link("eth0").Attrs().Index}); err != nil {
+			h.t.Fatal(err)
+		}
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
+	})
+	h.t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+// receive waits for a packet, at most for d.
+func receive(t *testing.T, conn Conn, d time.Duration) ([]byte, Meta) {
+	t.Helper()
+	arrived := make(chan error, 1)
+	go func() { arrived <- conn.Wait() }()
+	select {
+	case err := <-arrived:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(d):
+		t.Fatalf("nothing has arrived in %v", d)
+	}
+	buf := make([]byte, MaxPacket)
+	message, meta, err := conn.Receive(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return message, meta
+}
+
+func TestKernelAdvertOnTheWire(t *testing.T) {
+	a, b := cable(t)
+	// The virtual address comes first on the interface, so that the kernel by
+	// itself would send from it.
+	a.in(func() {
+		own, err := netlink.ParseAddr(addrA.String() + "/24")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.AddrDel(a.link("eth0"), own); err != nil {
+			t.Fatal(err)
+		}
+		a.add("192.168.16.200/24")
+		a.add(addrA.String() + "/24")
+	})
+	fd := b.sniff()
+	conn := a.listen()
+	defer conn.Close()
+	for _, mode := range []struct {
+		version Version
+		form    ChecksumMode
+	}{{V2, ChecksumRFC}, {V3, ChecksumRFC}, {V3, ChecksumPseudo}} {
+		advert := Advert{Version: mode.version, VRID: 51, Priority: 150, Interval: time.Second, Checksum: mode.form}
+		sent := AppendAdvert(nil, advert, addrA, vip)
+		if err := conn.Send(sent, addrA); err != nil {
+			t.Fatal(err)
+		}
+		frame := make([]byte, 2048)
+		var ip []byte
+		for {
+			n, err := unix.Read(fd, frame)
+			if err != nil {
+				t.Fatalf("v%d: no advert on the wire: %v", mode.version, err)
+			}
+			if ip = frame[14:n]; ip[9] == Protocol {
+				break
+			}
+		}
+		if got := net.HardwareAddr(frame[:6]).String(); got != "01:00:5e:00:00:12" {
+			t.Errorf("sent to %s", got)
+		}
+		if ip[1] != 0xc0 || ip[8] != 255 {
+			t.Errorf("TOS is %#x, TTL is %d", ip[1], ip[8])
+		}
+		if sum := fold(sum16(0, ip[:20])); sum != 0xffff {
+			t.Errorf("the header adds up to %#x", sum)
+		}
+		message, meta := splitIPv4(ip)
+		if meta.Source != addrA || meta.Destination != Group {
+			t.Errorf("from %v to %v", meta.Source, meta.Destination)
+		}
+		got, drop := Parse(message, meta, &Want{Version: mode.version, VRID: 51, Interval: time.Second, Source: addrB})
+		if drop != DropNone || got.Checksum != mode.form || got.Priority != 150 || got.Address(0) != vip[0].Prefix.Addr() {
+			t.Errorf("v%d %s is read as %+v (%v)", mode.version, mode.form, got, drop)
+		}
+	}
+	if message, _, err := conn.Receive(make([]byte, MaxPacket)); err != ErrEmpty {
+		t.Errorf("it hears itself: %x, %v", message, err)
+	}
+	if err := conn.Send([]byte{1}, addrC); err == nil {
+		t.Error("sends from an address that the host does not have")
+	}
+}
+
+func TestKernelSocketOptions(t *testing.T) {
+	a, _ := cable(t)
+	conn := a.listen()
+	defer conn.Close()
+	fd := conn.(*socket).fd
+	for _, o := range []struct {
+		name         string
+		level, opt   int
+		want, atMost int
+	}{
+		{"IP_MULTICAST_ALL", unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0, 0},
+		{"IP_MULTICAST_LOOP", unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0, 0},
+		{"IP_MULTICAST_TTL", unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 255, 255},
+		{"IP_TOS", unix.IPPROTO_IP, unix.IP_TOS, 0xc0, 0xc0},
+		{"SO_PRIORITY", unix.SOL_SOCKET, unix.SO_PRIORITY, 7, 7},
+		{"SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer, 2 * receiveBuffer},
+	} {
+		got, err := unix.GetsockoptInt(fd, o.level, o.opt)
+		if err != nil || got < o.want || got > o.atMost {
+			t.Errorf("%s is %d, %v, want %d to %d", o.name, got, err, o.want, o.atMost)
+		}
+	}
+}
+
+func TestKernelReceive(t *testing.T) {
+	a, b := cable(t)
+	ca, cb := a.listen(), b.listen()
+	defer ca.Close()
+	want := Want{Version: V3, VRID: 51, Interval: time.Second, Source: addrA}
+	sent := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 100, Interval: time.Second, Checksum: ChecksumPseudo}, addrB, vip)
+
+	t.Run("from a peer", func(t *testing.T) {
+		if err := cb.Send(sent, addrB); err != nil {
+			t.Fatal(err)
+		}
+		message, meta := receive(t, ca, 5*time.Second)
+		if meta != (Meta{Source: addrB, Destination: Group, TTL: 255}) {
+			t.Errorf("meta %+v", meta)
+		}
+		if _, drop := Parse(message, meta, &want); drop != DropNone {
+			t.Errorf("dropped for %v", drop)
+		}
+		if _, _, err := ca.Receive(make([]byte, MaxPacket)); err != ErrEmpty {
+			t.Errorf("then there is %v", err)
+		}
+	})
+	for _, tt := range []struct {
+		name string
+		to   netip.Addr
+		opts func(fd int) error
+		drop DropReason
+	}{
+		{"with IP options", Group, func(fd int) error {
+			return unix.SetsockoptString(fd, unix.IPPROTO_IP, unix.IP_OPTIONS, "\x94\x04\x00\x00")
+		}, DropNone},
+		{"through a router", Group, func(fd int) error {
+			return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 64)
+		}, DropTTL},
+		{"unicast", addrA, func(fd int) error {
+			return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, 255)
+		}, DropDestination},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b.in(func() {
+				fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, Protocol)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(fd)
+				mreq := &unix.IPMreqn{Ifindex: int32(b.link("eth0").Attrs().Index)}
+				err = errors.Join(unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 255),
+					unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, mreq), tt.opts(fd))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := unix.Sendto(fd, sent, 0, &unix.SockaddrInet4{Addr: tt.to.As4()}); err != nil {
+					t.Fatal(err)
+				}
+			})
+			message, meta := receive(t, ca, 5*time.Second)
+			if _, drop := Parse(message, meta, &want); drop != tt.drop {
+				t.Errorf("dropped for %q, want %q (%+v)", drop, tt.drop, meta)
+			}
+		})
+	}
+	t.Run("Close ends Wait", func(t *testing.T) {
+		ended := make(chan error, 1)
+		go func() { ended <- cb.Wait() }()
+		if err := cb.Close(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Error("Wait returned nil")
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("Wait goes on")
+		}
+	})
+}
+
+func TestKernelSocketDoesNotAllocate(t *testing.T) {
+	a, b := cable(t)
+	ca, cb := a.listen(), b.listen()
+	defer ca.Close()
+	defer cb.Close()
+	message := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 150, Interval: time.Second, Checksum: ChecksumPseudo}, addrA, vip)
+	buf := make([]byte, MaxPacket)
+	received := 0
+	n := testing.AllocsPerRun(200, func() {
+		if err := ca.Send(message, addrA); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			_, _, err := cb.Receive(buf)
+			if err == ErrEmpty {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			received++
+		}
+	})
+	if n != 0 {
+		t.Errorf("an advert sent and received costs %v allocations", n)
+	}
+	if received < 200 {
+		t.Errorf("%d were received: not all was measured", received)
+	}
+}
+
+// recorder is the world of an engine: it keeps the notices and lets a test wait
+// for one.
+type recorder struct {
+	mu      sync.Mutex
+	notices []Notice
+	more    chan struct{}
+}
+
+func (r *recorder) Set(_ Config, present bool, h Handover) error {
+	r.notify(Notice{Kind: "set", Detail: fmt.Sprint(present), Peer: firstValid(h.Predecessor, h.Successor)})
+	return nil
+}
+
+func firstValid(addrs ...netip.Addr) netip.Addr {
+	i := slices.IndexFunc(addrs, netip.Addr.IsValid)
+	if i < 0 {
+		return netip.Addr{}
+	}
+	return addrs[i]
+}
+
+func (*recorder) Announce(Config) error { return nil }
+
+func (r *recorder) notify(n Notice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n.Time.IsZero() {
+		n.Time = time.Now()
+	}
+	r.notices = append(r.notices, n)
+	close(r.more)
+	r.more = make(chan struct{})
+}
+
+// await returns the first notice, among those from index on, whose brief form
+// contains s, and the index after it.
+func (r *recorder) await(t *testing.T, from int, s string, d time.Duration) (Notice, int) {
+	t.Helper()
+	deadline := time.After(d)
+	for i := from; ; {
+		r.mu.Lock()
+		list, more := r.notices, r.more
+		r.mu.Unlock()
+		for ; i < len(list); i++ {
+			if strings.Contains(list[i].brief(), s) {
+				return list[i], i + 1
+			}
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			var all []string
+			for _, n := range list {
+				all = append(all, n.Time.Format("05.000 ")+n.brief())
+			}
+			t.Fatalf("%q was not seen in %v; seen:\n%s", s, d, strings.Join(all, "\n"))
+		}
+	}
+}
+
+// engine runs an instance on the host with real sockets and clock.
+func (h *host) engine(cfg Config) (*Engine, *recorder, context.CancelFunc) {
+	h.t.Helper()
+	r := &recorder{more: make(chan struct{})}
+	e := NewEngine(EngineOptions{
+		Listen: func(iface string) (conn Conn, err error) {
+			h.in(func() { conn, err = Listen(iface) })
+			return conn, err
+		},
+		Addresses: r, Announcer: r, Notify: r.notify,
+	})
+	e.SetLink("eth0", true, h.addr, 2)
+	e.SetReady(map[string]bool{cfg.Name: true})
+	if err := e.Apply([]Config{cfg}, nil); err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		if err := e.Run(ctx); err != nil {
+			h.t.Errorf("Run: %v", err)
+		}
+	}()
+	stop := func() { cancel(); <-ran }
+	h.t.Cleanup(stop)
+	return e, r, stop
+}
+
+func TestKernelPair(t *testing.T) {
+	a, b := cable(t)
+	quick := instanceConfig(150)
+	quick.AdvertInterval = 100 * time.Millisecond
+	ea, ra, _ := a.engine(quick)
+	slow := quick
+	slow.Priority = 100
+	eb, rb, _ := b.engine(slow)
+
+	_, na := ra.await(t, 0, "BACKUP>MASTER", 5*time.Second)
+	_, nb := rb.await(t, 0, "peer_found", 5*time.Second)
+	if err := ea.Failover("VI_1"); err != nil {
+		t.Fatal(err)
+	}
+	begun, na := ra.await(t, na, "handover_begun", 5*time.Second)
+	took, nb := rb.await(t, nb, "BACKUP>MASTER: master resigned", 5*time.Second)
+	left, _ := ra.await(t, na, "MASTER>BACKUP: failover", 5*time.Second)
+	if d := took.Time.Sub(begun.Time); d < 50*time.Millisecond {
+		t.Errorf("the successor took over after %v, its skew time is 61ms", d)
+	}
+	if left.Time.Before(took.Time) {
+		t.Error("let go before the successor had it")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := eb.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rb.await(t, nb, "handover_done 192.168.16.102", time.Second)
+	if s := ea.Status(); s[0].Role != Master || len(s[0].Dropped) != 0 {
+		t.Errorf("at the end a is %s, has dropped %v", s[0].Role, s[0].Dropped)
+	}
+}
+
+// keepalived runs Debian's keepalived on the host as priority 100.
+func (h *host) keepalived(version Version) {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	conf := filepath.Join(dir, "keepalived.conf")
+	text := fmt.Sprintf(`
+global_defs {
+	router_id peer
+	vrrp_version %d
+}
+vrrp_instance VI_1 {
+	state BACKUP
+	interface eth0
+	virtual_router_id 51
+	priority 100
+	advert_int 1
+	virtual_ipaddress {
+		192.168.16.200/24
+	}
+}
+`, version)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	cmd := exec.Command("keepalived", "--vrrp", "--dont-fork", "--log-console", "--log-detail",
+		"-f", conf, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	h.in(func() { err = cmd.Start() })
+	if err != nil {
+		h.t.Fatalf("start keepalived (install it: apt-get install keepalived): %v", err)
+	}
+	h.t.Cleanup(func() {
+		if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
+			h.t.Errorf("stop keepalived: %v", err)
+		}
+		cmd.Wait()
+		log.Close()
+		if h.t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			h.t.Logf("keepalived said:\n%s", text)
+		}
+	})
+}
+
+// holds says whether the host has the virtual address.
+func (h *host) holds() (yes bool) {
+	h.in(func() {
+		addrs, err := netlink.AddrList(h.link("eth0"), netlink.FAMILY_V4)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, a := range addrs {
+			yes = yes || a.IP.String() == "192.168.16.200"
+		}
+	})
+	return yes
+}
+
+func (h *host) eventually(what string, is func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("not in 10 s: %s", what)
+		}
+	}
+}
+
+func TestKernelKeepalived(t *testing.T) {
+	for _, version := range []Version{V2, V3} {
+		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
+			a, b := cable(t)
+			a.t, b.t = t, t
+			conn := a.listen()
+			defer conn.Close()
+			b.keepalived(version)
+			message, meta := receive(t, conn, 20*time.Second)
+			want := Want{Version: version, VRID: 51, Interval: time.Second, Source: addrA}
+			advert, drop := Parse(message, meta, &want)
+			if drop != DropNone || advert.Priority != 100 || advert.Len() != 1 || advert.Address(0) != vip[0].Prefix.Addr() {
+				t.Fatalf("its advert %x is read as %+v (%v)", message, advert, drop)
+			}
+			if version == V3 && advert.Checksum != ChecksumPseudo {
+				t.Errorf("its checksum is %q: the default for %q should be its form", advert.Checksum, ChecksumAuto)
+			}
+			b.eventually("keepalived has the address", b.holds)
+
+			// We preempt it, and it lets go.
+			cfg := instanceConfig(150)
+			cfg.Version = version
+			e, r, _ := a.engine(cfg)
+			_, n := r.await(t, 0, "BACKUP>MASTER: preempted a lower priority", 20*time.Second)
+			b.eventually("keepalived has given the address up", func() bool { return !b.holds() })
+			if s := e.Status(); len(s[0].Dropped) != 0 {
+				t.Errorf("dropped %v", s[0].Dropped)
+			}
+
+			// It succeeds us, and we let go only then.
+			if err := e.Failover("VI_1"); err != nil {
+				t.Fatal(err)
+			}
+			done, n := r.await(t, n, "handover_done 192.168.16.112", 10*time.Second)
+			if done.Duration > 3*time.Second {
+				t.Errorf("it took keepalived %v to succeed, its skew time is 609ms", done.Duration)
+			}
+			r.await(t, n, "MASTER>BACKUP: failover", time.Second)
+			b.eventually("keepalived has the address again", b.holds)
+		})
+	}
+}
+
+// realtime puts this process under SCHED_RR, as the speaker is, until the test
+// ends: what else the machine does is not what is tested.
+func realtime(t *testing.T) {
+	t.Helper()
+	const other, roundRobin = 0, 2 // SCHED_OTHER and SCHED_RR of sched.h
+	set := func(policy, priority uint32) error {
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, task := range tasks {
+			tid, err := strconv.Atoi(task.Name())
+			if err != nil {
+				return err
+			}
+			attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: priority}
+			if err := unix.SchedSetAttr(tid, &attr, 0); err != nil && err != unix.ESRCH {
+				return os.NewSyscallError("sched_setattr", err)
+			}
+		}
+		return nil
+	}
+	if err := set(roundRobin, 1); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := set(other, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestKernelFlood is fault 15 in small: invalid packets as fast as one socket
+// sends them do not silence a master for as long as would make it look dead.
+func TestKernelFlood(t *testing.T) {
+	realtime(t)
+	a, b := cable(t)
+	cfg := instanceConfig(150)
+	cfg.AdvertInterval = 100 * time.Millisecond
+	e, r, _ := a.engine(cfg)
+	r.await(t, 0, "BACKUP>MASTER", 5*time.Second)
+	conn := b.listen()
+	defer conn.Close()
+	bad := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 200, Interval: time.Second, Checksum: ChecksumRFC}, addrB, vip)
+	binary.BigEndian.PutUint16(bad[6:], 0xbad0)
+
+	before := e.Status()[0]
+	begin := time.Now()
+	last, worst := begin, time.Duration(0)
+	buf := make([]byte, MaxPacket)
+	for time.Since(begin) < 3*time.Second {
+		for range 20 { // at most 20,000 a second
+			if err := conn.Send(bad, addrB); err != nil && !errors.Is(err, unix.ENOBUFS) {
+				t.Fatal(err)
+			}
+		}
+		for {
+			if _, _, err := conn.Receive(buf); err != nil {
+				break
+			}
+			now := time.Now()
+			worst, last = max(worst, now.Sub(last)), now
+		}
+		time.Sleep(time.Millisecond)
+	}
+	after := e.Status()[0]
+	dropped := after.Dropped["checksum"]
+	t.Logf("%d dropped, %d adverts sent, the longest gap between two was %v", dropped, after.Sent-before.Sent, worst)
+	if dropped < 1000 {
+		t.Errorf("%d packets arrived: no flood", dropped)
+	}
+	if down := 3 * cfg.AdvertInterval; worst >= down {
+		t.Errorf("it was silent for %v, a backup takes over after %v", worst, down)
+	}
+	if after.Role != Master || after.Transitions != before.Transitions {
+		t.Errorf("it is %s after %d transitions", after.Role, after.Transitions-before.Transitions)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := 0
+	for _, n := range r.notices {
+		if n.Kind == NoticeAdvertDropped {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times within %v", told, quiet)
+	}
+}
