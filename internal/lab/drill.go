@@ -38,9 +38,13 @@ type Result struct {
 	// Bound is the gap that VRRP's arithmetic allows; 0 where there must be no
 	// failed request at all. A machine slower than real ones may exceed it, so
 	// only Limit is judged.
-	Bound    time.Duration `json:"bound_ns,omitempty"`
-	Limit    time.Duration `json:"limit_ns,omitempty"`
-	Timeline []Entry       `json:"timeline"`
+	Bound time.Duration `json:"bound_ns,omitempty"`
+	Limit time.Duration `json:"limit_ns,omitempty"`
+	// Stalls counts how often the machine kept a speaker from running for
+	// longer than VRRP allows. A director that stalled steps back and its peer
+	// may take over: then the number of transitions is not judged.
+	Stalls   int     `json:"stalls,omitempty"`
+	Timeline []Entry `json:"timeline"`
 }
 
 // DrillReport is what a drill found.
@@ -197,6 +201,11 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 	var logErr error
 	if r.Timeline, logErr = b.timeline(logs, load); logErr != nil {
 		return r, logErr
+	}
+	for _, e := range r.Timeline {
+		if e.Event == event.VRRPStalled {
+			r.Stalls++
+		}
 	}
 	// What was waited for and did not come is what a drill is there to find.
 	if err != nil {

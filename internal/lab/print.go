@@ -98,13 +98,28 @@ func (p *printer) progress(r Report) {
 	p.open = true
 }
 
+// How much of a timeline is printed: its beginning and its end.
+const (
+	timelineHead = 45
+	timelineTail = 15
+)
+
 func (p *printer) result(r Result) {
 	p.line("\n   timeline (seconds since the first step)")
-	for _, e := range r.Timeline {
+	for i, e := range r.Timeline {
+		if hidden := len(r.Timeline) - timelineHead - timelineTail; hidden > 0 && i >= timelineHead && i < timelineHead+hidden {
+			if i == timelineHead {
+				p.line("   … %d more, in the JSON report …", hidden)
+			}
+			continue
+		}
 		p.line("   %s", e.format(r.Start))
 	}
 	p.line("")
 	p.line("   %s", r.measured())
+	if r.Stalls > 0 {
+		p.line("   this machine kept a speaker from running %d times; transitions are not judged", r.Stalls)
+	}
 	if r.Bound > 0 {
 		p.line("   VRRP allows a gap of %s; judged here: %s", inMS(r.Bound), inMS(r.Limit))
 	}
