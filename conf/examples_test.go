@@ -38,24 +38,27 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestConfigurationsInTheDocument reads every TOML block of docs/config.md.
-func TestConfigurationsInTheDocument(t *testing.T) {
-	raw, err := os.ReadFile("../docs/config.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(raw), "```toml\n")[1:]
-	if len(blocks) < 2 {
-		t.Fatalf("%d blocks", len(blocks))
-	}
-	for _, b := range blocks {
-		text, _, _ := strings.Cut(b, "```")
-		cfg, err := conf.Parse("docs/config.md", []byte(text), "lvs-a")
+// TestConfigurationsInTheDocuments reads every TOML block of the documents that
+// show configurations.
+func TestConfigurationsInTheDocuments(t *testing.T) {
+	for file, least := range map[string]int{"docs/config.md": 2, "README.md": 1} {
+		raw, err := os.ReadFile(filepath.Join("..", file))
 		if err != nil {
-			t.Fatalf("%v in\n%s", err, text)
+			t.Fatal(err)
 		}
-		if len(cfg.Warnings) > 0 {
-			t.Errorf("%v in\n%s", cfg.Warnings, text)
+		blocks := strings.Split(string(raw), "```toml\n")[1:]
+		if len(blocks) < least {
+			t.Fatalf("%s has %d blocks", file, len(blocks))
+		}
+		for _, b := range blocks {
+			text, _, _ := strings.Cut(b, "```")
+			cfg, err := conf.Parse(file, []byte(text), "lvs-a")
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, text)
+			}
+			if len(cfg.Warnings) > 0 {
+				t.Errorf("%v in\n%s", cfg.Warnings, text)
+			}
 		}
 	}
 }

@@ -21,7 +21,7 @@ type keepalived struct {
 	done chan struct{}
 }
 
-func startKeepalived(t *testing.T, l *lab.Lab, node string, version, priority int) *keepalived {
+func startKeepalived(t testing.TB, l *lab.Lab, node string, version, priority int, interval time.Duration) *keepalived {
 	t.Helper()
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "keepalived.conf")
@@ -35,7 +35,7 @@ vrrp_instance VI_1 {
     interface %s
     virtual_router_id 51
     priority %d
-    advert_int 1
+    advert_int %g
     virtual_ipaddress {
         %s/24
     }
@@ -48,7 +48,7 @@ virtual_server %s %d {
     real_server %s 80 { weight 1 }
     real_server %s 80 { weight 1 }
 }
-`, node, version, lab.LANInterface, priority, lab.VIP, lab.VIP, lab.ServicePort, lab.Address(lab.RS1), lab.Address(lab.RS2))
+`, node, version, lab.LANInterface, priority, interval.Seconds(), lab.VIP, lab.VIP, lab.ServicePort, lab.Address(lab.RS1), lab.Address(lab.RS2))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ virtual_server %s %d {
 }
 
 // stop ends keepalived as systemd would.
-func (k *keepalived) stop(t *testing.T) {
+func (k *keepalived) stop(t testing.TB) {
 	t.Helper()
 	if err := syscall.Kill(k.pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestKeepalivedAsPeer(t *testing.T) {
 				}
 				l := start(t, lab.Options{Version: version, Directors: []string{lab.LVSA}, Priorities: map[string]int{lab.LVSA: ours, lab.LVSB: theirs}})
 				stop := load(t, l)
-				k := startKeepalived(t, l, lab.LVSB, version, theirs)
+				k := startKeepalived(t, l, lab.LVSB, version, theirs, time.Second)
 				first, second := lab.LVSA, lab.LVSB
 				if preferred == "keepalived" {
 					first, second = lab.LVSB, lab.LVSA
@@ -146,7 +146,7 @@ func TestKeepalivedAsPeer(t *testing.T) {
 						t.Fatal(err)
 					}
 				} else {
-					startKeepalived(t, l, lab.LVSB, version, theirs)
+					startKeepalived(t, l, lab.LVSB, version, theirs, time.Second)
 				}
 				holds(t, l, first)
 				expectState(t, l, preferred == "baton")
@@ -162,7 +162,7 @@ func TestKeepalivedAsPeer(t *testing.T) {
 }
 
 // holds waits until the node has the address and the other one has not.
-func holds(t *testing.T, l *lab.Lab, node string) {
+func holds(t testing.TB, l *lab.Lab, node string) {
 	t.Helper()
 	other := map[string]string{lab.LVSA: lab.LVSB, lab.LVSB: lab.LVSA}[node]
 	within(t, node+" alone to hold the address", func() string {
@@ -182,7 +182,7 @@ func holds(t *testing.T, l *lab.Lab, node string) {
 }
 
 // expectState asks Baton on lvs-a itself.
-func expectState(t *testing.T, l *lab.Lab, master bool) {
+func expectState(t testing.TB, l *lab.Lab, master bool) {
 	t.Helper()
 	want := map[bool]string{true: "MASTER", false: "BACKUP"}[master]
 	within(t, "lvs-a to be "+want, func() string {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 const patience = 2 * time.Minute
 
 // start builds a lab for one test and waits until it has a master.
-func start(t *testing.T, o lab.Options) *lab.Lab {
+func start(t testing.TB, o lab.Options) *lab.Lab {
 	t.Helper()
 	binary, err := findBaton()
 	if err != nil {
@@ -75,7 +75,7 @@ func findBaton() (string, error) {
 
 // drill runs scenarios and fails the test for each expectation that did not
 // hold.
-func drill(t *testing.T, l *lab.Lab, scenarios ...string) lab.DrillReport {
+func drill(t testing.TB, l *lab.Lab, scenarios ...string) lab.DrillReport {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
@@ -97,7 +97,7 @@ func drill(t *testing.T, l *lab.Lab, scenarios ...string) lab.DrillReport {
 }
 
 // within polls until f returns "" and fails with its last word at the bound.
-func within(t *testing.T, what string, f func() string) {
+func within(t testing.TB, what string, f func() string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -113,7 +113,7 @@ func within(t *testing.T, what string, f func() string) {
 }
 
 // run executes a program in a node and returns what it printed.
-func run(t *testing.T, l *lab.Lab, node, name string, args ...string) string {
+func run(t testing.TB, l *lab.Lab, node, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -125,7 +125,7 @@ func run(t *testing.T, l *lab.Lab, node, name string, args ...string) string {
 }
 
 // logged returns a node's events of a name.
-func logged(t *testing.T, l *lab.Lab, node string, names ...event.Name) []lab.Entry {
+func logged(t testing.TB, l *lab.Lab, node string, names ...event.Name) []lab.Entry {
 	t.Helper()
 	all, err := l.EventLog(node)
 	if err != nil {
@@ -140,11 +140,16 @@ func logged(t *testing.T, l *lab.Lab, node string, names ...event.Name) []lab.En
 	return out
 }
 
-// load starts the client that opens a connection every 5 ms; the returned
-// function stops it and returns what it saw.
-func load(t *testing.T, l *lab.Lab) func() lab.Report {
+// load starts a client that opens a connection on a beat of 5 ms, or what an
+// emulated processor can carry; the returned function stops it and returns what
+// it saw.
+func load(t testing.TB, l *lab.Lab) func() lab.Report {
 	t.Helper()
-	client, err := l.StartLoad(t.Context(), lab.LoadOptions{})
+	beat, err := l.Pace(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := l.StartLoad(t.Context(), beat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +167,7 @@ func load(t *testing.T, l *lab.Lab) func() lab.Report {
 	}
 }
 
-func answered(t *testing.T, client *lab.Load, n int) {
+func answered(t testing.TB, client *lab.Load, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -171,7 +176,7 @@ func answered(t *testing.T, client *lab.Load, n int) {
 	}
 }
 
-func noFailure(t *testing.T, r lab.Report) {
+func noFailure(t testing.TB, r lab.Report) {
 	t.Helper()
 	if r.Failed() > 0 || r.Answered() == 0 {
 		t.Errorf("%d of %d requests failed: %v", r.Failed(), r.Requests, r.Failures)
