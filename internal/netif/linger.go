@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -132,10 +133,14 @@ func (m *Manager) RemoveLinger(vips []netip.Addr) error {
 func (m *Manager) CleanLeftovers() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return errors.Join(m.cleanRelays(), m.cleanLingers())
+	return errors.Join(m.cleanRelays(), m.cleanRules())
 }
 
 func (m *Manager) cleanRelays() error {
+	for name, f := range m.forwarders {
+		f.stop()
+		delete(m.forwarders, name)
+	}
 	names, err := m.relayTables()
 	if err == nil && len(names) > 0 {
 		err = m.removeTables(names...)
@@ -146,18 +151,18 @@ func (m *Manager) cleanRelays() error {
 	return nil
 }
 
-func (m *Manager) cleanLingers() error {
-	rules, err := m.lingerRules()
+func (m *Manager) cleanRules() error {
+	rules, err := m.ownRules()
 	if err == nil {
 		err = m.removeRules(rules)
 	}
 	routes, err2 := m.lingerRoutes()
 	if err = errors.Join(err, err2); err != nil {
-		return fmt.Errorf("clean left-over lingers: %w", err)
+		return fmt.Errorf("clean left-over rules: %w", err)
 	}
 	for _, r := range routes {
 		if err := m.h.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("clean left-over lingers: delete route %s table %d: %w", r.Dst, lingerTable, err)
+			return fmt.Errorf("clean left-over rules: delete route %s table %d: %w", r.Dst, lingerTable, err)
 		}
 	}
 	return nil
@@ -178,11 +183,17 @@ func lingerRoute(vip netip.Addr, lo int) *netlink.Route {
 // what is not found in a table goes on to the next rule, and one rule for each
 // interface costs less than one for each VIP.
 func lingerRule(iface string) *netlink.Rule {
+	r := ownRule()
+	r.IifName = iface
+	r.Table = lingerTable
+	return r
+}
+
+// ownRule is what all our rules have in common.
+func ownRule() *netlink.Rule {
 	r := netlink.NewRule()
 	r.Family = netlink.FAMILY_V4
-	r.IifName = iface
 	r.IPProto = unix.IPPROTO_TCP
-	r.Table = lingerTable
 	r.Priority = lingerPriority
 	r.Protocol = Tag
 	return r
@@ -199,23 +210,23 @@ func (m *Manager) lingerRoutes() ([]netlink.Route, error) {
 }
 
 func (m *Manager) lingerRules() ([]netlink.Rule, error) {
+	ours, err := m.ownRules()
+	return slices.DeleteFunc(ours, func(r netlink.Rule) bool { return r.Table != lingerTable }), err
+}
+
+// ownRules lists lingers' and relays' rules, whichever run made them.
+func (m *Manager) ownRules() ([]netlink.Rule, error) {
 	all, err := m.h.RuleList(netlink.FAMILY_V4)
 	if err != nil {
 		return nil, fmt.Errorf("list rules: %w", err)
 	}
-	var ours []netlink.Rule
-	for _, r := range all {
-		if r.Table == lingerTable && r.Protocol == Tag {
-			ours = append(ours, r)
-		}
-	}
-	return ours, nil
+	return slices.DeleteFunc(all, func(r netlink.Rule) bool { return r.Protocol != Tag }), nil
 }
 
 func (m *Manager) removeRules(rules []netlink.Rule) error {
 	for _, r := range rules {
 		if err := m.h.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("delete rule iif %s lookup %d: %w%s", r.IifName, lingerTable, err, hint(err))
+			return fmt.Errorf("delete rule %d of protocol %d: %w%s", r.Priority, Tag, err, hint(err))
 		}
 	}
 	return nil

@@ -141,7 +141,7 @@ func TestLingerDoesNotAnswerARP(t *testing.T) {
 		t.Fatal(err)
 	}
 	dial := func() int {
-		before := h.tcpSegments()
+		before := h.tcp("InSegs")
 		err := other.do(func() error {
 			_, err := (&net.Dialer{Timeout: 200 * time.Millisecond}).Dial("tcp4", vip.String()+":80")
 			return err
@@ -149,7 +149,7 @@ func TestLingerDoesNotAnswerARP(t *testing.T) {
 		if err == nil {
 			t.Error("connected to a director without the address")
 		}
-		return h.tcpSegments() - before
+		return h.tcp("InSegs") - before
 	}
 	if dial() == 0 {
 		t.Error("TCP to the VIP does not reach the lingering director")
@@ -160,10 +160,10 @@ func TestLingerDoesNotAnswerARP(t *testing.T) {
 	}
 }
 
-// tcpSegments reads Tcp.InSegs of the namespace.
-func (n *host) tcpSegments() int {
+// tcp reads one of the namespace's TCP counters (RFC 4022).
+func (n *host) tcp(name string) int {
 	n.t.Helper()
-	var segments int
+	var value int
 	n.must(func() error {
 		b, err := os.ReadFile("/proc/thread-self/net/snmp")
 		if err != nil {
@@ -175,14 +175,14 @@ func (n *host) tcpSegments() int {
 				names, values = values, f
 			}
 		}
-		i := slices.Index(names, "InSegs")
+		i := slices.Index(names, name)
 		if i < 0 {
-			return fmt.Errorf("no InSegs in %q", b)
+			return fmt.Errorf("no %s in %q", name, b)
 		}
-		_, err = fmt.Sscan(values[i], &segments)
+		_, err = fmt.Sscan(values[i], &value)
 		return err
 	})
-	return segments
+	return value
 }
 
 func TestLingersAreIndependent(t *testing.T) {
@@ -243,23 +243,26 @@ func TestCleanLeftovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, err := killed.ownRules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := len(own)
 
+	killed.Close() // what runs in user space ends with the process
 	m := h.manager(Options{})
-	if got := h.relays(m); len(got) != 2 {
-		t.Fatalf("relays %v before, want two", got)
+	if h.leftovers(m) < 2 {
+		t.Fatal("too little is there before for the test to mean anything")
 	}
 	h.must(m.CleanLeftovers)
-	if got := h.relays(m); len(got) != 0 {
-		t.Errorf("relays %v left", got)
-	}
-	if rules, err := m.lingerRules(); err != nil || len(rules) != 0 {
-		t.Errorf("rules %v, %v left", rules, err)
+	if n := h.leftovers(m); n != 0 {
+		t.Errorf("%d rules and relays left", n)
 	}
 	if routes, err := m.lingerRoutes(); err != nil || len(routes) != 0 {
 		t.Errorf("routes %v, %v left", routes, err)
 	}
 	after, err := h.h.RuleList(netlink.FAMILY_V4)
-	if err != nil || len(after) != len(before)-1 {
+	if err != nil || len(before)-len(after) != ours {
 		t.Errorf("%d rules after %d: somebody else's are gone too", len(after), len(before))
 	}
 	h.wantPrefixes("eth0", "192.168.16.102/24", "192.168.16.200/24")
@@ -274,9 +277,14 @@ func (n *host) installRelay(m *Manager, old *host, name string) {
 	})
 }
 
-func (n *host) relays(m *Manager) []string {
+// leftovers counts our rules and relays.
+func (n *host) leftovers(m *Manager) int {
 	n.t.Helper()
-	var names []string
-	n.must(func() (err error) { names, err = m.relayTables(); return err })
-	return names
+	var tables []string
+	n.must(func() (err error) { tables, err = m.relayTables(); return err })
+	rules, err := m.ownRules()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return len(tables) + len(rules)
 }

@@ -63,7 +63,9 @@ type Manager struct {
 	mu      sync.Mutex // serialises changes; guards what follows
 	record  *record
 	tags    tagSupport
-	variant *relayVariant // what the kernel's nftables can do, once known
+	variant *relayVariant // what the kernel can do, once known
+
+	forwarders map[string]*forwarder // relays in user space by name
 }
 
 // New opens the netlink sockets. Close releases them.
@@ -71,7 +73,7 @@ func New(opts Options) (*Manager, error) {
 	if opts.Timeout == 0 {
 		opts.Timeout = defaultTimeout
 	}
-	m := &Manager{opts: opts, record: newRecord(opts.RecordFile)}
+	m := &Manager{opts: opts, record: newRecord(opts.RecordFile), forwarders: make(map[string]*forwarder)}
 	var err error
 	if m.h, err = newHandle(opts.Timeout); err != nil {
 		return nil, fmt.Errorf("open route netlink socket: %w", err)
@@ -104,8 +106,15 @@ func newHandle(timeout time.Duration) (*netlink.Handle, error) {
 	return h, nil
 }
 
-// Close releases the sockets. It changes nothing in the kernel.
+// Close releases the sockets. It changes nothing in the kernel; only relays in
+// user space end with it.
 func (m *Manager) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, f := range m.forwarders {
+		f.stop()
+		delete(m.forwarders, name)
+	}
 	return errors.Join(m.h.Close(), m.dump.Close())
 }
 

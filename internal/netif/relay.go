@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/nftables"
 	mdnetlink "github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,15 +43,14 @@ type Relay struct {
 
 // RelaySupport says which of the kernel's means a relay uses.
 type RelaySupport struct {
-	Duplicate string // "nft_dup_ipv4" or "xt_TEE"
+	// Duplicate is the kernel's module that copies packets, nft_dup_ipv4 or
+	// xt_TEE, or "user space" where nftables has neither or is not there: the
+	// process then copies them itself, and an end of the process ends the relay.
+	Duplicate string
 	// SeesIPVS: packets that IPVS knows but delivers locally (a server on the
 	// director itself) are told from unknown ones with xt_ipvs.
 	SeesIPVS bool
 }
-
-// ErrRelayUnsupported is wrapped by errors about a kernel without what a relay
-// needs.
-var ErrRelayUnsupported = errors.New("the kernel cannot duplicate packets")
 
 // relayPrefix begins the name of every nftables table of ours.
 const relayPrefix = "baton-relay-"
@@ -58,9 +58,9 @@ const relayPrefix = "baton-relay-"
 // ProbeRelay finds out what the kernel can do for relays and lingers, and does
 // what must not happen in a takeover: modules are loaded, and the first rule of
 // the network namespace is made (see prepareRules). Call it at start, before
-// any address is set. The error wraps [ErrRelayUnsupported] and names the
-// modules when they are missing; Baton works without, but a takeover then
-// resets the connections that were open.
+// any address is set. It takes up to Options.Timeout where the kernel has no
+// nf_tables. On an error Baton works all the same, but a takeover then resets
+// the connections that were open.
 func (m *Manager) ProbeRelay() (RelaySupport, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,7 +78,7 @@ func (m *Manager) ProbeRelay() (RelaySupport, error) {
 		return RelaySupport{}, fmt.Errorf("probe relay: %w", err)
 	}
 	support := RelaySupport{Duplicate: m.variant.duplicate, SeesIPVS: m.variant.seesIPVS}
-	if err := m.removeTables(tableName(probe.Name)); err != nil {
+	if err := m.removeRelay(probe.Name); err != nil {
 		return support, fmt.Errorf("remove relay probe: %w", err)
 	}
 	return support, nil
@@ -102,7 +102,7 @@ func (m *Manager) InstallRelay(r Relay) error {
 func (m *Manager) RemoveRelay(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.removeTables(tableName(name)); err != nil {
+	if err := m.removeRelay(name); err != nil {
 		return fmt.Errorf("remove relay %q: %w", name, err)
 	}
 	return nil
@@ -129,29 +129,67 @@ func (r Relay) check() error {
 	return nil
 }
 
-// installRelay tries the kernel's means in the order of preference, the one
-// that worked before first.
+// installRelay tries the means in the order of preference, the one that worked
+// before first.
 func (m *Manager) installRelay(r Relay) error {
 	link, err := m.link(r.Interface)
 	if err != nil {
 		return err
 	}
-	rules := relayRules{Relay: r, index: uint32(link.Attrs().Index)}
 	variants := relayVariants
 	if m.variant != nil {
 		variants = append([]relayVariant{*m.variant}, relayVariants...)
 	}
 	for _, v := range variants {
-		err = m.transact(func(c *nftables.Conn) { rules.replace(c, v) })
+		err = m.installVariant(r, link, v)
 		if err == nil {
 			m.variant = &v
 			return nil
 		}
-		if !errors.Is(err, unix.ENOENT) { // ENOENT: an expression is missing
-			return nftError(err)
+		// ENOENT: an expression is missing.
+		if !errors.Is(err, unix.ENOENT) && !unsupported(err) {
+			break
 		}
 	}
-	return fmt.Errorf("%w: load module nft_dup_ipv4, or nft_compat and xt_TEE (%w)", ErrRelayUnsupported, err)
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w; or load module nft_dup_ipv4, or nft_compat and xt_TEE", err)
+	}
+	return err
+}
+
+func (m *Manager) installVariant(r Relay, link netlink.Link, v relayVariant) error {
+	if v.copy != nil {
+		rules := relayRules{Relay: r, index: uint32(link.Attrs().Index)}
+		if err := m.transact(func(c *nftables.Conn) { rules.replace(c, v) }); err != nil {
+			return nftError(err)
+		}
+		return nil
+	}
+	f, err := startForwarder(r, link)
+	if err != nil {
+		return err
+	}
+	old := m.forwarders[r.Name]
+	m.forwarders[r.Name] = f
+	// The old one ends after the new one has begun: a segment too many is
+	// harmless, one too few costs a repetition.
+	if old != nil {
+		old.stop()
+		if !slices.Equal(old.relay.VIPs, r.VIPs) || !slices.Equal(old.relay.Ports, r.Ports) {
+			err = m.silence(old.relay, false)
+		}
+	}
+	return errors.Join(err, m.silence(r, true))
+}
+
+// removeRelay removes what installRelay made, by whichever means.
+func (m *Manager) removeRelay(name string) error {
+	if f := m.forwarders[name]; f != nil {
+		f.stop()
+		delete(m.forwarders, name)
+		return m.silence(f.relay, false)
+	}
+	return m.removeTables(tableName(name))
 }
 
 // removeTables removes tables of ours. Adding each first makes removing one
@@ -216,11 +254,8 @@ func unsupported(err error) bool {
 }
 
 func nftError(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case unsupported(err):
-		return fmt.Errorf("%w: load module nf_tables (%w)", ErrRelayUnsupported, err)
 	}
 	return fmt.Errorf("change nftables: %w%s", err, hint(err))
 }

@@ -17,9 +17,9 @@ const relayPriority = 110
 
 // relayVariant is one way to write the rules.
 type relayVariant struct {
-	duplicate string // the module that copies the packet
-	seesIPVS  bool   // xt_ipvs is asked
-	copy      func(r relayRules) []expr.Any
+	duplicate string                        // what copies the packet
+	seesIPVS  bool                          // xt_ipvs is asked
+	copy      func(r relayRules) []expr.Any // nil: in user space
 }
 
 // relayVariants are all ways, the best first.
@@ -28,6 +28,7 @@ var relayVariants = []relayVariant{
 	{"xt_TEE", true, xtTEE},
 	{"nft_dup_ipv4", false, nftDup},
 	{"xt_TEE", false, xtTEE},
+	{"user space", false, nil},
 }
 
 // relayRules writes a relay as one nftables table. As nft(8) prints it:

@@ -16,7 +16,7 @@ import (
 
 // patience is how long a fact may take; the kernel tells in microseconds, an
 // emulated one in milliseconds.
-const patience = 5 * time.Second
+const patience = 10 * time.Second
 
 // watcher runs Watch in a namespace and hands the facts over one by one.
 type watcher struct {
