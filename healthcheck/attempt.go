@@ -57,7 +57,7 @@ func (s *Scheduler) expire(c *check) {
 	case connecting, awaiting:
 		s.finish(c, c.dialog.timedOut(c.phase, c.spec.Timeout))
 	case queued:
-		s.finish(c, failure(Resources, "%d other servers are being talked to", s.talks.held))
+		s.finish(c, failure(Resources, "no answer read: all %d conversations are with other servers", s.talks.held))
 	}
 }
 

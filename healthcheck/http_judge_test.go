@@ -61,8 +61,13 @@ func TestBodyOfExactlyTheBound(t *testing.T) {
 	if err := read("y" + body[1:]); ReasonOf(err) != Body {
 		t.Errorf("another first byte: %v", err)
 	}
+	j = judgeOf(t, &HTTPSpec{BodyContains: "needle"})
 	if err := read("y" + body); ReasonOf(err) != Body {
 		t.Errorf("needle beyond the bound by one: %v", err)
+	}
+	j = judgeOf(t, &HTTPSpec{BodyRegex: "needle"})
+	if err := read("y" + body); ReasonOf(err) != Body {
+		t.Errorf("match beyond the bound by one: %v", err)
 	}
 }
 

@@ -151,7 +151,8 @@ func TestAnswersBeforeTimeouts(t *testing.T) {
 
 func TestRemovedCheckClosesItsSocket(t *testing.T) {
 	r := newLoopRig(t, Options{MaxDescriptors: 1}, spec("a"), spec("b"))
-	r.onWait(nothing, func() ([]readiness, bool) { return []readiness{{fd: 1}}, false })
+	r.onWait(nothing, func() ([]readiness, bool) { return []readiness{{fd: 1, failed: true}}, false })
+	r.poll.errs[1] = Reset
 	r.rounds(1)
 	if len(r.poll.open) != 1 || r.Stats().Waiting != 1 {
 		t.Fatalf("open %v, stats %+v", r.poll.open, r.Stats())
@@ -182,5 +183,34 @@ func TestABatchDoesNotKeepAnswersWaiting(t *testing.T) {
 	r.rounds(3)
 	if len(open) != 3 || open[0] != startBatch || open[2] != 3*startBatch {
 		t.Fatalf("open at each look: %v", open)
+	}
+}
+
+// TestLackIsToldAtOnce, also when a report of lateness has just gone out.
+func TestLackIsToldAtOnce(t *testing.T) {
+	var o overload
+	at := func(now time.Duration) bool {
+		_, told := o.take(now, time.Time{}, 1)
+		return told
+	}
+	o.late(lateThreshold - 1)
+	if at(0) {
+		t.Error("told of what is not late")
+	}
+	o.late(lateThreshold)
+	if !at(sec) {
+		t.Error("first lateness not told")
+	}
+	o.late(sec)
+	if at(2 * sec) {
+		t.Error("second lateness told at once")
+	}
+	o.unknown("a", "lack")
+	if !at(3*sec) || at(3*sec) {
+		t.Error("lack after lateness not told at once, or twice")
+	}
+	o.unknown("a", "lack")
+	if at(4*sec) || at(3*sec+OverloadEvery-1) || !at(3*sec+OverloadEvery) {
+		t.Error("second lack not summed up")
 	}
 }

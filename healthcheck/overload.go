@@ -10,7 +10,8 @@ type overload struct {
 	sum    Overload
 	needed int // checks, when more than descriptors; told once
 	last   time.Duration
-	told   bool
+	told   bool // at last
+	lack   bool // the last report told of a lack of resources
 }
 
 func (o *overload) late(d time.Duration) {
@@ -28,7 +29,14 @@ func (o *overload) unknown(id, detail string) {
 
 // due reports whether there is something to tell and it is time to.
 func (o *overload) due(now time.Duration) bool {
-	return (o.sum.Late > 0 || o.sum.Unknown > 0 || o.needed > 0) && (!o.told || now-o.last >= OverloadEvery)
+	switch {
+	case o.sum.Late == 0 && o.sum.Unknown == 0 && o.needed == 0:
+		return false
+	case !o.told || now-o.last >= OverloadEvery:
+		return true
+	default: // mere lateness must not hide a lack that follows it
+		return o.sum.Unknown > 0 && !o.lack
+	}
 }
 
 // take returns the report that is due now, if one is.
@@ -38,7 +46,7 @@ func (o *overload) take(now time.Duration, at time.Time, descriptors int) (Overl
 	}
 	r := o.sum
 	r.At, r.Descriptors, r.Needed = at, descriptors, o.needed
-	*o = overload{last: now, told: true}
+	*o = overload{last: now, told: true, lack: r.Unknown > 0}
 	return r, true
 }
 

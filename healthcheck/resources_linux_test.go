@@ -45,19 +45,19 @@ func TestOutOfDescriptors(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case o := <-reports:
-		if o.Unknown == 0 || o.ID == "" || o.Detail != "open socket: too many open files" {
-			t.Errorf("report %+v", o)
-		}
-	case <-ctx.Done():
-		t.Fatal("nobody told of it")
+	lack := overloadWith(ctx, t, reports)
+	if lack.ID == "" || lack.Detail != "open socket: too many open files" {
+		t.Errorf("report %+v", lack)
 	}
 	before := s.Stats()
 	for s.Stats().Unknown < before.Unknown+10 && ctx.Err() == nil {
 		<-time.After(ms)
 	}
-	for _, st := range s.Status() {
+	for i := range 2 {
+		st := s.Status()[i]
+		for ; st.Reason != Resources && ctx.Err() == nil; st = s.Status()[i] {
+			<-time.After(ms)
+		}
 		if st.State != Up || st.Reason != Resources {
 			t.Errorf("status %+v", st)
 		}
@@ -146,6 +146,58 @@ func TestBlackHolesOnRealSockets(t *testing.T) {
 	for deadline := time.Now().Add(5 * sec); openDescriptors(t) > before; <-time.After(ms) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d descriptors, %d before", openDescriptors(t), before)
+		}
+	}
+}
+
+// TestNoGoroutineFreeIsUnknown: a server that answered in time is not down
+// because all who could read the answer are busy with others.
+func TestNoGoroutineFreeIsUnknown(t *testing.T) {
+	hang := Spec{ID: "hang", Kind: HTTPS, Target: server(t, hold), Interval: time.Minute, Timeout: 20 * sec}
+	behind := Spec{ID: "behind", Kind: HTTPS, Target: server(t, hold), Interval: time.Minute, Timeout: 50 * ms}
+	reports := make(chan Overload, 10)
+	first := true
+	s := NewScheduler(Options{
+		MaxConversations: 1,
+		Notify:           func(v Verdict) { t.Errorf("verdict %+v", v) },
+		Overload:         func(o Overload) { reports <- o },
+		Random: func(time.Duration) time.Duration {
+			defer func() { first = false }()
+			if first {
+				return 0
+			}
+			return 100 * ms
+		},
+	})
+	if err := s.Apply([]Spec{hang, behind}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := contextFor(t)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	o := overloadWith(ctx, t, reports)
+	if o.ID != "behind" || o.Detail != "no answer read: all 1 conversations are with other servers" {
+		t.Errorf("report %+v", o)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// overloadWith returns the first report of a lack of resources; a busy machine
+// may tell of lateness as well.
+func overloadWith(ctx context.Context, t *testing.T, reports <-chan Overload) Overload {
+	t.Helper()
+	for {
+		select {
+		case o := <-reports:
+			if o.Unknown > 0 {
+				return o
+			}
+		case <-ctx.Done():
+			t.Fatal("nobody told of a lack of resources")
 		}
 	}
 }

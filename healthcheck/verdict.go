@@ -41,7 +41,8 @@ type CheckStatus struct {
 }
 
 // Overload says that this machine, not a server, is the trouble. The first is
-// told at once, the following ones are summed up over OverloadEvery.
+// told at once, the following ones are summed up over OverloadEvery; only a lack
+// of resources after mere lateness does not wait for that.
 type Overload struct {
 	At          time.Time     `json:"at"`
 	Late        int           `json:"late,omitempty"`         // attempts begun more than the late threshold after they were due
