@@ -411,7 +411,7 @@ func TestHandoversUnderLoad(t *testing.T) {
 	everyVariant(t, func(t *testing.T, v relayVariant) {
 		total, failures := beat(t, &v)
 		t.Logf("with relay: %d connections over 20 handovers, %d failed", total, len(failures))
-		for _, err := range failures {
+		for _, err := range failures[:min(len(failures), 10)] {
 			t.Errorf("connection failed: %v", err)
 		}
 		if total < 300 {

@@ -169,17 +169,19 @@ func (m *Manager) installVariant(r Relay, link netlink.Link, v relayVariant) err
 	if err != nil {
 		return err
 	}
-	old := m.forwarders[r.Name]
-	m.forwarders[r.Name] = f
 	// The old one ends after the new one has begun: a segment too many is
 	// harmless, one too few costs a repetition.
-	if old != nil {
+	if old := m.forwarders[r.Name]; old != nil {
 		old.stop()
 		if !slices.Equal(old.relay.VIPs, r.VIPs) || !slices.Equal(old.relay.Ports, r.Ports) {
 			err = m.silence(old.relay, false)
 		}
 	}
-	return errors.Join(err, m.silence(r, true))
+	m.forwarders[r.Name] = f
+	if err = errors.Join(err, m.silence(r, true)); err != nil {
+		return errors.Join(err, m.removeRelay(r.Name))
+	}
+	return nil
 }
 
 // removeRelay removes what installRelay made, by whichever means.
