@@ -1,9 +1,6 @@
 package healthcheck
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // finish ends a check's attempt: judge it, give its places back, set the next.
 func (s *Scheduler) finish(c *check, err error) {
@@ -22,8 +19,7 @@ func (s *Scheduler) finish(c *check, err error) {
 		return
 	}
 
-	now := s.clock()
-	latency := now - c.started
+	latency := s.now - c.started
 	reason := ReasonOf(err)
 	if reason == Timeout && s.stall.covers(c.started, c.spec.Timeout) {
 		err = failure(Resources, "this process stood still for %v of the %v that the server had", s.stall.length, c.spec.Timeout)
@@ -33,20 +29,19 @@ func (s *Scheduler) finish(c *check, err error) {
 	if err != nil {
 		detail = detailOf(err)
 	}
-	at := s.opt.Now()
-	c.record(at, latency, reason, detail)
+	c.record(s.wall, latency, reason, detail)
 	s.count(c, reason)
 
 	var d Decision
 	c.health, d = c.rules.Next(c.health, reason)
 	if d.Changed {
-		c.since = at
+		c.since = s.wall
 		s.outbox = append(s.outbox, Verdict{
 			ID: c.spec.ID, Up: c.health.State == Up, First: d.First, Reason: reason, Detail: detail,
-			Latency: latency, At: at, Attempts: d.Attempts,
+			Latency: latency, At: s.wall, Attempts: d.Attempts,
 		})
 	}
-	c.reschedule(now, d.Retry, reason.Unknown())
+	c.reschedule(s.now, d.Retry, reason.Unknown())
 	s.line.set(c)
 }
 
@@ -97,15 +92,17 @@ func socketError(c *check, err error) error {
 	return fmt.Errorf("wait for an answer from %s: %w", c.dialog.target, err)
 }
 
-// begun counts an attempt that begins late by d.
-func (s *Scheduler) begun(d time.Duration) {
+// begun notes that the attempt begins now, and how late that is.
+func (s *Scheduler) begun(c *check) {
+	c.started = s.tick()
+	late := c.started - c.scheduled
 	i := 0
-	for i < len(LatenessBuckets) && d > LatenessBuckets[i] {
+	for i < len(LatenessBuckets) && late > LatenessBuckets[i] {
 		i++
 	}
 	s.stats.Lateness[i]++
-	s.stats.MaxLateness = max(s.stats.MaxLateness, d)
-	s.overload.late(d)
+	s.stats.MaxLateness = max(s.stats.MaxLateness, late)
+	s.overload.late(late)
 }
 
 // count adds an outcome to the counters.

@@ -16,15 +16,15 @@ const (
 // verdicts, wait.
 func (s *Scheduler) turn(p poller) error {
 	s.mu.Lock()
-	now := s.clock()
+	now := s.tick()
 	s.stall.note(now, s.line)
 	s.begin(now)
 	verdicts := s.outbox
 	s.outbox = nil
-	report, told := s.overload.take(now, s.opt.Now(), s.fds.limit)
+	report, told := s.overload.take(now, s.wall, s.fds.limit)
 	sleep := longestSleep
 	if c := s.line.first(); c != nil {
-		sleep = min(sleep, c.at-s.clock())
+		sleep = min(sleep, c.at-s.tick())
 	}
 	if s.fds.ready() || s.talks.ready() {
 		sleep = 0
@@ -48,6 +48,7 @@ func (s *Scheduler) turn(p poller) error {
 		}
 		if len(ready) > 0 {
 			s.mu.Lock()
+			s.tick()
 			for _, r := range ready {
 				s.progress(r)
 			}
@@ -99,20 +100,21 @@ func (s *Scheduler) start(c *check) {
 		s.fds.wait(c)
 		return
 	}
-	c.started = s.clock()
-	s.begun(c.started - c.scheduled)
 	if c.dialog == nil || !s.poll.dials() {
 		c.phase = queued
 		s.talk(c)
 		return
 	}
+	s.begun(c)
 	fd, done, err := s.poll.connect(c.dialog)
 	if err != nil {
+		s.tick()
 		s.finish(c, err)
 		return
 	}
 	c.fd, c.phase = fd, connecting
 	if done {
+		s.tick()
 		s.connected(c)
 		return
 	}
@@ -192,14 +194,14 @@ func (s *Scheduler) talk(c *check) {
 	}
 	c.phase = talking
 	if c.fd < 0 {
-		c.started = s.clock()
+		s.begun(c)
 		s.until(c)
 		var ctx context.Context
 		ctx, c.cancel = context.WithTimeout(s.run, c.spec.Timeout)
 		s.group.Go(func() { s.conclude(c, c.checker.Check(ctx)) })
 		return
 	}
-	left := c.started + c.spec.Timeout - s.clock()
+	left := c.started + c.spec.Timeout - s.now
 	conn := s.poll.conn(c.fd, c.dialog)
 	s.forget(c)
 	c.cancel = func() { conn.Close() }
@@ -220,9 +222,9 @@ func (s *Scheduler) talk(c *check) {
 func (s *Scheduler) conclude(c *check, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stall.note(s.clock(), s.line)
+	s.stall.note(s.tick(), s.line)
 	s.finish(c, err)
-	if len(s.outbox) > 0 || s.overload.due(s.clock()) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
+	if len(s.outbox) > 0 || s.overload.due(s.now) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
 		s.wake()
 	}
 }

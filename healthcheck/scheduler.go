@@ -58,6 +58,8 @@ type Scheduler struct {
 	poll     poller
 	byFD     []*check // index: descriptor that the poller watches
 	outbox   []Verdict
+	wall     time.Time     // at the last tick
+	now      time.Duration // the same, since epoch
 	wakeAt   time.Duration // when the loop looks at the timeline anyway
 	stopping bool
 	run      context.Context
@@ -132,7 +134,7 @@ func (s *Scheduler) Apply(specs []Spec) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, wall := s.clock(), s.opt.Now()
+	now := s.tick()
 	for id, c := range s.checks {
 		if next[id] != c {
 			s.remove(c)
@@ -140,7 +142,7 @@ func (s *Scheduler) Apply(specs []Spec) error {
 	}
 	for _, c := range order {
 		if old[c.spec.ID] != c {
-			c.since = wall
+			c.since = s.wall
 			c.due = now + s.opt.Random(min(c.spec.Interval, firstWithin))
 			c.at, c.scheduled = c.due, c.due
 			s.line.set(c)
@@ -159,7 +161,7 @@ func (s *Scheduler) Apply(specs []Spec) error {
 func (s *Scheduler) Trigger(ids ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
+	now := s.tick()
 	for _, id := range ids {
 		switch c := s.checks[id]; {
 		case c == nil, c.phase == waiting:
@@ -177,10 +179,10 @@ func (s *Scheduler) Trigger(ids ...string) {
 func (s *Scheduler) Status() []CheckStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, now := s.opt.Now(), s.clock()
+	s.tick()
 	out := make([]CheckStatus, len(s.order))
 	for i, c := range s.order {
-		out[i] = c.status(at, now)
+		out[i] = c.status(s.wall, s.now)
 	}
 	return out
 }
@@ -235,7 +237,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *Scheduler) clock() time.Duration { return s.opt.Now().Sub(s.epoch) }
+// tick reads the clock. Whatever happens until the next tick happens now: where
+// reading it is a system call, twice for each attempt would be dear.
+func (s *Scheduler) tick() time.Duration {
+	s.wall = s.opt.Now()
+	s.now = s.wall.Sub(s.epoch)
+	return s.now
+}
 
 func (s *Scheduler) wake() {
 	if s.poll != nil {

@@ -396,6 +396,10 @@ func TestConversationsAreBounded(t *testing.T) {
 		if most != 3 || len(r.told()) != 30 {
 			t.Errorf("%d at a time, %d verdicts", most, len(r.told()))
 		}
+		// The last three waited for nine others to take 100 ms each.
+		if st := r.Stats(); st.Lateness[0] != 3 || st.MaxLateness != 900*ms {
+			t.Errorf("stats %+v", st)
+		}
 	})
 }
 
