@@ -16,6 +16,7 @@ type announcing struct {
 	first  bool      // the next is the first of its burst
 	second time.Time // when the second burst begins; zero: it did
 	last   time.Time
+	told   time.Time // when due last asked to tell
 }
 
 // start begins with the first burst.
@@ -32,12 +33,16 @@ func (a *announcing) start(now time.Time, g *GARP) {
 
 func (a *announcing) stop() { a.at = time.Time{} }
 
-// due says whether to announce now, and advances the timetable if so.
-func (a *announcing) due(now time.Time, g *GARP) (announce, first bool) {
+// due says whether to announce now, and advances the timetable if so. It also
+// says whether to tell of it: of each burst once, of bursts that chase one
+// another at most one a second.
+func (a *announcing) due(now time.Time, g *GARP) (announce, tell bool) {
 	if a.at.IsZero() || now.Before(a.at) {
 		return false, false
 	}
-	first = a.first
+	if tell = a.first && now.Sub(a.told) >= time.Second; tell {
+		a.told = now
+	}
 	a.first, a.last = false, now
 	a.left--
 	switch {
@@ -50,5 +55,5 @@ func (a *announcing) due(now time.Time, g *GARP) (announce, first bool) {
 	default:
 		a.at = time.Time{}
 	}
-	return true, first
+	return true, tell
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -192,7 +191,7 @@ func Validate(cfgs []Config) error {
 			errs = append(errs, fmt.Errorf("use instance %q: the name is there twice", c.Name))
 		}
 		names[c.Name] = true
-		r := router{strings.TrimSpace(c.Interface), c.VRID}
+		r := router{c.Interface, c.VRID}
 		if other, ok := routers[r]; ok && other != c.Name {
 			errs = append(errs, fmt.Errorf("use instance %q: %q has virtual_router_id %d on %s already", c.Name, other, c.VRID, c.Interface))
 		}

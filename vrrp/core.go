@@ -38,7 +38,7 @@ func NewCore(opts EngineOptions) *Core {
 	return &Core{opts: opts, instances: map[string]*instance{}, links: map[string]*link{}}
 }
 
-// Apply is Engine.Apply, without the validation.
+// Apply is Engine.Apply, without the validation. It keeps what it is given.
 func (c *Core) Apply(cfgs []Config, resume map[string]bool) {
 	if c.stopping {
 		return
@@ -54,7 +54,6 @@ func (c *Core) Apply(cfgs []Config, resume map[string]bool) {
 		}
 	}
 	for _, cfg := range cfgs {
-		cfg.Addresses = slices.Clone(cfg.Addresses)
 		i := c.instances[cfg.Name]
 		switch {
 		case i == nil:
@@ -142,7 +141,7 @@ func (c *Core) link(name string) *link {
 	return l
 }
 
-// SetReady is Engine.SetReady.
+// SetReady is Engine.SetReady. It keeps what it is given.
 func (c *Core) SetReady(ready map[string]bool) {
 	now := c.opts.Now()
 	c.ready = ready

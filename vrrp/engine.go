@@ -3,7 +3,9 @@ package vrrp
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,6 +127,10 @@ func (e *Engine) Apply(cfgs []Config, resume map[string]bool) error {
 	if err := Validate(cfgs); err != nil {
 		return err
 	}
+	cfgs, resume = slices.Clone(cfgs), maps.Clone(resume)
+	for i := range cfgs {
+		cfgs[i].Addresses = slices.Clone(cfgs[i].Addresses)
+	}
 	e.do(func() { e.core.Apply(cfgs, resume) })
 	return nil
 }
@@ -134,6 +140,7 @@ func (e *Engine) Apply(cfgs []Config, resume map[string]bool) error {
 // never becomes master; when its deadline has passed meanwhile it becomes
 // master as soon as it is ready. A master stays one.
 func (e *Engine) SetReady(ready map[string]bool) {
+	ready = maps.Clone(ready)
 	e.do(func() { e.core.SetReady(ready) })
 }
 

@@ -65,6 +65,7 @@ func TestPartition(t *testing.T) {
 		l.expect(2*time.Second, `
 			21.025s a peer_found 192.168.16.112
 			21.025s a announces
+			21.025s a peer_changed 192.168.16.112 says that it is master as well
 			21.026s b peer_found 192.168.16.102
 			21.026s b withdraws for 192.168.16.102
 			21.026s b MASTER>BACKUP: advert of a higher priority`)
@@ -80,6 +81,9 @@ func TestPartition(t *testing.T) {
 		l.forget(2 * time.Second)
 		if a, b := a.status(), b.status(); a.Role != Master || b.Role != Backup || a.Transitions != 2 || b.Transitions != 3 {
 			t.Errorf("a is %s after %d transitions, b is %s after %d", a.Role, a.Transitions, b.Role, b.Transitions)
+		}
+		if told := a.told(NoticePeerChanged); told > 8 {
+			t.Errorf("told %d times in a minute that b is master as well", told)
 		}
 		// Each of b's 57 adverts called for an announcement of a.
 		if a.count() > 57*5+15 { // and a's own bursts
@@ -264,6 +268,40 @@ func TestEngineLifetime(t *testing.T) {
 		a.start()
 		<-a.ran
 	})
+}
+
+// An advert that waits in the socket when the deadline passes counts: a busy
+// machine must not take over from a master that lives.
+func TestDeadlineBelievesTheSocketFirst(t *testing.T) {
+	c, conn, now := quietCore(t, 1, 100)
+	follow(c, conn)
+	*now = now.Add(4 * time.Second)
+	conn.repeat = 1
+	c.Tick()
+	if s := c.Status()[0]; s.Role != Backup {
+		t.Errorf("it is %s: %s", s.Role, s.Reason)
+	}
+	*now = now.Add(4 * time.Second)
+	c.Tick()
+	if s := c.Status()[0]; s.Role != Master {
+		t.Errorf("with nothing in the socket it is %s", s.Role)
+	}
+}
+
+func TestAnnouncementsKeepTheirDistance(t *testing.T) {
+	var a announcing
+	g := DefaultGARP()
+	now, count := t0, 0
+	for range 1000 { // an advert of a lower master each millisecond
+		a.start(now, &g)
+		if announce, _ := a.due(now, &g); announce {
+			count++
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if want := int(time.Second / announceSpacing); count != want {
+		t.Errorf("%d announcements in a second, want %d", count, want)
+	}
 }
 
 func TestPeersAreBounded(t *testing.T) {

@@ -153,7 +153,13 @@ func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 		i.buildAdverts()
 	}
 	i.peers.heard(now, &a, meta.Source, i.list, i.notify)
+	contest := i.state.Role == Master && i.state.Leaving == "" && a.Priority > 0
 	i.step(now, Event{Kind: EventAdvert, Advert: a, From: meta.Source})
+	if contest && i.state.Role == Master {
+		n := Notice{Kind: NoticePeerChanged, Peer: meta.Source, Priority: a.Priority, Detail: "says that it is master as well", Count: 1}
+		i.limits.tell(now, limitContest, n, i.notify)
+		i.reschedule()
+	}
 }
 
 // expired is called when any of the instance's times has come.
@@ -295,17 +301,17 @@ func (i *instance) retryAddresses(now time.Time) {
 // fireAnnounce announces if it is time to. Addresses that we do not have must
 // not be announced: traffic would come here to be lost.
 func (i *instance) fireAnnounce(now time.Time) {
-	if !i.claim.held {
+	if i.state.Role != Master || i.state.Leaving != "" || !i.claim.held {
 		i.announce.stop()
 		return
 	}
-	announce, first := i.announce.due(now, &i.cfg.GARP)
+	announce, tell := i.announce.due(now, &i.cfg.GARP)
 	if !announce {
 		return
 	}
 	if err := i.core.opts.Announcer.Announce(i.cfg); err != nil {
 		i.limits.tell(now, limitAnnounce, Notice{Kind: NoticeAnnounceFailed, Err: err.Error(), Count: 1}, i.notify)
-	} else if first {
+	} else if tell {
 		i.notify(Notice{Kind: NoticeAnnounceSent, Count: len(i.cfg.Addresses)})
 	}
 }

@@ -488,6 +488,41 @@ func TestKernelPair(t *testing.T) {
 	}
 }
 
+// Adverts every 10 ms: nothing moves without cause, and a cut cable is noticed
+// by timing alone.
+func TestKernelTenMilliseconds(t *testing.T) {
+	realtime(t)
+	a, b := cable(t)
+	cfg := instanceConfig(150)
+	cfg.AdvertInterval = 10 * time.Millisecond
+	ea, ra, _ := a.engine(cfg)
+	cfg.Priority = 100
+	eb, rb, _ := b.engine(cfg)
+	ra.await(t, 0, "BACKUP>MASTER", 5*time.Second)
+	_, n := rb.await(t, 0, "peer_found", 5*time.Second)
+	sent := ea.Status()[0].Sent
+	time.Sleep(2 * time.Second)
+	sent = ea.Status()[0].Sent - sent
+	if s := eb.Status()[0]; s.Role != Backup || s.Transitions != 1 {
+		t.Fatalf("b is %s after %d transitions", s.Role, s.Transitions)
+	}
+	cut := time.Now()
+	a.in(func() {
+		if err := netlink.LinkSetDown(a.link("eth0")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	took, _ := rb.await(t, n, "BACKUP>MASTER: no advert", 5*time.Second)
+	d := took.Time.Sub(cut)
+	t.Logf("%d adverts in 2 s; takeover %v after the cut, by arithmetic 26 to 36 ms", sent, d)
+	if sent < 180 || sent > 202 {
+		t.Errorf("%d adverts in 2 s, want 200", sent)
+	}
+	if d > 36*time.Millisecond+50*time.Millisecond {
+		t.Errorf("takeover took %v", d)
+	}
+}
+
 // keepalived runs Debian's keepalived on the host as priority 100.
 func (h *host) keepalived(version Version) {
 	h.t.Helper()

@@ -1,6 +1,9 @@
 package vrrp
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // quiet is how long the notices of one kind are collected after the first.
 const quiet = 10 * time.Second
@@ -11,33 +14,43 @@ const (
 	limitAddress
 	limitAnnounce
 	limitReceive
+	limitContest
 	limitSubjects
 )
 
 // limits holds back notices about things that may happen at any rate: the
 // first is told at once, those that follow within quiet as one, counted.
 type limits struct {
-	subjects [limitSubjects]struct {
-		until time.Time
-		last  Notice // the last that was held back; Count of all
-	}
-	flush time.Time // when something held back is due; zero: nothing is
+	subjects [limitSubjects]held
+	flush    time.Time // when something held back is due; zero: nothing is
+}
+
+// held is what is known of the notices that were held back: how many, and the
+// last.
+type held struct {
+	until    time.Time
+	count    int
+	kind     NoticeKind
+	vrid     uint8
+	drop     DropReason
+	priority uint8
+	peer     netip.Addr
+	text     string // Err or Detail
 }
 
 // tell passes n to notify, or holds it back.
 func (l *limits) tell(now time.Time, subject int, n Notice, notify func(Notice)) {
-	s := &l.subjects[subject]
-	if !now.Before(s.until) {
-		n.Count += s.last.Count
-		s.last = Notice{}
-		s.until = now.Add(quiet)
+	h := &l.subjects[subject]
+	if !now.Before(h.until) && h.count == 0 {
+		h.until = now.Add(quiet)
 		notify(n)
 		return
 	}
-	count := s.last.Count + n.Count
-	s.last = n
-	s.last.Count = count
-	l.flush = soonest(l.flush, s.until)
+	*h = held{until: h.until, count: h.count + n.Count, kind: n.Kind, vrid: n.VRID, drop: n.Drop, priority: n.Priority, peer: n.Peer, text: n.Err}
+	if n.Detail != "" {
+		h.text = n.Detail
+	}
+	l.flush = soonest(l.flush, h.until)
 }
 
 // due tells what was held back long enough.
@@ -47,15 +60,19 @@ func (l *limits) due(now time.Time, notify func(Notice)) {
 	}
 	l.flush = time.Time{}
 	for i := range l.subjects {
-		s := &l.subjects[i]
+		h := &l.subjects[i]
 		switch {
-		case s.last.Count == 0:
-		case now.Before(s.until):
-			l.flush = soonest(l.flush, s.until)
+		case h.count == 0:
+		case now.Before(h.until):
+			l.flush = soonest(l.flush, h.until)
 		default:
-			n := s.last
-			s.last = Notice{}
-			s.until = now.Add(quiet)
+			n := Notice{Kind: h.kind, VRID: h.vrid, Drop: h.drop, Priority: h.priority, Peer: h.peer, Count: h.count}
+			if h.kind == NoticePeerChanged {
+				n.Detail = h.text
+			} else {
+				n.Err = h.text
+			}
+			*h = held{until: now.Add(quiet)}
 			notify(n)
 		}
 	}

@@ -291,6 +291,28 @@ func TestBackup(t *testing.T) {
 			at(5*time.Second).hears(200, addrB, "nothing").changed(ready, "nothing").
 			due(5*time.Second + down150)
 	})
+	t.Run("ready gate: once closed, it still wakes for the deadline of a new master", func(t *testing.T) {
+		x := backup(t, notReady).at(down150).tick("nothing").at(5*time.Second).hears(200, addrB, "nothing")
+		if at, ok := x.s.Wake(); !ok || at != x.s.Deadline {
+			t.Errorf("wakes at %v, %v", at, ok)
+		}
+	})
+	t.Run("ready gate: a resignation is not taken for an expiry", func(t *testing.T) {
+		backup(t, notReady).at(down150).tick("nothing").
+			at(5*time.Second).hears(0, addrB, "nothing").
+			at(5*time.Second+time.Millisecond).changed(ready, "nothing").
+			at(5*time.Second + skew150).
+			tick("BACKUP>MASTER (master resigned), take from 192.168.16.112, advert 150, announce")
+	})
+	t.Run("v2: a shorter interval counts, whatever was heard before", func(t *testing.T) {
+		backup(t, version2, every(40*time.Second)).at(time.Second).hears(200, addrB, "nothing").
+			at(2*time.Second).changed(every(time.Second), "nothing").due(2*time.Second + down150)
+	})
+	t.Run("startup_delay is for the startup only", func(t *testing.T) {
+		backup(t, func(p *Params) { p.StartupDelay = time.Minute }).
+			at(time.Second).changed(linkDown, "BACKUP>FAULT (link down)").
+			at(2*time.Second).changed(linkUp, "withdraw, FAULT>BACKUP (link up)").due(2*time.Second + down150)
+	})
 	t.Run("shutdown says nothing", func(t *testing.T) {
 		backup(t).event(Event{Kind: EventShutdown}, "BACKUP>INIT (stopped)").
 			at(time.Hour).tick("nothing").changed(linkUp, "nothing").is(Init)
@@ -354,9 +376,12 @@ func TestMaster(t *testing.T) {
 		master(t).at(4*time.Second).hears(100, addrB, "advert 150, announce").due(5 * time.Second)
 	})
 	t.Run("a higher priority wins", func(t *testing.T) {
-		master(t).at(4*time.Second).
+		x := master(t).at(4*time.Second).
 			hears(200, addrB, "withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)").
 			due(4*time.Second + down150)
+		if x.s.Peer != addrB || x.s.PeerPriority != 200 {
+			t.Errorf("follows %v with priority %d", x.s.Peer, x.s.PeerPriority)
+		}
 	})
 	t.Run("a higher priority wins whatever Preempt_Mode says", func(t *testing.T) {
 		master(t, noPreempt).at(4*time.Second).
@@ -458,6 +483,18 @@ func TestHandover(t *testing.T) {
 			at(6*time.Second + skew150).
 			tick("BACKUP>MASTER (master resigned), take from 192.168.16.112, advert 150, announce")
 	})
+	t.Run("failover: the successor that resigned and is back is preempted", func(t *testing.T) {
+		failover(t).at(5*time.Second).
+			hears(100, addrB, "withdraw for 192.168.16.112, handed to 192.168.16.112 in 1s, MASTER>BACKUP (failover)").
+			at(6*time.Second).hears(0, addrB, "nothing").
+			at(6*time.Second+time.Millisecond).hears(100, addrB, "nothing").due(6*time.Second + skew150)
+	})
+	t.Run("failover: the successor that lost to a better one is preempted when it is back", func(t *testing.T) {
+		failover(t).at(5*time.Second).
+			hears(100, addrB, "withdraw for 192.168.16.112, handed to 192.168.16.112 in 1s, MASTER>BACKUP (failover)").
+			at(6*time.Second).hears(200, addrC, "nothing").
+			at(7*time.Second).hears(100, addrB, "nothing").due(6*time.Second + down150)
+	})
 	t.Run("failover: a reload ends the yielding", func(t *testing.T) {
 		failover(t).at(5*time.Second).
 			hears(100, addrB, "withdraw for 192.168.16.112, handed to 192.168.16.112 in 1s, MASTER>BACKUP (failover)").
@@ -542,15 +579,19 @@ func TestStall(t *testing.T) {
 			at(time.Minute).tick("withdraw, not handed over (no successor was heard) in 56s, MASTER>INIT (stopped)")
 	})
 	t.Run("a backup that cannot know what it missed listens", func(t *testing.T) {
-		backup(t).at(down150 + 3*time.Second - 1).tick(tookOver)
-		late := down150 + 3*time.Second
-		backup(t).at(late).tick("stalled 3s").is(Backup).due(late + time.Second).
+		backup(t).at(down150 + time.Second - 1).tick(tookOver)
+		late := down150 + time.Second
+		backup(t).at(late).tick("stalled 1s").is(Backup).due(late + time.Second).
 			at(late + time.Second).tick(tookOver)
-		backup(t).at(late).tick("stalled 3s").
+		backup(t).at(late).tick("stalled 1s").
 			at(late+time.Second/2).hears(200, addrB, "nothing").due(late + time.Second/2 + down150)
 	})
 	t.Run("but only once: a machine that is always late still takes over", func(t *testing.T) {
 		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick(tookOver)
+	})
+	t.Run("a second stall is one again", func(t *testing.T) {
+		backup(t).at(time.Minute).tick("stalled 56.5859375s").hears(200, addrB, "nothing").
+			at(2 * time.Minute).tick("stalled 56.5859375s")
 	})
 	t.Run("a closed gate is no stall", func(t *testing.T) {
 		backup(t, notReady).at(down150).tick("nothing").

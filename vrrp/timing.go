@@ -54,11 +54,12 @@ func (p *Params) masterStalled(s *State, now time.Time) bool {
 }
 
 // backupStalled says whether a backup that wakes at now was due so long ago
-// that it cannot know what it missed. A late wake alone is harmless: packets
-// that came meanwhile are read before time is acted on; but while a machine
-// is suspended they are lost.
+// that its own clock is no witness against the master. Packets that reached
+// the socket are read before time is acted on; but those of a machine that is
+// suspended are lost, and where many directors share one busy machine, or its
+// network interrupts starve, the master's advert may not have got that far.
 func (p *Params) backupStalled(s *State, now time.Time) bool {
-	return now.Sub(s.Deadline) >= time.Duration(p.DownTimerAdverts)*p.activeInterval(s)
+	return now.Sub(s.Deadline) >= p.activeInterval(s)
 }
 
 // nextAdvert is when a master whose advert was due at s.Deadline sends the one
