@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -164,6 +165,19 @@ func cable(a *host, aName string, b *host, bName string) {
 	}
 	a.up(aName)
 	b.up(bName)
+	a.awaitOperational(aName)
+	b.awaitOperational(bName)
+}
+
+// awaitOperational waits until the interface sends: the kernel enables its
+// queue a little after it was set up, and drops what is sent before.
+func (n *host) awaitOperational(iface string) {
+	n.t.Helper()
+	for deadline := time.Now().Add(patience); !linkState(n.link(iface).Attrs()).Up; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("%s does not become operational", iface)
+		}
+	}
 }
 
 // manager makes a Manager in the namespace.
