@@ -170,10 +170,12 @@ func cable(a *host, aName string, b *host, bName string) {
 }
 
 // awaitOperational waits until the interface sends: the kernel enables its
-// queue a little after it was set up, and drops what is sent before.
+// queue a little after there is carrier, and drops what is sent before. The
+// flags of an interface never up before say "running" during that time; its
+// operational state says "unknown".
 func (n *host) awaitOperational(iface string) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); !linkState(n.link(iface).Attrs()).Up; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); n.link(iface).Attrs().OperState != netlink.OperUp; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			n.t.Fatalf("%s does not become operational", iface)
 		}

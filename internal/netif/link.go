@@ -18,7 +18,9 @@ type LinkState struct {
 	Name  string
 	Index int // changes when an interface of that name is made anew
 	// Up is true when packets can pass: IFF_UP (wanted), IFF_LOWER_UP (carrier)
-	// and IFF_RUNNING (operational state, RFC 2863), linux/if.h.
+	// and IFF_RUNNING (operational state, RFC 2863), linux/if.h. For up to a
+	// second after an interface's first carrier the kernel may still drop what
+	// is sent: what matters has to be sent again.
 	Up bool
 	// Primary is the interface's own IPv4 address, VRRP's source: the first one
 	// that is neither secondary nor ours. Invalid when there is none.
