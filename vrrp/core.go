@@ -93,6 +93,7 @@ func (c *Core) attach(now time.Time, i *instance) bool {
 	l.members++
 	i.link = l
 	l.open(now)
+	now = c.opts.Now() // who could not hear yet has not waited
 	i.factsChanged(now, false)
 	i.step(now, Event{Kind: EventStartup, Resume: i.resume})
 	return true

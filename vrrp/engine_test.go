@@ -444,6 +444,28 @@ func TestLink(t *testing.T) {
 			700ms a withdraws
 			700ms a FAULT>BACKUP: fault cleared`)
 	})
+	bubble(t, "who waits for its socket has not heard the silence", func(t *testing.T, l *lan) {
+		a := l.director("a", addrA, instanceConfig(150))
+		a.listenTakes = 10 * time.Second
+		a.start()
+		l.expect(14*time.Second, `
+			10s a withdraws
+			10s a INIT>BACKUP: startup
+			13.414s a BACKUP>MASTER: no advert within the master down interval
+			13.414s a takes
+			13.414s a sends 150
+			13.414s a announces`)
+		a.SetLink("eth0", true, addrA, 3) // another interface of that name
+		l.expect(14*time.Second, `
+			14s a withdraws
+			14s a MASTER>FAULT: link down
+			24s a withdraws
+			24s a FAULT>BACKUP: link up
+			27.414s a BACKUP>MASTER: no advert within the master down interval
+			27.414s a takes
+			27.414s a sends 150
+			27.414s a announces`)
+	})
 	bubble(t, "a virtual address is never the source", func(t *testing.T, l *lan) {
 		a, b := pair(l)
 		a.SetLink("eth0", true, vip[0].Prefix.Addr(), 2)

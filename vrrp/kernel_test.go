@@ -416,13 +416,20 @@ func (r *recorder) await(t *testing.T, from int, s string, d time.Duration) (Not
 		select {
 		case <-more:
 		case <-deadline:
-			var all []string
-			for _, n := range list {
-				all = append(all, n.Time.Format("05.000 ")+n.brief())
-			}
-			t.Fatalf("%q was not seen in %v; seen:\n%s", s, d, strings.Join(all, "\n"))
+			t.Fatalf("%q was not seen in %v; seen: %s", s, d, r.all())
 		}
 	}
+}
+
+// all lists the notices, one a line.
+func (r *recorder) all() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all strings.Builder
+	for _, n := range r.notices {
+		all.WriteString("\n" + n.Time.Format("05.000000 ") + n.brief())
+	}
+	return all.String()
 }
 
 // engine runs an instance on the host with real sockets and clock.
@@ -488,23 +495,39 @@ func TestKernelPair(t *testing.T) {
 	}
 }
 
-// Adverts every 10 ms: nothing moves without cause, and a cut cable is noticed
-// by timing alone.
-func TestKernelTenMilliseconds(t *testing.T) {
+// slowness is how late this machine wakes a real-time process at worst.
+func slowness() time.Duration {
+	var worst time.Duration
+	for range 300 {
+		begin := time.Now()
+		time.Sleep(2 * time.Millisecond)
+		worst = max(worst, time.Since(begin)-2*time.Millisecond)
+	}
+	return worst
+}
+
+// Adverts every 10 ms, as far as the machine has real time (an emulated one has
+// not): nothing moves without cause, and a cut cable is noticed by timing alone.
+func TestKernelQuickAdverts(t *testing.T) {
 	realtime(t)
+	worst := slowness()
+	interval := 10 * time.Millisecond * max(1, worst/(2500*time.Microsecond))
 	a, b := cable(t)
 	cfg := instanceConfig(150)
-	cfg.AdvertInterval = 10 * time.Millisecond
+	cfg.AdvertInterval = interval
 	ea, ra, _ := a.engine(cfg)
+	ra.await(t, 0, "BACKUP>MASTER", 10*time.Second)
 	cfg.Priority = 100
 	eb, rb, _ := b.engine(cfg)
-	ra.await(t, 0, "BACKUP>MASTER", 5*time.Second)
-	_, n := rb.await(t, 0, "peer_found", 5*time.Second)
-	sent := ea.Status()[0].Sent
+	_, n := rb.await(t, 0, "peer_found", 10*time.Second)
+	begin, sent := time.Now(), ea.Status()[0].Sent
 	time.Sleep(2 * time.Second)
 	sent = ea.Status()[0].Sent - sent
+	want := uint64(time.Since(begin) / interval)
 	if s := eb.Status()[0]; s.Role != Backup || s.Transitions != 1 {
-		t.Fatalf("b is %s after %d transitions", s.Role, s.Transitions)
+		t.Logf("a: %s", ra.all())
+		t.Logf("b: %s", rb.all())
+		t.Fatalf("adverts every %v, the machine is at most %v late: b is %s after %d transitions", interval, worst, s.Role, s.Transitions)
 	}
 	cut := time.Now()
 	a.in(func() {
@@ -512,14 +535,16 @@ func TestKernelTenMilliseconds(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	took, _ := rb.await(t, n, "BACKUP>MASTER: no advert", 5*time.Second)
+	took, _ := rb.await(t, n, "BACKUP>MASTER: no advert", 10*time.Second)
 	d := took.Time.Sub(cut)
-	t.Logf("%d adverts in 2 s; takeover %v after the cut, by arithmetic 26 to 36 ms", sent, d)
-	if sent < 180 || sent > 202 {
-		t.Errorf("%d adverts in 2 s, want 200", sent)
+	down := 3*interval + skewTime(V3, 100, interval)
+	t.Logf("adverts every %v, the machine is at most %v late: %d of %d adverts; takeover %v after the cut, by arithmetic at most %v",
+		interval, worst, sent, want, d, down)
+	if sent+sent/10 < want || sent > want+2 {
+		t.Errorf("%d adverts, want %d", sent, want)
 	}
-	if d > 36*time.Millisecond+50*time.Millisecond {
-		t.Errorf("takeover took %v", d)
+	if d > down+50*time.Millisecond+2*worst {
+		t.Errorf("takeover took %v, by arithmetic at most %v", d, down)
 	}
 }
 

@@ -217,6 +217,7 @@ type node struct {
 	sleeps       time.Duration // after its next advert
 	receiveErr   error
 	listenErr    error
+	listenTakes  time.Duration
 	notices      []Notice
 }
 
@@ -288,6 +289,7 @@ func (n *node) change(f func()) {
 }
 
 func (n *node) listen(iface string) (Conn, error) {
+	time.Sleep(n.listenTakes)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.listenErr != nil {

@@ -44,7 +44,7 @@ func (l *link) set(now time.Time, up bool, primary netip.Addr, index int) {
 	l.known, l.up, l.primary, l.index = true, up, primary, index
 	l.retryAt, l.backoff = time.Time{}, 0
 	l.open(now)
-	l.tellMembers(now)
+	l.tellMembers(l.core.opts.Now()) // who could not hear yet has not waited
 }
 
 // open makes the socket where one is needed and can be had.
@@ -90,7 +90,7 @@ func (l *link) expired(now time.Time) {
 	if had := l.conn != nil; !l.retryAt.IsZero() && !now.Before(l.retryAt) {
 		l.open(now)
 		if !had && l.conn != nil {
-			l.tellMembers(now)
+			l.tellMembers(l.core.opts.Now())
 		}
 	}
 	l.reschedule()
