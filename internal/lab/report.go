@@ -38,9 +38,11 @@ type Report struct {
 	// of the time counting as answers; GapStart is when it began.
 	LongestGap time.Duration `json:"longest_gap_ns"`
 	GapStart   time.Time     `json:"gap_start"`
-	Slowest    time.Duration `json:"slowest_ns"` // the slowest answered request
-	Mean       time.Duration `json:"mean_ns"`    // of all answered requests
-	Phases     []Report      `json:"phases,omitempty"`
+	// Slowest is the slowest answered request, SlowestStart when it was begun.
+	Slowest      time.Duration `json:"slowest_ns"`
+	SlowestStart time.Time     `json:"slowest_start"`
+	Mean         time.Duration `json:"mean_ns"` // of all answered requests
+	Phases       []Report      `json:"phases,omitempty"`
 }
 
 // Answered is the number of requests that were answered.
@@ -169,8 +171,11 @@ func (t *tally) count(o outcome) {
 	if o.retransmitted {
 		t.Retransmitted++
 	}
-	t.Slowest = max(t.Slowest, o.ended.Sub(o.begun))
-	t.took += o.ended.Sub(o.begun)
+	took := o.ended.Sub(o.begun)
+	if took > t.Slowest {
+		t.Slowest, t.SlowestStart = took, o.begun
+	}
+	t.took += took
 	t.Mean = t.took / time.Duration(t.Answered())
 }
 

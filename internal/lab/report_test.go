@@ -78,7 +78,7 @@ func TestRequestCountsInThePhaseItBeganIn(t *testing.T) {
 	if got.Mean != 8600*time.Microsecond { // of 5, 3, 5, 19 and 11 ms
 		t.Errorf("mean is %s", got.Mean)
 	}
-	if two.LongestGap != 20*time.Millisecond || two.Slowest != 19*time.Millisecond {
+	if two.LongestGap != 20*time.Millisecond || two.Slowest != 19*time.Millisecond || !two.SlowestStart.Equal(at(21)) {
 		t.Errorf("two's gap is %s, slowest %s", two.LongestGap, two.Slowest)
 	}
 	if got.LongestGap != 25*time.Millisecond || !got.GapStart.Equal(at(15)) {
