@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +44,7 @@ type addresses struct {
 	held       map[string]vrrp.Config
 	macs       map[netip.Addr]net.HardwareAddr // of masters, learned while backup
 	announcers map[string]*announce.Announcer  // by interface
-	fading     map[string]*fading              // by instance: relay or linger in force
+	fading     map[string]*fading              // by instance and kind: relays and lingers in force
 	restores   map[string][]time.Time
 	done       sync.WaitGroup
 }
@@ -50,8 +52,7 @@ type addresses struct {
 // fading is a relay or a linger that ends after the instance's linger time.
 type fading struct {
 	timer *time.Timer
-	end   func() // removes it; called once
-	once  sync.Once
+	end   func() // removes it
 }
 
 func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addresses {
@@ -92,21 +93,30 @@ func vips(c vrrp.Config) []netip.Addr {
 
 // Set makes the instance's addresses present or absent. A planned change of
 // master brings its counterpart along: the new master relays what it does not
-// know to the old one, the old one lingers to forward it.
+// know to the old one, before the first neighbour learns of the change; the old
+// one lingers to forward it, before its addresses go. What an earlier change
+// left in force ends when it is in the way, else in its own time.
 func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.endFading(c.Name)
 	if present {
 		a.relay(c, h.Predecessor)
 	} else {
 		a.linger(c, h.Successor)
 	}
+	err := a.set(c, present)
 	if present {
 		a.held[c.Name] = c
+		// Lingering looks like the addresses to TCP: it may end only now that
+		// they are here.
+		a.end(c.Name + "/linger")
 	} else {
 		delete(a.held, c.Name)
 	}
+	return err
+}
+
+func (a *addresses) set(c vrrp.Config, present bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
 	defer cancel()
 	var errs []error
@@ -124,10 +134,17 @@ func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
 }
 
 func (a *addresses) tell(instance, dev string, ch netif.Change) {
-	for name, list := range map[event.Name][]netip.Prefix{event.AddressAdded: ch.Added, event.AddressRemoved: ch.Removed} {
-		for _, p := range list {
-			a.say(name, event.F(event.Instance, instance), event.F(event.Interface, dev), event.F(event.Address, p))
-		}
+	say := func(name event.Name, p netip.Prefix, more ...event.Field) {
+		a.say(name, append([]event.Field{event.F(event.Instance, instance), event.F(event.Interface, dev), event.F(event.Address, p)}, more...)...)
+	}
+	for _, p := range ch.Added {
+		say(event.AddressAdded, p)
+	}
+	for _, p := range ch.Removed {
+		say(event.AddressRemoved, p)
+	}
+	for _, p := range ch.Foreign {
+		say(event.AddressForeign, p, event.F(event.Reason, "it was here before and will not be removed when this director is backup"))
 	}
 }
 
@@ -139,8 +156,12 @@ func (a *addresses) relay(c vrrp.Config, old netip.Addr) {
 		return
 	}
 	begun := time.Now()
+	mac := a.macs[old]
+	if mac == nil {
+		mac = a.ask(c.Interface, old, askWithin)
+	}
 	err := a.netif.InstallRelay(netif.Relay{Name: c.Name, VIPs: vips(c), Ports: ports,
-		Interface: c.Interface, OldMaster: old, OldMAC: a.macs[old]})
+		Interface: c.Interface, OldMaster: old, OldMAC: mac})
 	if err != nil {
 		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, old), event.F(event.Err, err))
 		return
@@ -158,54 +179,86 @@ func (a *addresses) linger(c vrrp.Config, successor netip.Addr) {
 	if _, ours := a.held[c.Name]; !ours {
 		return
 	}
-	if err := a.netif.InstallLinger(netif.Linger{VIPs: vips(c), Interfaces: []string{c.Interface}}); err != nil {
+	devices := slices.Sorted(maps.Keys(byDevice(c)))
+	if err := a.netif.InstallLinger(netif.Linger{VIPs: vips(c), Interfaces: devices}); err != nil {
 		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, successor), event.F(event.Err, err))
 		return
 	}
 	a.fade(c, "linger", func() error { return a.netif.RemoveLinger(vips(c)) })
 }
 
-// fade ends what was set up when the instance's linger time is over.
+// fade ends what was set up when the instance's linger time is over. One of
+// the same kind that is still in force is replaced by it, not removed first.
 func (a *addresses) fade(c vrrp.Config, what string, remove func() error) {
+	key := c.Name + "/" + what
+	if was := a.fading[key]; was != nil && was.timer.Stop() {
+		a.done.Done()
+	}
 	f := &fading{}
 	a.done.Add(1)
 	f.end = func() {
-		f.once.Do(func() {
-			defer a.done.Done()
-			if err := remove(); err != nil {
-				a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Err, fmt.Errorf("remove %s: %w", what, err)))
-			}
-		})
+		defer a.done.Done()
+		if err := remove(); err != nil {
+			a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Err, fmt.Errorf("remove %s: %w", what, err)))
+		}
 	}
-	f.timer = time.AfterFunc(c.HandoverLinger, f.end)
-	a.fading[c.Name] = f
+	f.timer = time.AfterFunc(c.HandoverLinger, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.fading[key] == f {
+			delete(a.fading, key)
+			f.end()
+			return
+		}
+		a.done.Done() // replaced in this very moment
+	})
+	a.fading[key] = f
 }
 
-// endFading removes what still fades from the change before.
-func (a *addresses) endFading(instance string) {
-	if f := a.fading[instance]; f != nil {
-		f.timer.Stop()
-		f.end()
-		delete(a.fading, instance)
+// end removes now what would fade later.
+func (a *addresses) end(key string) {
+	f := a.fading[key]
+	if f == nil {
+		return
 	}
+	delete(a.fading, key)
+	if f.timer.Stop() {
+		f.end()
+		return
+	}
+	// The timer has fired and waits for the lock: it will find that it is not
+	// in force any more, and only counts itself out.
+	a.done.Add(1)
+	f.end()
 }
 
 // wait returns when no relay and no linger is in force any more.
 func (a *addresses) wait() { a.done.Wait() }
 
-// learn looks a master's link-layer address up in time: in the moment of a
-// takeover there is none to lose.
+// askWithin bounds asking for a link-layer address while an election waits. An
+// old master that gives way on purpose answers within a millisecond.
+const askWithin = 50 * time.Millisecond
+
+// learn looks a master's link-layer address up as soon as it is heard: in the
+// moment of a takeover there is no time to lose.
 func (a *addresses) learn(c vrrp.Config, peer netip.Addr) {
-	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
-	defer cancel()
-	mac, err := a.netif.Neighbour(ctx, c.Interface, peer)
-	if err != nil {
-		// The relay then works without the guard that this is for.
-		return
-	}
+	mac := a.ask(c.Interface, peer, setWithin)
 	a.mu.Lock()
-	a.macs[peer] = mac
-	a.mu.Unlock()
+	defer a.mu.Unlock()
+	if mac != nil {
+		a.macs[peer] = mac
+	}
+}
+
+// ask returns nil where there is no answer; the relay then says what it lacks.
+func (a *addresses) ask(dev string, peer netip.Addr, within time.Duration) net.HardwareAddr {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	mac, err := a.netif.Neighbour(ctx, dev, peer)
+	if err != nil {
+		return nil
+	}
+	return mac
 }
 
 // Announce sends one burst of gratuitous ARP for all addresses.

@@ -46,6 +46,7 @@ const (
 	AddressAdded    Name = "address.added"
 	AddressRemoved  Name = "address.removed"
 	AddressRestored Name = "address.restored"
+	AddressForeign  Name = "address.foreign"
 	AddressFailed   Name = "address.failed"
 
 	LinkUp   Name = "link.up"
@@ -117,6 +118,7 @@ var Catalogue = []Spec{
 	{AddressAdded, LevelInfo, []Key{Instance, Interface, Address}},
 	{AddressRemoved, LevelInfo, []Key{Instance, Interface, Address}},
 	{AddressRestored, LevelWarn, []Key{Instance, Interface, Address, Reason}},
+	{AddressForeign, LevelWarn, []Key{Instance, Interface, Address, Reason}},
 	{AddressFailed, LevelError, []Key{Instance, Interface, Address, Err}},
 	{LinkUp, LevelInfo, []Key{Interface, Address}},
 	{LinkDown, LevelWarn, []Key{Interface, Reason}},
