@@ -62,7 +62,7 @@ lint: ## staticcheck
 .PHONY: unit
 unit:
 	@scripts/go.sh cc
-	$(go) test -race -vet=off -json $(units) | $(testsum) -stage unit
+	$(go) test -race -vet=off -timeout 5m -json $(units) | $(testsum) -stage unit
 
 .PHONY: corpora
 corpora:
@@ -73,7 +73,7 @@ test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel wit
 	@scripts/go.sh cc
 	@mkdir -p $(dir $(RESULTS)) && rm -f $(RESULTS); failed=; \
 	echo "== unit tests"; \
-	$(go) test -race -vet=off -json $(units) | $(testsum) -stage unit -into $(RESULTS) || failed+=" unit"; \
+	$(go) test -race -vet=off -timeout 5m -json $(units) | $(testsum) -stage unit -into $(RESULTS) || failed+=" unit"; \
 	echo "== kernel tests"; \
 	PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -json -test ./... | $(testsum) -v -stage kernel -into $(RESULTS) || failed+=" kernel"; \
 	echo "== end-to-end tests"; \
