@@ -67,7 +67,7 @@ func writeImage(path string, m Machine, guestInit string, job Job) error {
 
 func guestEnvironment() []string {
 	return append(guestVariables(wire.OutDir), "HOME=/root", "TERM=dumb", "TMPDIR=/tmp", "LANG=C.UTF-8",
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+		"PATH="+wire.Path)
 }
 
 func addBase(a *Initramfs, m Machine, guestInit string) error {

@@ -80,7 +80,7 @@ func runHere(ctx context.Context, job Job) ([]Exit, error) {
 	var exits []Exit
 	for i, c := range job.Commands {
 		job.Before(i)
-		e, err := runChild(ctx, c, job, append(guestVariables(out), "PATH="+path))
+		e, err := runChild(ctx, c, job, path, guestVariables(out))
 		if err != nil {
 			return exits, err
 		}
@@ -102,12 +102,14 @@ func guestVariables(out string) []string {
 	return env
 }
 
-func runChild(ctx context.Context, c Command, job Job, env []string) (Exit, error) {
+// runChild runs one command with a PATH that is not ours.
+func runChild(ctx context.Context, c Command, job Job, path string, env []string) (Exit, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd := exec.CommandContext(ctx, lookPath(c.Args[0], path), c.Args[1:]...)
+	cmd.Args[0] = c.Args[0]
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.Dir, job.Stdout, job.Stderr
-	cmd.Env = append(append(os.Environ(), env...), c.Env...)
+	cmd.Env = append(append(append(os.Environ(), "PATH="+path), env...), c.Env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	begin := time.Now()
@@ -127,6 +129,20 @@ func runChild(ctx context.Context, c Command, job Job, env []string) (Exit, erro
 		return e, fmt.Errorf("run %s: %w", c.Args[0], err)
 	}
 	return e, nil
+}
+
+// lookPath finds a program in a PATH, or leaves its name for exec to refuse.
+func lookPath(name, path string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	for _, dir := range filepath.SplitList(path) {
+		p := filepath.Join(dir, name)
+		if fi, err := os.Stat(p); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return p
+		}
+	}
+	return name
 }
 
 func exitCode(s *os.ProcessState) int {

@@ -17,7 +17,7 @@ func here(t *testing.T, c Command) (Exit, string) {
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
 	}
-	e, err := runChild(context.Background(), c, Job{Stdout: &out, Stderr: &out}, guestVariables("/somewhere"))
+	e, err := runChild(context.Background(), c, Job{Stdout: &out, Stderr: &out}, os.Getenv("PATH"), guestVariables("/somewhere"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +45,20 @@ func TestProgramsAreToldWhereTheyAre(t *testing.T) {
 	_, out := here(t, Command{Args: []string{"sh", "-c", "echo $BATON_KERNEL $BATON_OUT $CI $EXTRA; pwd"}, Dir: dir, Env: []string{"EXTRA=x"}})
 	if want := "1 /somewhere true x\n" + dir + "\n"; out != want {
 		t.Errorf("output is %q, want %q", out, want)
+	}
+}
+
+func TestProgramsAreFoundInTheJobsPath(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "baton"), []byte("#!/bin/sh\necho $0 $*; command -v baton\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	path := dir + ":" + os.Getenv("PATH")
+	c := Command{Args: []string{"baton", "drill"}, Timeout: time.Minute}
+	e, err := runChild(context.Background(), c, Job{Stdout: &out, Stderr: &out}, path, nil)
+	if want := dir + "/baton drill\n" + dir + "/baton\n"; err != nil || e.Code != 0 || out.String() != want {
+		t.Errorf("exit %d, %v, output %q, want %q", e.Code, err, &out, want)
 	}
 }
 

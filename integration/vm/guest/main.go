@@ -45,7 +45,7 @@ func first() error {
 		return err
 	}
 	worker, err := os.StartProcess("/init", []string{"worker"}, &os.ProcAttr{
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Env: []string{"PATH=/usr/sbin:/usr/bin"}})
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Env: []string{"PATH=" + wire.Path}})
 	if err != nil {
 		return fmt.Errorf("start worker: %w", err)
 	}

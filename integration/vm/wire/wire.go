@@ -20,6 +20,9 @@ const PortName = "baton"
 // OutDir is the directory in the guest whose files go back to the host.
 const OutDir = "/out"
 
+// Path is the guest's PATH.
+const Path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Job is all that the guest has to do before it switches itself off.
 type Job struct {
 	// Transport lists the modules that make the serial port appear, in the
