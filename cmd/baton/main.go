@@ -85,6 +85,8 @@ func action(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command
 			return err
 		case errors.As(err, &wrong):
 			return wrong.error
+		case errors.Is(err, context.Canceled):
+			err = errors.New("interrupted")
 		}
 		return &failure{code: exitFailed, err: err}
 	}

@@ -190,7 +190,7 @@ func (c *Client) explain(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
-		return err
+		return fmt.Errorf("ask baton at %s: %w", c.socket, context.Canceled)
 	case errors.Is(err, fs.ErrNotExist):
 		e.Message, e.Remedy = "there is no "+c.socket, "is baton running? systemctl status baton; another control_socket is given with --socket"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -86,6 +86,23 @@ func TestRefusalOfASilentClientEnds(t *testing.T) {
 	})
 }
 
+// TestRefusalWaitsForTheRequest: an answer that comes first is taken for
+// garbage by the client that has not asked yet.
+func TestRefusalWaitsForTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		go refuse(here)
+		if _, err := io.WriteString(there, "GET / HTTP/1.1\r\n\r\n"); err != nil {
+			t.Fatal(err) // a pipe without a buffer: nobody reads
+		}
+		got, err := io.ReadAll(there)
+		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 503 ") || !strings.Contains(string(got), `"remedy":`) {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
 // failing fails to accept n times.
 type failing struct {
 	net.Listener

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // stale leaves a socket file that nobody serves.
@@ -130,6 +131,29 @@ func TestSuccessorKeepsItsSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBindingIsExclusive: nobody probes and removes while another does.
+func TestBindingIsExclusive(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "c.sock")
+	unlock, err := lockDirectory(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := listen(ctx, path, -1); err == nil || !strings.Contains(err.Error(), "lock directory "+dir) {
+		t.Errorf("while another binds: %v", err)
+	}
+	unlock()
+	s, err := listen(t.Context(), path, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"baton/internal/event"
@@ -163,6 +165,41 @@ func TestSlowReader(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("the reader that does not read is still there")
 	}
+}
+
+// deadlines is a connection that remembers when it must have been written.
+type deadlines struct {
+	http.ResponseWriter
+	set    time.Time
+	writes int
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.set = t; return nil }
+func (d *deadlines) FlushError() error                  { return nil }
+
+func (d *deadlines) Write(p []byte) (int, error) {
+	if d.writes++; !d.set.Equal(time.Now().Add(time.Minute)) {
+		return 0, fmt.Errorf("write %d has deadline %v", d.writes, d.set)
+	}
+	return len(p), nil
+}
+
+// TestEveryLineHasItsDeadline: of the past too, which is not flushed line by
+// line.
+func TestEveryLineHasItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlines{}
+		s := &stream{w: d, rc: http.NewResponseController(d), within: time.Minute}
+		for range 3 {
+			if !s.line([]byte("x"), false) {
+				t.Error("a line failed")
+			}
+			time.Sleep(time.Second)
+		}
+		if !s.flush() || !d.set.Equal(time.Now().Add(time.Minute)) {
+			t.Errorf("flush has deadline %v", d.set)
+		}
+	})
 }
 
 // TestSilentClient: a client that sends nothing, or half of a request, does

@@ -326,8 +326,15 @@ func TestBlockedDisk(t *testing.T) {
 
 func TestFileThatWasTakenAwayIsMadeAgain(t *testing.T) {
 	for name, take := range map[string]func(dir string) error{
-		"file removed":      func(dir string) error { return os.Remove(filepath.Join(dir, fileName)) },
-		"file renamed":      func(dir string) error { return os.Rename(filepath.Join(dir, fileName), filepath.Join(dir, "kept")) },
+		"file removed": func(dir string) error { return os.Remove(filepath.Join(dir, fileName)) },
+		"file renamed": func(dir string) error { return os.Rename(filepath.Join(dir, fileName), filepath.Join(dir, "kept")) },
+		"file replaced": func(dir string) error {
+			name := filepath.Join(dir, fileName)
+			if err := os.Rename(name, name+".kept"); err != nil {
+				return err
+			}
+			return os.WriteFile(name, nil, 0o600)
+		},
 		"directory removed": os.RemoveAll,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -348,6 +355,34 @@ func TestFileThatWasTakenAwayIsMadeAgain(t *testing.T) {
 				t.Errorf("file is %q, %v", raw, err)
 			}
 		})
+	}
+}
+
+// TestHandleThatWentBadIsReplaced: the file is opened anew after an error.
+func TestHandleThatWentBadIsReplaced(t *testing.T) {
+	o, err := Options{Dir: t.TempDir()}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &file{opts: o}
+	defer f.close()
+	if _, err := f.append([]byte("one\n")); err != nil {
+		t.Fatal(err)
+	}
+	name := f.f.Name()
+	f.close()
+	if f.f, err = os.Open(name); err != nil { // cannot be written through
+		t.Fatal(err)
+	}
+	if _, err := f.append([]byte("two\n")); !errors.Is(err, syscall.EBADF) {
+		t.Errorf("append: %v", err)
+	}
+	if _, err := f.append([]byte("three\n")); err != nil {
+		t.Error(err)
+	}
+	// The empty line: two may have been written in part.
+	if raw, err := os.ReadFile(name); err != nil || string(raw) != "one\n\nthree\n" {
+		t.Errorf("file is %q, %v", raw, err)
 	}
 }
 
