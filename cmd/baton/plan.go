@@ -60,7 +60,10 @@ out.`,
 			if now.status == nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "# no director answers on %s: every real server counts as up, addresses are left out\n", o.socket)
 			}
-			commands := planCommands(cfg, now)
+			commands, notes := planCommands(cfg, now)
+			for _, n := range notes {
+				fmt.Fprintln(cmd.ErrOrStderr(), "#", n)
+			}
 			for _, c := range commands {
 				fmt.Fprintln(cmd.OutOrStdout(), c)
 			}
@@ -86,14 +89,8 @@ type situation struct {
 // present reads what a plan starts from.
 func present(ctx context.Context, cfg *conf.Config, client *control.Client) (situation, error) {
 	var now situation
-	st, err := client.Status(ctx)
-	switch {
-	case err == nil:
-		now.status = &st
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-	default:
-		return now, err
-	}
+	// First, because a director that is asked for its status looks at the
+	// kernel as well, and mends what somebody else has changed.
 	k, err := openKernel()
 	if err != nil {
 		return now, fmt.Errorf("open ipvs: %w", err)
@@ -101,6 +98,14 @@ func present(ctx context.Context, cfg *conf.Config, client *control.Client) (sit
 	defer k.Close()
 	if now.table, err = k.Read(ctx); err != nil {
 		return now, fmt.Errorf("read ipvs table: %w", err)
+	}
+	st, err := client.Status(ctx)
+	switch {
+	case err == nil:
+		now.status = &st
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	default:
+		return now, err
 	}
 	if now.owned, err = readOwnership(cfg.Global.StateDir); err != nil {
 		return now, err

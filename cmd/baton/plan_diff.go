@@ -21,20 +21,23 @@ type addressSet struct {
 	Ours    []netip.Prefix // those of them that baton has added
 }
 
-// planCommands returns the commands that lead from now to the configuration.
-// Addresses appear first and disappear last, as the director does it.
-func planCommands(cfg *conf.Config, now situation) []string {
+// planCommands returns the commands that lead from now to the configuration,
+// and what is to be known about them. Addresses appear first and disappear
+// last, as the director does it.
+func planCommands(cfg *conf.Config, now situation) (commands, notes []string) {
+	table, notes := desired(cfg, now)
 	add, remove := addressCommands(cfg, now)
-	out := add
-	for _, op := range ipvs.Plan(desired(cfg, now), now.table, now.owned) {
-		out = append(out, op.String())
+	commands = add
+	for _, op := range ipvs.Plan(table, now.table, now.owned) {
+		commands = append(commands, op.String())
 	}
-	return append(out, remove...)
+	return append(commands, remove...), notes
 }
 
 // desired is the table that the configuration and what the director knows of
-// the servers' health ask for. A server of unknown health stays as it is.
-func desired(cfg *conf.Config, now situation) ipvs.Table {
+// the servers' health ask for. A server of unknown health stays as it is; one
+// that the director has never heard of is told to wait for its checks.
+func desired(cfg *conf.Config, now situation) (t ipvs.Table, notes []string) {
 	type id struct{ service, server string }
 	states := map[id]string{}
 	if now.status != nil {
@@ -44,7 +47,7 @@ func desired(cfg *conf.Config, now situation) ipvs.Table {
 			}
 		}
 	}
-	t := make(ipvs.Table, len(cfg.Services))
+	t = make(ipvs.Table, len(cfg.Services))
 	for _, vs := range cfg.Services {
 		key := vs.Service.Key
 		e := ipvs.Entry{Service: vs.Service, Servers: map[ipvs.ServerKey]ipvs.Server{}}
@@ -53,6 +56,8 @@ func desired(cfg *conf.Config, now situation) ipvs.Table {
 			was, inTable := now.table[key].Servers[s.Key]
 			switch state := states[id{key.String(), s.Key.String()}]; {
 			case now.status == nil, state == "up", len(rs.Checks) == 0:
+			case state == "" && !inTable:
+				notes = append(notes, fmt.Sprintf("real_server %s of %s: the director adds it when its health checks have passed", s.Key, key))
 			case rs.InhibitOnFailure && (state == "down" || was.Weight == 0):
 				s.Weight = 0
 			case state == "down", !inTable:
@@ -62,7 +67,7 @@ func desired(cfg *conf.Config, now situation) ipvs.Table {
 		}
 		t[key] = e
 	}
-	return t
+	return t, notes
 }
 
 // addressCommands moves addresses only where a running director says what the
