@@ -2,7 +2,6 @@ package healthcheck
 
 import (
 	"context"
-	"net"
 	"time"
 )
 
@@ -34,7 +33,6 @@ type check struct {
 	again     bool // triggered while an attempt was under way
 	opened    bool // the poller watches fd
 	fd        int
-	conn      net.Conn
 	cancel    context.CancelFunc
 	due       time.Duration // the regular beat
 	scheduled time.Duration // when the attempt should begin

@@ -107,8 +107,11 @@ func spec(id string, change ...func(*Spec)) Spec {
 	return s
 }
 
-func passes(context.Context) error  { return nil }
-func refuses(context.Context) error { return failure(Refused, "closed") }
+func passes(context.Context) error { return nil }
+
+var errRefused = failure(Refused, "closed")
+
+func refuses(context.Context) error { return errRefused }
 func hangs(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -220,7 +223,7 @@ func TestTimeoutEndsAnAttemptThatHangs(t *testing.T) {
 func TestLackOfResourcesIsUnknownAndTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lack := failure(Resources, "too many open files")
-		r := newRig(t, Options{}, map[string]checkFunc{"a": script(nil, lack, lack, refuses(nil))})
+		r := newRig(t, Options{}, map[string]checkFunc{"a": script(nil, lack, lack, errRefused)})
 		defer r.stop()
 		r.Apply([]Spec{spec("a", func(s *Spec) { s.Interval = 5 * sec })})
 		r.after(5500 * ms)
@@ -405,7 +408,7 @@ func TestConversationsAreBounded(t *testing.T) {
 
 func TestStatusSaysWhatIsNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Options{}, map[string]checkFunc{"a": script(nil, refuses(nil))})
+		r := newRig(t, Options{}, map[string]checkFunc{"a": script(nil, errRefused)})
 		defer r.stop()
 		r.Apply([]Spec{spec("a", func(s *Spec) { s.Retry = 3; s.RetryDelay = 500 * ms })})
 		r.after(2100 * ms)

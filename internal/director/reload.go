@@ -103,7 +103,7 @@ func (c *core) change(next *conf.Config) (control.Reload, uint64) {
 }
 
 func (c *core) startDrain(k drainKey, s ipvs.Server, within time.Duration) {
-	if within <= 0 || s.Weight == 0 && c.servers[serverID{k.service, k.server}].state != "up" {
+	if within <= 0 || s.Weight == 0 && c.servers[serverID(k)].state != "up" {
 		return
 	}
 	now := time.Now()
