@@ -9,143 +9,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
-
-// host is a network namespace with one interface, eth0, on a cable to another.
-type host struct {
-	t    *testing.T
-	ns   netns.NsHandle
-	addr netip.Addr
-}
-
-// cable makes two hosts with the addresses addrA and addrB in one network.
-func cable(t *testing.T) (a, b *host) {
-	t.Helper()
-	a, b = newHost(t, addrA), newHost(t, addrB)
-	a.in(func() {
-		veth := &netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.ns),
-		}
-		if err := netlink.LinkAdd(veth); err != nil {
-			t.Fatalf("add veth: %v", err)
-		}
-	})
-	for _, h := range []*host{a, b} {
-		h.in(func() {
-			h.add(h.addr.String() + "/24")
-			for _, name := range []string{"lo", "eth0"} {
-				if err := netlink.LinkSetUp(h.link(name)); err != nil {
-					t.Fatalf("set %s up: %v", name, err)
-				}
-			}
-		})
-	}
-	return a, b
-}
-
-func newHost(t *testing.T, addr netip.Addr) *host {
-	t.Helper()
-	h := &host{t: t, addr: addr}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	old, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	if h.ns, err = netns.New(); err != nil {
-		t.Fatalf("make network namespace: %v", err)
-	}
-	if err := netns.Set(old); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.ns.Close() })
-	return h
-}
-
-// in runs f in the host. f must not start goroutines that need to be in it.
-func (h *host) in(f func()) {
-	h.t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	old, err := netns.Get()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer old.Close()
-	if err := netns.Set(h.ns); err != nil {
-		h.t.Fatal(err)
-	}
-	defer func() {
-		if err := netns.Set(old); err != nil {
-			panic(err) // the thread is in the wrong namespace
-		}
-	}()
-	f()
-}
-
-func (h *host) link(name string) netlink.Link {
-	h.t.Helper()
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		h.t.Fatalf("find %s: %v", name, err)
-	}
-	return l
-}
-
-func (h *host) add(address string) {
-	h.t.Helper()
-	a, err := netlink.ParseAddr(address)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := netlink.AddrAdd(h.link("eth0"), a); err != nil {
-		h.t.Fatalf("add %s: %v", address, err)
-	}
-}
-
-func (h *host) listen() Conn {
-	h.t.Helper()
-	var conn Conn
-	var err error
-	h.in(func() { conn, err = Listen("eth0") })
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return conn
-}
-
-// sniff returns a socket that sees every IPv4 frame on eth0.
-func (h *host) sniff() (fd int) {
-	h.t.Helper()
-	h.in(func() {
-		var err error
-		protocol := binary.NativeEndian.Uint16([]byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff})
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol)); err != nil {
-			h.t.Fatal(err)
-		}
-		if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: h.link("eth0").Attrs().Index}); err != nil {
-			h.t.Fatal(err)
-		}
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
-	})
-	h.t.Cleanup(func() { unix.Close(fd) })
-	return fd
-}
 
 // receive waits for a packet, at most for d.
 func receive(t *testing.T, conn Conn, d time.Duration) ([]byte, Meta) {
@@ -365,102 +234,6 @@ func TestKernelSocketDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// recorder is the world of an engine: it keeps the notices and lets a test wait
-// for one.
-type recorder struct {
-	mu      sync.Mutex
-	notices []Notice
-	more    chan struct{}
-}
-
-func (r *recorder) Set(_ Config, present bool, h Handover) error {
-	r.notify(Notice{Kind: "set", Detail: fmt.Sprint(present), Peer: firstValid(h.Predecessor, h.Successor)})
-	return nil
-}
-
-func firstValid(addrs ...netip.Addr) netip.Addr {
-	i := slices.IndexFunc(addrs, netip.Addr.IsValid)
-	if i < 0 {
-		return netip.Addr{}
-	}
-	return addrs[i]
-}
-
-func (*recorder) Announce(Config) error { return nil }
-
-func (r *recorder) notify(n Notice) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n.Time.IsZero() {
-		n.Time = time.Now()
-	}
-	r.notices = append(r.notices, n)
-	close(r.more)
-	r.more = make(chan struct{})
-}
-
-// await returns the first notice, among those from index on, whose brief form
-// contains s, and the index after it.
-func (r *recorder) await(t *testing.T, from int, s string, d time.Duration) (Notice, int) {
-	t.Helper()
-	deadline := time.After(d)
-	for i := from; ; {
-		r.mu.Lock()
-		list, more := r.notices, r.more
-		r.mu.Unlock()
-		for ; i < len(list); i++ {
-			if strings.Contains(list[i].brief(), s) {
-				return list[i], i + 1
-			}
-		}
-		select {
-		case <-more:
-		case <-deadline:
-			t.Fatalf("%q was not seen in %v; seen: %s", s, d, r.all())
-		}
-	}
-}
-
-// all lists the notices, one a line.
-func (r *recorder) all() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all strings.Builder
-	for _, n := range r.notices {
-		all.WriteString("\n" + n.Time.Format("05.000000 ") + n.brief())
-	}
-	return all.String()
-}
-
-// engine runs an instance on the host with real sockets and clock.
-func (h *host) engine(cfg Config) (*Engine, *recorder, context.CancelFunc) {
-	h.t.Helper()
-	r := &recorder{more: make(chan struct{})}
-	e := NewEngine(EngineOptions{
-		Listen: func(iface string) (conn Conn, err error) {
-			h.in(func() { conn, err = Listen(iface) })
-			return conn, err
-		},
-		Addresses: r, Announcer: r, Notify: r.notify,
-	})
-	e.SetLink("eth0", true, h.addr, 2)
-	e.SetReady(map[string]bool{cfg.Name: true})
-	if err := e.Apply([]Config{cfg}, nil); err != nil {
-		h.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan struct{})
-	go func() {
-		defer close(ran)
-		if err := e.Run(ctx); err != nil {
-			h.t.Errorf("Run: %v", err)
-		}
-	}()
-	stop := func() { cancel(); <-ran }
-	h.t.Cleanup(stop)
-	return e, r, stop
-}
-
 func TestKernelPair(t *testing.T) {
 	a, b := cable(t)
 	quick := instanceConfig(150)
@@ -493,17 +266,6 @@ func TestKernelPair(t *testing.T) {
 	if s := ea.Status(); s[0].Role != Master || len(s[0].Dropped) != 0 {
 		t.Errorf("at the end a is %s, has dropped %v", s[0].Role, s[0].Dropped)
 	}
-}
-
-// slowness is how late this machine wakes a real-time process at worst.
-func slowness() time.Duration {
-	var worst time.Duration
-	for range 300 {
-		begin := time.Now()
-		time.Sleep(2 * time.Millisecond)
-		worst = max(worst, time.Since(begin)-2*time.Millisecond)
-	}
-	return worst
 }
 
 // Adverts every 10 ms, as far as the machine has real time (an emulated one has
@@ -548,77 +310,6 @@ func TestKernelQuickAdverts(t *testing.T) {
 	}
 }
 
-// keepalived runs Debian's keepalived on the host as priority 100.
-func (h *host) keepalived(version Version) {
-	h.t.Helper()
-	dir := h.t.TempDir()
-	conf := filepath.Join(dir, "keepalived.conf")
-	text := fmt.Sprintf(`
-global_defs {
-	router_id peer
-	vrrp_version %d
-}
-vrrp_instance VI_1 {
-	state BACKUP
-	interface eth0
-	virtual_router_id 51
-	priority 100
-	advert_int 1
-	virtual_ipaddress {
-		192.168.16.200/24
-	}
-}
-`, version)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		h.t.Fatal(err)
-	}
-	cmd := exec.Command("keepalived", "--vrrp", "--dont-fork", "--log-console", "--log-detail",
-		"-f", conf, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	h.in(func() { err = cmd.Start() })
-	if err != nil {
-		h.t.Fatalf("start keepalived (install it: apt-get install keepalived): %v", err)
-	}
-	h.t.Cleanup(func() {
-		if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
-			h.t.Errorf("stop keepalived: %v", err)
-		}
-		cmd.Wait()
-		log.Close()
-		if h.t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			h.t.Logf("keepalived said:\n%s", text)
-		}
-	})
-}
-
-// holds says whether the host has the virtual address.
-func (h *host) holds() (yes bool) {
-	h.in(func() {
-		addrs, err := netlink.AddrList(h.link("eth0"), netlink.FAMILY_V4)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		for _, a := range addrs {
-			yes = yes || a.IP.String() == "192.168.16.200"
-		}
-	})
-	return yes
-}
-
-func (h *host) eventually(what string, is func() bool) {
-	h.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			h.t.Fatalf("not in 10 s: %s", what)
-		}
-	}
-}
-
 func TestKernelKeepalived(t *testing.T) {
 	for _, version := range []Version{V2, V3} {
 		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
@@ -660,38 +351,6 @@ func TestKernelKeepalived(t *testing.T) {
 			b.eventually("keepalived has the address again", b.holds)
 		})
 	}
-}
-
-// realtime puts this process under SCHED_RR, as the speaker is, until the test
-// ends: what else the machine does is not what is tested.
-func realtime(t *testing.T) {
-	t.Helper()
-	const other, roundRobin = 0, 2 // SCHED_OTHER and SCHED_RR of sched.h
-	set := func(policy, priority uint32) error {
-		tasks, err := os.ReadDir("/proc/self/task")
-		if err != nil {
-			return err
-		}
-		for _, task := range tasks {
-			tid, err := strconv.Atoi(task.Name())
-			if err != nil {
-				return err
-			}
-			attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: priority}
-			if err := unix.SchedSetAttr(tid, &attr, 0); err != nil && err != unix.ESRCH {
-				return os.NewSyscallError("sched_setattr", err)
-			}
-		}
-		return nil
-	}
-	if err := set(roundRobin, 1); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := set(other, 0); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // TestKernelFlood is fault 15 in small: invalid packets as fast as one socket
