@@ -132,11 +132,14 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 		childTask("speaker", speaker),
 		childTask("prober", prober),
 		newTask("control socket", func(ctx context.Context, ready func()) error {
-			srv := control.NewServer(control.ServerOptions{Socket: cfg.Global.ControlSocket, GID: gid, Backend: c})
+			fault := func(err error) {
+				c.post(ctx, func() { c.say(event.ControlFailed, event.F(event.Err, err)) })
+			}
+			srv := control.NewServer(control.ServerOptions{Socket: cfg.Global.ControlSocket, GID: gid, Backend: c, Notify: fault})
 			ready()
 			if err := srv.Run(ctx); err != nil {
 				// Without the socket operators are blind, but traffic is not.
-				c.post(ctx, func() { c.say(event.ControlFailed, event.F(event.Err, err)) })
+				fault(err)
 				<-ctx.Done()
 			}
 			return nil
