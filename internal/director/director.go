@@ -125,10 +125,7 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 	}
 	return []Task{
 		newTask("signals", func(ctx context.Context, ready func()) error { return c.signals(ctx, ready, stop) }),
-		newTask("ipvs", func(ctx context.Context, ready func()) error {
-			ready()
-			return c.prog.run(ctx)
-		}),
+		newTask("ipvs", c.prog.run),
 		childTask("speaker", speaker),
 		childTask("prober", prober),
 		newTask("control socket", func(ctx context.Context, ready func()) error {

@@ -76,8 +76,11 @@ func (p *programmer) poke() {
 }
 
 // run reconciles when asked and every resync interval, which is shortened
-// after a failure.
-func (p *programmer) run(ctx context.Context) error {
+// after a failure. It is ready after the first pass, however that went: what is
+// wrong with the kernel's table is told, and must not keep the rest from
+// working.
+func (p *programmer) run(ctx context.Context, ready func()) error {
+	first := sync.OnceFunc(ready)
 	delay := p.resync
 	t := time.NewTimer(delay)
 	defer t.Stop()
@@ -92,6 +95,7 @@ func (p *programmer) run(ctx context.Context) error {
 		if err := p.once(ctx); err != nil {
 			delay = min(time.Second, p.resync)
 		}
+		first()
 		t.Reset(delay)
 	}
 }
