@@ -1,0 +1,123 @@
+package director
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"baton/ipvs"
+	"baton/ipvs/ipvstest"
+)
+
+// programmed runs a programmer over a fake kernel in a bubble of fake time.
+func programmed(t *testing.T, dir string, f func(p *programmer, k *ipvstest.Kernel, passes *[]pass)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		k := ipvstest.New("")
+		var passes []pass
+		p, err := newProgrammer(k, dir, 30*time.Second, func(r pass) { passes = append(passes, r) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.run(ctx, func() {}) }()
+		f(p, k, &passes)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func drifts(passes []pass) (lines []string) {
+	for _, p := range passes {
+		for _, op := range p.res.Drift {
+			lines = append(lines, op.String())
+		}
+	}
+	return lines
+}
+
+func TestDriftIsRepairedWithinTheResyncInterval(t *testing.T) {
+	want := holding(server("192.168.16.103:80", 1))
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+		p.set(want)
+		synctest.Wait()
+		if len(*passes) != 1 || len(drifts(*passes)) != 0 {
+			t.Fatalf("first programming: %d passes, drift %v", len(*passes), drifts(*passes))
+		}
+		if err := k.Run("ipvsadm -C"); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(30 * time.Second)
+		synctest.Wait()
+		if got := drifts(*passes); len(got) != 2 || !strings.Contains(got[0], "-A -t 192.168.16.200:80") {
+			t.Errorf("drift is %q, want the service and its server", got)
+		}
+	})
+}
+
+// TestServiceOfAnEarlierRunIsRemoved: what was ours before a restart and is no
+// longer wanted goes; what never was ours stays.
+func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *[]pass) {
+		p.set(holding(server("192.168.16.103:80", 1)))
+		synctest.Wait()
+	})
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+		for _, cmd := range []string{"ipvsadm -A -t 192.168.16.200:80 -s rr", "ipvsadm -A -t 192.0.2.9:99 -s rr"} {
+			if err := k.Run(cmd); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.set(ipvs.Table{})
+		synctest.Wait()
+		table, err := k.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := table.String(); got != "-A -t 192.0.2.9:99 -s rr\n" {
+			t.Errorf("table is\n%s", got)
+		}
+		if f := (*passes)[0].res.Foreign; len(f) != 1 || f[0].String() != "tcp 192.0.2.9:99" {
+			t.Errorf("foreign are %v", f)
+		}
+	})
+}
+
+// TestUnwritableStateDoesNotStopTraffic is fault 33: the table is programmed all
+// the same, and the fault is told.
+func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+		p.set(holding(server("192.168.16.103:80", 1)))
+		synctest.Wait()
+		table, err := k.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(table) != 1 {
+			t.Errorf("table is %v", table)
+		}
+		if err := (*passes)[0].err; err == nil || !strings.Contains(err.Error(), "ipvs-owned.json") {
+			t.Errorf("the fault is told as %v", err)
+		}
+	})
+}
+
+func TestDamagedOwnershipRecordIsAClearError(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ipvs-owned.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := newProgrammer(ipvstest.New(""), dir, time.Second, nil)
+	if err == nil || !strings.Contains(err.Error(), "remove the file") {
+		t.Errorf("error is %v", err)
+	}
+}
