@@ -109,7 +109,7 @@ func addBase(a *Initramfs, m Machine, guestInit string) error {
 }
 
 func addTools(a *Initramfs, m Machine) error {
-	places := map[string]string{}
+	places := map[string]string{"kmod": "/usr/sbin/modprobe"} // the kernel calls it
 	for name := range Tools {
 		places[name] = "/usr/sbin/" + name
 	}
@@ -133,7 +133,7 @@ func addModules(a *Initramfs, m Machine) (wire.Job, error) {
 	if err != nil {
 		return wire.Job{}, err
 	}
-	transport, rest, files, err := tree.plan()
+	transport, rest, files, err := tree.plan("/lib/modules/" + m.Release)
 	if err != nil {
 		return wire.Job{}, err
 	}

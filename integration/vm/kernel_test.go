@@ -66,6 +66,7 @@ func TestDevicesQueuesAndRules(t *testing.T) {
 		ip link add b0 type bond
 		tc qdisc add dev v0 root netem delay 1ms loss 30%
 		tc qdisc add dev v1 root tbf rate 1mbit burst 10k latency 10ms
+		tc qdisc add dev d0 root sfq # a module that nobody has loaded: the kernel does
 		nft add table ip t
 		nft add chain ip t c "{ type filter hook input priority 101; }"
 		nft add rule ip t c ip daddr 192.0.2.1 tcp flags != syn dup to 192.0.2.2 device v0 drop

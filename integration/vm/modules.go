@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -116,26 +117,43 @@ func (t *ModuleTree) Order(names []string) (files, missing []string) {
 	return files, missing
 }
 
-// modulesDir is where the guest finds the modules.
-const modulesDir = "/lib/modules"
+// indexes are what modprobe reads when the kernel asks for a module by itself.
+var indexes = []string{"modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols.bin", "modules.softdep",
+	"modules.builtin", "modules.builtin.bin", "modules.builtin.alias.bin", "modules.builtin.modinfo"}
 
-// plan lists what the guest loads, and the files that it needs for it.
-func (t *ModuleTree) plan() (transport, rest []wire.Module, files []File, err error) {
+// network are the modules that the guest has beside those that it loads: what
+// the kernel asks for when somebody uses a rule or a queue.
+const network = "kernel/net/"
+
+// plan lists what the guest loads, and the files that it needs for it. The
+// modules lie in dir, as modprobe expects them.
+func (t *ModuleTree) plan(dir string) (transport, rest []wire.Module, files []File, err error) {
 	first, missing := t.Order(transportModules)
-	if len(missing) > 0 {
-		return nil, nil, nil, fmt.Errorf("find modules %s: not in %s", strings.Join(missing, " "), t.dir)
+	if _, more := t.Order(needModules); len(missing)+len(more) > 0 {
+		return nil, nil, nil, fmt.Errorf("find modules %s: not in %s", strings.Join(append(missing, more...), " "), t.dir)
 	}
-	if _, missing := t.Order(needModules); len(missing) > 0 {
-		return nil, nil, nil, fmt.Errorf("find modules %s: not in %s", strings.Join(missing, " "), t.dir)
-	}
-	all, _ := t.Order(append(append(append([]string{}, transportModules...), needModules...), likeModules...))
-	for i, f := range all {
-		m := wire.Module{Path: filepath.Join(modulesDir, filepath.Base(f)), Params: moduleParams[moduleName(f)]}
-		files = append(files, File{Host: filepath.Join(t.dir, f), Guest: m.Path})
+	load, _ := t.Order(slices.Concat(transportModules, needModules, likeModules))
+	for i, f := range load {
+		m := wire.Module{Path: filepath.Join(dir, f), Params: moduleParams[moduleName(f)]}
 		if i < len(first) {
 			transport = append(transport, m)
 		} else {
 			rest = append(rest, m)
+		}
+	}
+	var others []string
+	for name, f := range t.files {
+		if strings.HasPrefix(f, network) {
+			others = append(others, name)
+		}
+	}
+	more, _ := t.Order(others)
+	for _, f := range slices.Concat(load, more) {
+		files = append(files, File{Host: filepath.Join(t.dir, f), Guest: filepath.Join(dir, f)})
+	}
+	for _, f := range indexes {
+		if _, err := os.Stat(filepath.Join(t.dir, f)); err == nil {
+			files = append(files, File{Host: filepath.Join(t.dir, f), Guest: filepath.Join(dir, f)})
 		}
 	}
 	return transport, rest, files, nil

@@ -94,8 +94,41 @@ func TestModuleName(t *testing.T) {
 
 func TestPlanNamesWhatAKernelLacks(t *testing.T) {
 	tree := modulesIn(t, dep, "virtio_console.ko\n")
-	if _, _, _, err := tree.plan(); err == nil || !strings.Contains(err.Error(), "find modules bridge dummy ip_vs_dh") {
+	if _, _, _, err := tree.plan("/lib/modules/6.1"); err == nil || !strings.Contains(err.Error(), "find modules bridge dummy ip_vs_dh") {
 		t.Errorf("error is %v, want the missing modules by name", err)
+	}
+}
+
+func TestPlanLoadsTheTransportFirstAndBringsAllOfTheNetwork(t *testing.T) {
+	var dep strings.Builder
+	for _, m := range append([]string{"virtio_pci", "virtio_console"}, needModules...) {
+		dep.WriteString("kernel/drivers/" + m + ".ko: kernel/lib/base.ko\n")
+	}
+	dep.WriteString("kernel/lib/base.ko:\nkernel/net/xt_ipvs.ko: kernel/lib/x_tables.ko\nkernel/lib/x_tables.ko:\nkernel/drivers/gpu.ko:\n")
+	transport, rest, files, err := modulesIn(t, dep.String(), "").plan("/lib/modules/6.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, m := range transport {
+		paths = append(paths, m.Path)
+	}
+	want := []string{"/lib/modules/6.1/kernel/lib/base.ko", "/lib/modules/6.1/kernel/drivers/virtio_pci.ko",
+		"/lib/modules/6.1/kernel/drivers/virtio_console.ko"}
+	if !slices.Equal(paths, want) || len(rest) != len(needModules) {
+		t.Errorf("transport is %v, want %v; %d others, want %d", paths, want, len(rest), len(needModules))
+	}
+	var guests []string
+	for _, f := range files {
+		guests = append(guests, strings.TrimPrefix(f.Guest, "/lib/modules/6.1/"))
+	}
+	for _, f := range []string{"kernel/net/xt_ipvs.ko", "kernel/lib/x_tables.ko", "modules.dep"} {
+		if !slices.Contains(guests, f) {
+			t.Errorf("%s is missing", f)
+		}
+	}
+	if slices.Contains(guests, "kernel/drivers/gpu.ko") {
+		t.Error("a driver that nobody needs is there")
 	}
 }
 
