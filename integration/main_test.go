@@ -149,6 +149,12 @@ func load(t testing.TB, l *lab.Lab) func() lab.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return loadAt(t, l, beat)
+}
+
+// loadAt is load with a beat of the caller's choice.
+func loadAt(t testing.TB, l *lab.Lab, beat lab.LoadOptions) func() lab.Report {
+	t.Helper()
 	client, err := l.StartLoad(t.Context(), beat)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ func newDrill() *cobra.Command {
 		o            labOptions
 		up           lab.Options
 		list, asJSON bool
+		beat         time.Duration
 		build        bool
 	)
 	cmd := &cobra.Command{
@@ -37,7 +39,10 @@ noticed. Exits 1 when an expectation did not hold.
 			}
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
-			d := lab.DrillOptions{Scenarios: args, Out: cmd.OutOrStdout()}
+			if beat < 0 {
+				return usage{fmt.Errorf("--beat is %v: use a positive interval such as 5ms", beat)}
+			}
+			d := lab.DrillOptions{Scenarios: args, Out: cmd.OutOrStdout(), Load: lab.LoadOptions{Interval: beat}}
 			if asJSON {
 				d.Out = cmd.ErrOrStderr()
 			}
@@ -59,6 +64,7 @@ noticed. Exits 1 when an expectation did not hold.
 	addBuild(cmd, &up)
 	cmd.Flags().BoolVar(&list, "list", false, "list the scenarios")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report as JSON on standard output, progress on standard error")
+	cmd.Flags().DurationVar(&beat, "beat", 0, "the client's `interval` between connections (default 5ms, slower on a machine that cannot carry that)")
 	cmd.Flags().BoolVar(&build, "up", false, "build a lab for this drill and remove it afterwards")
 	return cmd
 }

@@ -145,12 +145,13 @@ func (l *Lab) Drill(ctx context.Context, o DrillOptions) (DrillReport, error) {
 	if err := l.Settle(ctx); err != nil {
 		return report, err
 	}
-	if o.Load == (LoadOptions{}) {
+	paced := o.Load == LoadOptions{}
+	if paced {
 		if o.Load, err = l.Pace(ctx); err != nil {
 			return report, err
 		}
 	}
-	p.opening(l, o.Load.withDefaults())
+	p.opening(l, o.Load.withDefaults(), paced)
 	for _, s := range scenarios {
 		r, err := l.drillOne(ctx, s, o, p)
 		if err != nil {

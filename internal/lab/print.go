@@ -40,12 +40,12 @@ func (p *printer) line(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-func (p *printer) opening(l *Lab, o LoadOptions) {
+func (p *printer) opening(l *Lab, o LoadOptions, paced bool) {
 	p.line("%s", Drawing())
 	p.line("  adverts every %s, VRRP version %d, lvs-a has priority %d, lvs-b %d",
 		l.opts.AdvertInterval, l.opts.Version, l.opts.Priorities[LVSA], l.opts.Priorities[LVSB])
 	p.line("  a client opens a fresh connection every %s and waits %s for its answer", o.Interval, o.Timeout.Round(time.Millisecond))
-	if o.Interval > referenceBeat {
+	if paced && o.Interval > referenceBeat {
 		p.line("  (this machine is too slow for one every %s)", referenceBeat)
 	}
 }
