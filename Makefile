@@ -15,7 +15,7 @@ SCENARIOS ?=
 RESULTS := .cache/results.json
 
 # The go command that go.mod asks for, looked for only when a recipe needs it.
-GO = $(eval GO := $$(shell scripts/go.sh))$(if $(GO),$(GO),$(error no Go toolchain: see above))
+GO = $(eval GO := $$(shell .ci/go.sh))$(if $(GO),$(GO),$(error no Go toolchain: see above))
 go = PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" GOTOOLCHAIN=local go
 testsum = $(go) run ./internal/testsum
 # The end-to-end tests boot a machine of their own; `make test` runs them.
@@ -37,7 +37,7 @@ vmrun:
 
 .PHONY: setup
 setup: vmrun ## fetch what is missing: Go, a C compiler, the kernel and its tools
-	@scripts/go.sh cc
+	@.ci/go.sh cc
 	@$(go) mod download
 	@$(go) mod download -modfile=internal/tools/go.mod
 	@PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -fetch
@@ -61,7 +61,7 @@ lint: ## staticcheck
 
 .PHONY: unit
 unit:
-	@scripts/go.sh cc
+	@.ci/go.sh cc
 	$(go) test -race -vet=off -timeout 5m -json $(units) | $(testsum) -stage unit
 
 .PHONY: corpora
@@ -70,7 +70,7 @@ corpora:
 
 .PHONY: test
 test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel with IPVS
-	@scripts/go.sh cc
+	@.ci/go.sh cc
 	@mkdir -p $(dir $(RESULTS)) && rm -f $(RESULTS); failed=; \
 	echo "== unit tests"; \
 	$(go) test -race -vet=off -timeout 5m -json $(units) | $(testsum) -stage unit -into $(RESULTS) || failed+=" unit"; \
