@@ -86,8 +86,9 @@ demo: build vmrun ## build the lab, cut the master off, measure the gap
 	PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -bin bin/baton -- baton drill --up $(SCENARIOS)
 
 .PHONY: bench
-bench: ## benchmarks; BENCH=pattern BENCHTIME=1s
+bench: ## benchmarks, takeovers beside keepalived's included; BENCH=pattern BENCHTIME=1s
 	$(go) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(units)
+	$(go) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 30m ./integration
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME=10s
