@@ -192,7 +192,7 @@ func TestOneReloadAtATime(t *testing.T) {
 			running++
 			most = max(most, running)
 			b.mu.Unlock()
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			b.mu.Lock()
 			running--
 			b.mu.Unlock()

@@ -194,7 +194,7 @@ func TestEveryLineHasItsDeadline(t *testing.T) {
 			if !s.line([]byte("x"), false) {
 				t.Error("a line failed")
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if !s.flush() || !d.set.Equal(time.Now().Add(time.Minute)) {
 			t.Errorf("flush has deadline %v", d.set)
