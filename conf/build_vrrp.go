@@ -27,6 +27,8 @@ func (b *builder) instance(r *rawInstance) vrrp.Config {
 			MasterRepeat:        r.GARPMasterRepeat.get(b.node),
 			MasterRefresh:       r.GARPMasterRefresh.get(b.node).std(),
 			MasterRefreshRepeat: r.GARPMasterRefreshRepeat.get(b.node),
+			LowerPrioDelay:      r.GARPMasterDelay.get(b.node).std(),
+			LowerPrioRepeat:     r.GARPMasterRepeat.get(b.node),
 		},
 		HandoverLinger: r.HandoverLinger.get(b.node).std(),
 	}

@@ -26,6 +26,55 @@ type Config struct {
 	Instances []vrrp.Config   // in the order of the file
 	Services  []VirtualServer // in the order of the file
 	Warnings  Problems        // what is suspicious but not wrong, by position
+
+	SyncGroups []vrrp.SyncGroup
+	Scripts    []TrackScript
+	Files      []TrackFile
+	Processes  []TrackProcess
+	Notify     map[string]Notify // by "INSTANCE/name" and "GROUP/name"
+}
+
+// Command is a program that Baton runs, without a shell.
+type Command struct {
+	Args    []string // Args[0] is an absolute path
+	User    string   // that it runs as; "": the prober's user
+	Group   string   // "": the user's own
+	Timeout time.Duration
+}
+
+// TrackScript is a vrrp_script: Command passes with exit status 0.
+type TrackScript struct {
+	Name     string
+	Command  Command
+	Interval time.Duration // from one begin to the next
+	Rise     int           // passes until it is up
+	Fall     int           // failures until it is down
+}
+
+// TrackFile is a vrrp_track_file: a file that holds a number.
+type TrackFile struct {
+	Name     string
+	Path     string // absolute
+	Interval time.Duration
+}
+
+// TrackProcess is a vrrp_track_process: it is up while at least Quorum and at
+// most QuorumMax processes run that fit.
+type TrackProcess struct {
+	Name           string
+	Process        string        // the program's path, or its last element
+	Args           []string      // its arguments, all; nil: any
+	Quorum         int           // 1 or more
+	QuorumMax      int           // 0: no limit
+	Delay          time.Duration // that a change must last
+	TerminateDelay time.Duration // in place of Delay when it is the end of processes
+	Interval       time.Duration
+}
+
+// Notify is what is run when an instance or a sync group changes its state,
+// nil where nothing is.
+type Notify struct {
+	Master, Backup, Fault, Stop, Any *Command
 }
 
 // Checks returns every health check of every real server.

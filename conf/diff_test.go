@@ -19,7 +19,31 @@ var unwatched = map[string]string{
 	"Instances.Name":       "identity: another name is another instance",
 	"Services.Name":        "identity",
 	"Services.Service.Key": "identity",
+
+	"Instances.Group":                notYet,
+	"Instances.Peers":                notYet,
+	"Instances.UnicastTTL":           notYet,
+	"Instances.UnicastTTLMin":        notYet,
+	"Instances.AnySource":            notYet,
+	"Instances.Password":             notYet,
+	"Instances.VMAC":                 notYet,
+	"Instances.NoAccept":             notYet,
+	"Instances.Excluded":             notYet,
+	"Instances.Routes":               notYet,
+	"Instances.Rules":                notYet,
+	"Instances.Track":                notYet,
+	"Instances.GARP.LowerPrioDelay":  notYet,
+	"Instances.GARP.LowerPrioRepeat": notYet,
+	"Instances.GARP.Interval":        notYet,
+	"Instances.GARP.NAInterval":      notYet,
+	"SyncGroups":                     notYet,
+	"Scripts":                        notYet,
+	"Files":                          notYet,
+	"Processes":                      notYet,
+	"Notify":                         notYet,
 }
+
+const notYet = "no key of the file sets it yet"
 
 // TestDiffSeesEveryField changes every field of a Config, one at a time: a
 // field that Diff does not know would be reloaded without a word.

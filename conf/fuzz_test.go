@@ -115,7 +115,7 @@ func judged(t *testing.T, data []byte) {
 }
 
 func accepted(t *testing.T, cfg *conf.Config) {
-	if err := vrrp.Validate(cfg.Instances); err != nil {
+	if err := vrrp.Validate(cfg.Instances, cfg.SyncGroups); err != nil {
 		t.Errorf("accepted, but: %v", err)
 	}
 	ids := map[string]bool{}

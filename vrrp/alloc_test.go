@@ -15,7 +15,7 @@ type loop struct {
 	from    netip.Addr
 }
 
-func (c *loop) Send([]byte, netip.Addr) error { c.sent++; return nil }
+func (c *loop) Send([]byte, Delivery) error { c.sent++; return nil }
 
 func (c *loop) Receive(buf []byte) ([]byte, Meta, error) {
 	if c.repeat == 0 {
@@ -40,7 +40,7 @@ func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) 
 	clock := func() time.Time { return now }
 	conn := &loop{from: addrB}
 	c := NewCore(EngineOptions{
-		Listen:    func(string) (Conn, error) { return conn, nil },
+		Listen:    func(Endpoint) (Conn, error) { return conn, nil },
 		Addresses: nothing{}, Announcer: nothing{}, Notify: func(Notice) {}, Now: clock, Wall: clock,
 	})
 	var cfgs []Config
@@ -53,10 +53,10 @@ func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) 
 		cfg.Addresses = []Address{{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 24)}}
 		cfgs = append(cfgs, cfg)
 		ready[cfg.Name] = true
-		c.SetLink(cfg.Interface, true, addrA, 2)
+		c.SetLink(LinkState{Interface: cfg.Interface, Up: true, Primary: addrA, Index: 2})
 	}
 	c.SetReady(ready)
-	c.Apply(cfgs, nil)
+	c.Apply(cfgs, nil, nil)
 	for range 20 {
 		now = now.Add(time.Second)
 		c.Tick()
@@ -73,7 +73,7 @@ func follow(c *Core, conn *loop) {
 		a := Advert{Version: V3, VRID: i.cfg.VRID, Priority: 200, Interval: time.Second, Checksum: ChecksumPseudo}
 		conn.message = AppendAdvert(nil, a, addrB, i.cfg.Addresses)
 		conn.repeat = 1
-		c.Receive(i.cfg.Interface)
+		c.Receive(i.cfg.Endpoint())
 	}
 }
 
@@ -101,7 +101,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, func() {
 			*now = now.Add(time.Second)
 			conn.repeat = 1
-			c.Receive("eth0")
+			c.Receive(eth0)
 			c.Tick()
 		}); n != 0 {
 			t.Errorf("an advert costs %v allocations", n)
@@ -117,7 +117,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, func() {
 			*now = now.Add(time.Millisecond)
 			conn.repeat = 20
-			c.Receive("eth0")
+			c.Receive(eth0)
 		}); n != 0 {
 			t.Errorf("20 invalid packets cost %v allocations", n)
 		}
@@ -143,7 +143,7 @@ func BenchmarkReceive(b *testing.B) {
 	for b.Loop() {
 		*now = now.Add(time.Millisecond)
 		conn.repeat = 1
-		c.Receive("eth0")
+		c.Receive(eth0)
 	}
 }
 

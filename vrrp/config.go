@@ -36,7 +36,8 @@ const (
 
 // DefaultGARP returns keepalived's timing of announcements, with a refresh.
 func DefaultGARP() GARP {
-	return GARP{MasterDelay: 5 * time.Second, MasterRefresh: time.Minute, MasterRepeat: 5, MasterRefreshRepeat: 1}
+	return GARP{MasterDelay: 5 * time.Second, MasterRefresh: time.Minute, MasterRepeat: 5, MasterRefreshRepeat: 1,
+		LowerPrioDelay: 5 * time.Second, LowerPrioRepeat: 5}
 }
 
 // The ranges that Validate enforces.
@@ -49,6 +50,23 @@ const (
 	MaxAdvertIntervalV2 = 255 * time.Second
 )
 
+// Family is an address family that adverts travel over.
+type Family uint8
+
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6 // version 3 only
+)
+
+// LinkState is what is known of an interface.
+type LinkState struct {
+	Interface string     `json:"interface"`
+	Index     int        `json:"index"`
+	Up        bool       `json:"up"`                  // it can carry packets
+	Primary   netip.Addr `json:"primary,omitzero"`    // IPv4 address that adverts come from, never a virtual one
+	LinkLocal netip.Addr `json:"link_local,omitzero"` // its IPv6 counterpart, without zone
+}
+
 // Address is one virtual address.
 type Address struct {
 	Prefix netip.Prefix `json:"prefix"`           // the address with the length of its on-link prefix
@@ -57,12 +75,90 @@ type Address struct {
 	Scope  string       `json:"scope,omitempty"` // as iproute2 writes it; "": global
 }
 
-// GARP is the timing of gratuitous ARP, under keepalived's garp_ names.
+// Route is one of virtual_routes: it is there while the instance is master.
+type Route struct {
+	Destination netip.Prefix `json:"destination"` // 0.0.0.0/0 and ::/0 are the default route
+	Via         netip.Addr   `json:"via,omitzero"`
+	Source      netip.Addr   `json:"source,omitzero"` // preferred source of what we send ourselves
+	Device      string       `json:"device,omitempty"`
+	Table       uint32       `json:"table,omitempty"`  // 0: main
+	Metric      uint32       `json:"metric,omitempty"` // 0: the kernel's choice
+	Scope       string       `json:"scope,omitempty"`  // as iproute2 writes it; "": the kernel's choice
+	MTU         uint32       `json:"mtu,omitempty"`    // bytes; 0: the device's
+}
+
+// Rule is one of virtual_rules: a rule of policy routing that is there while
+// the instance is master.
+type Rule struct {
+	Family   Family       `json:"family"`
+	From     netip.Prefix `json:"from,omitzero"`
+	To       netip.Prefix `json:"to,omitzero"`
+	IIF      string       `json:"iif,omitempty"`
+	OIF      string       `json:"oif,omitempty"`
+	Mark     uint32       `json:"fwmark,omitempty"`
+	Priority uint32       `json:"priority"` // of the rule, 1…32765: the kernel's own choice could not be found again
+	Table    uint32       `json:"table"`
+}
+
+// VMAC gives the instance an interface of its own, a macvlan in private mode on
+// Config.Interface with the virtual router's MAC address (RFC 9568 section 7.3),
+// which holds the addresses.
+type VMAC struct {
+	Name     string `json:"name"`      // of the macvlan, at most 15 bytes
+	XmitBase bool   `json:"xmit_base"` // adverts leave from Config.Interface under its own MAC address
+}
+
+// TrackKind is what a Track looks at.
+type TrackKind string
+
+const (
+	TrackInterface     TrackKind = "interface"
+	TrackScript        TrackKind = "script"
+	TrackFile          TrackKind = "file"
+	TrackProcess       TrackKind = "process"
+	TrackVirtualServer TrackKind = "virtual_server"
+)
+
+// Track lets something outside of the election bear on it. What fails with
+// weight 0 puts the instance into FAULT. Else a positive weight is added to the
+// priority while it is well, a negative one while it is not; a file's value
+// times its weight is added. What was never told of counts as failed.
+type Track struct {
+	Kind    TrackKind `json:"kind"`
+	Name    string    `json:"name"`
+	Weight  int       `json:"weight,omitempty"`  // -254…254; 0: a failure is a fault
+	Reverse bool      `json:"reverse,omitempty"` // well and failed change places
+}
+
+// Key names what is tracked among all of a node: "script/chk_http".
+func (t Track) Key() string { return string(t.Kind) + "/" + t.Name }
+
+// TrackState is what is known of something tracked.
+type TrackState struct {
+	Up     bool   `json:"up"`
+	Value  int    `json:"value,omitempty"`  // of a file
+	Reason string `json:"reason,omitempty"` // why it is not up, for people
+}
+
+// SyncGroup is a vrrp_sync_group: its members become master, backup and faulty
+// together.
+type SyncGroup struct {
+	Name    string   `json:"name"`
+	Members []string `json:"members"` // names of instances, two or more; each is in one group at most
+	Track   []Track  `json:"track,omitempty"`
+}
+
+// GARP is the timing of gratuitous ARP and of unsolicited neighbour
+// advertisements, under keepalived's garp_ names.
 type GARP struct {
 	MasterDelay         time.Duration `json:"master_delay"`          // from becoming master to the second burst; 0: no second burst
 	MasterRefresh       time.Duration `json:"master_refresh"`        // between refreshes while master; 0: none
 	MasterRepeat        int           `json:"master_repeat"`         // announcements in the first and the second burst
 	MasterRefreshRepeat int           `json:"master_refresh_repeat"` // announcements in a refresh
+	LowerPrioDelay      time.Duration `json:"lower_prio_delay"`      // from the advert of a lower master to the second burst that answers it; 0: no second burst
+	LowerPrioRepeat     int           `json:"lower_prio_repeat"`     // announcements in each burst that answers one
+	Interval            time.Duration `json:"interval"`              // least time between two gratuitous ARPs on an interface, 0…1 s
+	NAInterval          time.Duration `json:"na_interval"`           // the same for neighbour advertisements (gna_interval)
 }
 
 // Config is one virtual router on this node, complete: defaults are resolved
@@ -78,11 +174,59 @@ type Config struct {
 	PreemptDelay     time.Duration `json:"preempt_delay"`      // from the first advert of a lower master until it is preempted
 	StartupDelay     time.Duration `json:"startup_delay"`      // on top of the first master down interval
 	DownTimerAdverts int           `json:"down_timer_adverts"` // adverts that may be lost, 1…100; RFC 9568 section 6.1 has 3
-	Source           netip.Addr    `json:"source"`             // of adverts; zero: the interface's primary address
+	Source           netip.Addr    `json:"source"`             // of adverts; zero: the interface's primary address, over IPv6 its link-local one
+	Group            netip.Addr    `json:"group,omitzero"`     // that adverts are sent to; zero: Group or Group6
+	Peers            []netip.Addr  `json:"peers,omitempty"`    // unicast_peer: adverts go to each of them and come from one of them; empty: multicast
+	UnicastTTL       uint8         `json:"unicast_ttl"`        // of adverts to Peers, 1…255; 0: 255
+	UnicastTTLMin    uint8         `json:"unicast_ttl_min"`    // least that is accepted of Peers, 1…255; 0: 255
+	AnySource        bool          `json:"any_source"`         // unicast adverts of others than Peers are accepted too
+	Password         string        `json:"password,omitempty"` // v2: authentication type 1 (RFC 2338), 1…8 bytes; "": none
 	Checksum         ChecksumMode  `json:"checksum"`
-	Addresses        []Address     `json:"addresses"` // 1…255
+	VMAC             *VMAC         `json:"vmac,omitempty"`
+	NoAccept         bool          `json:"no_accept"`          // a master that is no owner drops what is for the addresses and no virtual service's
+	Addresses        []Address     `json:"addresses"`          // 1…255, one family, which is that of the adverts; over IPv6 the first is link-local
+	Excluded         []Address     `json:"excluded,omitempty"` // held like Addresses, of any family, but not in adverts
+	Routes           []Route       `json:"routes,omitempty"`
+	Rules            []Rule        `json:"rules,omitempty"`
+	Track            []Track       `json:"track,omitempty"`
 	GARP             GARP          `json:"garp"`
 	HandoverLinger   time.Duration `json:"handover_linger"` // for how long Addresses lets an old master finish connections in flight
+}
+
+// Family is that of the adverts.
+func (c *Config) Family() Family {
+	if len(c.Addresses) > 0 && c.Addresses[0].Prefix.Addr().Is6() {
+		return IPv6
+	}
+	return IPv4
+}
+
+// All returns every address that the master holds: Addresses and Excluded.
+func (c *Config) All() []Address {
+	return append(c.Addresses[:len(c.Addresses):len(c.Addresses)], c.Excluded...)
+}
+
+// AddressDevice returns the interface that an address belongs on.
+func (c *Config) AddressDevice(a Address) string {
+	switch {
+	case a.Device != "":
+		return a.Device
+	case c.VMAC != nil:
+		return c.VMAC.Name
+	}
+	return c.Interface
+}
+
+// Endpoint returns where the instance listens for adverts.
+func (c *Config) Endpoint() Endpoint {
+	e := Endpoint{Interface: c.Interface, Family: c.Family(), Group: c.Group}
+	if !e.Group.IsValid() {
+		e.Group = Group
+		if e.Family == IPv6 {
+			e.Group = Group6
+		}
+	}
+	return e
 }
 
 const centisecond = 10 * time.Millisecond
@@ -173,12 +317,12 @@ func (c *Config) Validate() error {
 const MaxDelay = 24 * time.Hour
 
 // Validate checks each of cfgs and that no two of them have the same name or
-// the same VRID on one interface.
-func Validate(cfgs []Config) error {
+// the same VRID on one interface and family; and each of groups against them.
+func Validate(cfgs []Config, groups []SyncGroup) error {
 	var errs []error
 	type router struct {
-		iface string
-		vrid  uint8
+		at   Endpoint
+		vrid uint8
 	}
 	names := make(map[string]bool, len(cfgs))
 	routers := make(map[router]string, len(cfgs))
@@ -191,7 +335,7 @@ func Validate(cfgs []Config) error {
 			errs = append(errs, fmt.Errorf("use instance %q: the name is there twice", c.Name))
 		}
 		names[c.Name] = true
-		r := router{c.Interface, c.VRID}
+		r := router{c.Endpoint(), c.VRID}
 		if other, ok := routers[r]; ok && other != c.Name {
 			errs = append(errs, fmt.Errorf("use instance %q: %q has virtual_router_id %d on %s already", c.Name, other, c.VRID, c.Interface))
 		}

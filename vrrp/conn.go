@@ -1,12 +1,16 @@
 package vrrp
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 )
 
 // Group is where adverts over IPv4 are sent (RFC 9568 section 5.1.1.2).
 var Group = netip.AddrFrom4([4]byte{224, 0, 0, 18})
+
+// Group6 is where adverts over IPv6 are sent (RFC 9568 section 5.1.2.2).
+var Group6 = netip.MustParseAddr("ff02::12")
 
 const (
 	// Protocol is VRRP's IP protocol number.
@@ -24,12 +28,30 @@ type Meta struct {
 	TTL                 uint8
 }
 
-// Conn is a socket for adverts on one interface and address family. The engine
-// calls Send and Receive from one goroutine and Wait from one other.
+// Endpoint is where adverts are received.
+type Endpoint struct {
+	Interface string
+	Family    Family
+	Group     netip.Addr // of multicast that is joined
+}
+
+func (e Endpoint) compare(o Endpoint) int {
+	return cmp.Or(cmp.Compare(e.Interface, o.Interface), cmp.Compare(e.Family, o.Family), e.Group.Compare(o.Group))
+}
+
+// Delivery says how a message is sent.
+type Delivery struct {
+	Source      netip.Addr // an address of this node
+	Destination netip.Addr // the group, or one unicast peer
+	TTL         uint8      // or hop limit
+	Device      string     // VMAC that it leaves from, under its MAC address; "": the endpoint's interface
+}
+
+// Conn is a socket for adverts of one Endpoint. The engine calls Send and
+// Receive from one goroutine and Wait from one other.
 type Conn interface {
-	// Send transmits message to Group from the address source, which the
-	// interface must have. It never waits: a full queue is an error.
-	Send(message []byte, source netip.Addr) error
+	// Send transmits message. It never waits: a full queue is an error.
+	Send(message []byte, d Delivery) error
 
 	// Receive reads one packet into buf, which should have MaxPacket bytes,
 	// and returns the part of it that is the VRRP message. It never waits:

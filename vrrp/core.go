@@ -3,7 +3,6 @@ package vrrp
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,7 +25,8 @@ type Core struct {
 	opts      EngineOptions
 	instances map[string]*instance
 	waiting   []*instance // for the place of another on their interface
-	links     map[string]*link
+	facts     map[string]LinkState
+	links     map[Endpoint]*link
 	ready     map[string]bool
 	timers    schedule
 	stopping  bool
@@ -35,11 +35,11 @@ type Core struct {
 
 // NewCore returns a core without instances. All of opts is needed.
 func NewCore(opts EngineOptions) *Core {
-	return &Core{opts: opts, instances: map[string]*instance{}, links: map[string]*link{}}
+	return &Core{opts: opts, instances: map[string]*instance{}, facts: map[string]LinkState{}, links: map[Endpoint]*link{}}
 }
 
 // Apply is Engine.Apply, without the validation. It keeps what it is given.
-func (c *Core) Apply(cfgs []Config, resume map[string]bool) {
+func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) {
 	if c.stopping {
 		return
 	}
@@ -58,7 +58,7 @@ func (c *Core) Apply(cfgs []Config, resume map[string]bool) {
 		switch {
 		case i == nil:
 			c.add(now, cfg, resume[cfg.Name])
-		case i.cfg.Interface != cfg.Interface || i.cfg.VRID != cfg.VRID:
+		case i.cfg.Endpoint() != cfg.Endpoint() || i.cfg.VRID != cfg.VRID:
 			i.removing, i.next = false, &cfg
 			i.step(now, Event{Kind: EventShutdown})
 		default:
@@ -85,7 +85,7 @@ func (c *Core) add(now time.Time, cfg Config, resume bool) {
 
 // attach gives i its place on its interface and starts it, if the place is free.
 func (c *Core) attach(now time.Time, i *instance) bool {
-	l := c.link(i.cfg.Interface)
+	l := c.link(i.cfg.Endpoint())
 	if l.byVRID[i.cfg.VRID] != nil {
 		return false
 	}
@@ -132,12 +132,15 @@ func (c *Core) finished(now time.Time, i *instance) {
 	}
 }
 
-func (c *Core) link(name string) *link {
-	l := c.links[name]
+func (c *Core) link(at Endpoint) *link {
+	l := c.links[at]
 	if l == nil {
-		l = &link{core: c, name: name, timer: timer{pos: -1}}
+		l = &link{core: c, at: at, timer: timer{pos: -1}}
 		l.timer.fire = l.expired
-		c.links[name] = l
+		if f, known := c.facts[at.Interface]; known {
+			l.learn(f)
+		}
+		c.links[at] = l
 	}
 	return l
 }
@@ -152,9 +155,23 @@ func (c *Core) SetReady(ready map[string]bool) {
 }
 
 // SetLink is Engine.SetLink.
-func (c *Core) SetLink(iface string, up bool, primary netip.Addr, ifindex int) {
-	c.link(iface).set(c.opts.Now(), up, primary, ifindex)
+func (c *Core) SetLink(f LinkState) {
+	c.facts[f.Interface] = f
+	now := c.opts.Now()
+	var on []*link
+	for at, l := range c.links {
+		if at.Interface == f.Interface {
+			on = append(on, l)
+		}
+	}
+	slices.SortFunc(on, func(a, b *link) int { return a.at.compare(b.at) })
+	for _, l := range on {
+		l.set(now, f)
+	}
 }
+
+// SetTrack is Engine.SetTrack. It keeps what it is given.
+func (c *Core) SetTrack(states map[string]TrackState) {}
 
 // Failover is Engine.Failover.
 func (c *Core) Failover(name string) error {
@@ -210,10 +227,10 @@ func (c *Core) Stop(now bool) {
 // Stopped says whether every instance has stopped after Stop.
 func (c *Core) Stopped() bool { return c.stopping && len(c.instances) == 0 }
 
-// Receive reads what the Conn of an interface has, and says whether it was so
+// Receive reads what the Conn of an endpoint has, and says whether it was so
 // much that there may be more.
-func (c *Core) Receive(iface string) (more bool) {
-	l := c.links[iface]
+func (c *Core) Receive(at Endpoint) (more bool) {
+	l := c.links[at]
 	return l != nil && l.receive(c.opts.Now(), batch)
 }
 

@@ -40,7 +40,8 @@ type simPacket struct {
 	meta Meta
 }
 
-func (m *member) Send(b []byte, source netip.Addr) error {
+func (m *member) Send(b []byte, d Delivery) error {
+	source := d.Source
 	if m.mute {
 		return nil
 	}
@@ -92,16 +93,16 @@ func newCluster(t *rapid.T, n int, draw func(i int) Config) *cluster {
 	for i := range n {
 		m := &member{cluster: c, addr: netip.AddrFrom4([4]byte{192, 168, 16, byte(102 + 10*i)}), cfg: draw(i)}
 		m.core = NewCore(EngineOptions{
-			Listen:    func(string) (Conn, error) { m.open = true; return m, nil },
+			Listen:    func(Endpoint) (Conn, error) { m.open = true; return m, nil },
 			Addresses: m, Announcer: m, Notify: func(n Notice) { m.say("%s", n.brief()) },
 			Now: func() time.Time { return c.now }, Wall: func() time.Time { return c.now },
 		})
 		c.nodes = append(c.nodes, m)
 	}
 	for _, m := range c.nodes {
-		m.core.SetLink("eth0", true, m.addr, 2)
+		m.core.SetLink(LinkState{Interface: "eth0", Up: true, Primary: m.addr, Index: 2})
 		m.core.SetReady(map[string]bool{"VI_1": true})
-		m.core.Apply([]Config{m.cfg}, nil)
+		m.core.Apply([]Config{m.cfg}, nil, nil)
 	}
 	return c
 }
@@ -128,7 +129,7 @@ func (c *cluster) run(end time.Time) {
 		}
 		for _, m := range c.nodes {
 			if !c.now.Before(m.asleep) {
-				m.core.Receive("eth0")
+				m.core.Receive(eth0)
 				m.core.Tick()
 			}
 		}
@@ -169,9 +170,9 @@ func (c *cluster) disturb(t *rapid.T) (lasting bool) {
 	case "hears and speaks":
 		m.deaf, m.mute = false, false
 	case "link down":
-		m.core.SetLink("eth0", false, m.addr, 2)
+		m.core.SetLink(LinkState{Interface: "eth0", Up: false, Primary: m.addr, Index: 2})
 	case "link up":
-		m.core.SetLink("eth0", true, m.addr, 2)
+		m.core.SetLink(LinkState{Interface: "eth0", Up: true, Primary: m.addr, Index: 2})
 	case "not ready":
 		m.core.SetReady(nil)
 	case "ready":
@@ -186,10 +187,10 @@ func (c *cluster) disturb(t *rapid.T) (lasting bool) {
 		return m.core.Failover("") == nil
 	case "priority":
 		m.cfg.Priority = uint8(rapid.IntRange(1, 254).Draw(t, "priority"))
-		m.core.Apply([]Config{m.cfg}, nil)
+		m.core.Apply([]Config{m.cfg}, nil, nil)
 	case "restart":
-		m.core.Apply(nil, nil)
-		m.core.Apply([]Config{m.cfg}, nil)
+		m.core.Apply(nil, nil, nil)
+		m.core.Apply([]Config{m.cfg}, nil, nil)
 	case "lose":
 		m.inbox = nil
 	case "duplicate":
@@ -225,7 +226,7 @@ func TestClusterSettles(t *testing.T) {
 			if m.asleep.After(c.now) {
 				c.run(m.asleep)
 			}
-			m.core.SetLink("eth0", true, m.addr, 2)
+			m.core.SetLink(LinkState{Interface: "eth0", Up: true, Primary: m.addr, Index: 2})
 			m.core.SetReady(map[string]bool{"VI_1": true})
 		}
 		c.run(c.now.Add(time.Minute))

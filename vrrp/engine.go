@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,7 @@ import (
 // EngineOptions is what an Engine works with. Listen, Addresses, Announcer and
 // Notify are needed. All are called from the engine's goroutine only.
 type EngineOptions struct {
-	Listen    func(iface string) (Conn, error) // Listen of this package, or a test's
+	Listen    func(Endpoint) (Conn, error) // Listen of this package, or a test's
 	Addresses Addresses
 	Announcer Announcer
 	// Notify must neither wait nor call the engine.
@@ -54,12 +53,12 @@ func NewEngine(opts EngineOptions) *Engine {
 	}
 	e := &Engine{now: opts.Now, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	listen := opts.Listen
-	opts.Listen = func(iface string) (Conn, error) {
-		conn, err := listen(iface)
+	opts.Listen = func(at Endpoint) (Conn, error) {
+		conn, err := listen(at)
 		if err != nil {
 			return nil, err
 		}
-		return e.watch(iface, conn), nil
+		return e.watch(at, conn), nil
 	}
 	e.core = NewCore(opts)
 	return e
@@ -123,15 +122,17 @@ func (e *Engine) Run(ctx context.Context) error {
 // starts as master at once: its addresses are still here from a speaker that
 // died. An instance whose configuration changes may preempt again whom it was
 // handed to. Apply returns Validate's error, and then changes nothing.
-func (e *Engine) Apply(cfgs []Config, resume map[string]bool) error {
-	if err := Validate(cfgs); err != nil {
+//
+// An instance that is in one of groups changes together with the others in it.
+func (e *Engine) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) error {
+	if err := Validate(cfgs, groups); err != nil {
 		return err
 	}
-	cfgs, resume = slices.Clone(cfgs), maps.Clone(resume)
+	cfgs, groups, resume = slices.Clone(cfgs), slices.Clone(groups), maps.Clone(resume)
 	for i := range cfgs {
 		cfgs[i].Addresses = slices.Clone(cfgs[i].Addresses)
 	}
-	e.do(func() { e.core.Apply(cfgs, resume) })
+	e.do(func() { e.core.Apply(cfgs, groups, resume) })
 	return nil
 }
 
@@ -144,12 +145,18 @@ func (e *Engine) SetReady(ready map[string]bool) {
 	e.do(func() { e.core.SetReady(ready) })
 }
 
-// SetLink tells the state of an interface: whether it can carry packets, the
-// address that adverts come from (never a virtual one; zero for none) and its
-// index. Instances on an interface that was never told of wait one master down
+// SetLink tells the state of an interface, whether instances use it or track
+// it. Instances on an interface that was never told of wait one master down
 // interval for it before they are in FAULT.
-func (e *Engine) SetLink(iface string, up bool, primary netip.Addr, ifindex int) {
-	e.do(func() { e.core.SetLink(iface, up, primary, ifindex) })
+func (e *Engine) SetLink(l LinkState) {
+	e.do(func() { e.core.SetLink(l) })
+}
+
+// SetTrack tells the state of everything that is tracked, by Track.Key,
+// interfaces excepted: those come through SetLink.
+func (e *Engine) SetTrack(states map[string]TrackState) {
+	states = maps.Clone(states)
+	e.do(func() { e.core.SetTrack(states) })
 }
 
 // Failover begins to hand the instance over to its peer, "" every instance
@@ -230,14 +237,14 @@ func (e *Engine) wake() {
 type watched struct {
 	Conn
 	engine *Engine
-	iface  string
+	at     Endpoint
 	again  chan struct{} // what arrived was read
 	closed chan struct{}
 	broken atomic.Pointer[error]
 }
 
-func (e *Engine) watch(iface string, conn Conn) *watched {
-	w := &watched{Conn: conn, engine: e, iface: iface, again: make(chan struct{}, 1), closed: make(chan struct{})}
+func (e *Engine) watch(at Endpoint, conn Conn) *watched {
+	w := &watched{Conn: conn, engine: e, at: at, again: make(chan struct{}, 1), closed: make(chan struct{})}
 	e.waiters.Go(w.wait)
 	return w
 }
@@ -270,7 +277,7 @@ func (w *watched) read() {
 		return
 	default:
 	}
-	w.engine.core.Receive(w.iface)
+	w.engine.core.Receive(w.at)
 	// When there is more, wait comes back at once.
 	select {
 	case w.again <- struct{}{}:

@@ -204,7 +204,7 @@ func TestPlannedStop(t *testing.T) {
 	})
 	bubble(t, "the instance leaves the configuration, and comes back in time", func(t *testing.T, l *lan) {
 		a, _ := pair(l)
-		if err := a.Apply(nil, nil); err != nil {
+		if err := a.Apply(nil, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		l.expect(300*time.Millisecond, `
@@ -221,7 +221,7 @@ func TestPlannedStop(t *testing.T) {
 	})
 	bubble(t, "the instance leaves the configuration for good", func(t *testing.T, l *lan) {
 		a, _ := pair(l)
-		if err := a.Apply(nil, nil); err != nil {
+		if err := a.Apply(nil, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		l.forget(5 * time.Second)
@@ -391,7 +391,7 @@ func TestLink(t *testing.T) {
 	bubble(t, "down: withdrawn at once; up: preempts again", func(t *testing.T, l *lan) {
 		a, b := pair(l)
 		a.change(func() { a.deaf, a.mute = true, false })
-		a.SetLink("eth0", false, netip.Addr{}, 2)
+		a.SetLink(LinkState{Interface: "eth0", Up: false, Primary: netip.Addr{}, Index: 2})
 		l.expect(4*time.Second, `
 			11s a withdraws
 			11s a MASTER>FAULT: link down
@@ -401,7 +401,7 @@ func TestLink(t *testing.T) {
 			14.024s b sends 100
 			14.024s b announces`)
 		a.change(func() { a.deaf = false })
-		a.SetLink("eth0", true, addrA, 2)
+		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
 		l.forget(10 * time.Second)
 		if a, b := a.status(), b.status(); a.Role != Master || b.Role != Backup {
 			t.Errorf("a is %s, b is %s", a.Role, b.Role)
@@ -417,14 +417,14 @@ func TestLink(t *testing.T) {
 	})
 	bubble(t, "without an address: a fault", func(t *testing.T, l *lan) {
 		a, _ := pair(l)
-		a.SetLink("eth0", true, netip.Addr{}, 2)
+		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: netip.Addr{}, Index: 2})
 		l.expect(0, `
 			11s a withdraws
 			11s a MASTER>FAULT: interface has no address for adverts`)
 	})
 	bubble(t, "made again under the same name", func(t *testing.T, l *lan) {
 		a, _ := pair(l)
-		a.SetLink("eth0", true, addrA, 7)
+		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 7})
 		l.expect(0, `
 			11s a withdraws
 			11s a MASTER>FAULT: link down
@@ -455,7 +455,7 @@ func TestLink(t *testing.T) {
 			13.414s a takes
 			13.414s a sends 150
 			13.414s a announces`)
-		a.SetLink("eth0", true, addrA, 3) // another interface of that name
+		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 3}) // another interface of that name
 		l.expect(14*time.Second, `
 			14s a withdraws
 			14s a MASTER>FAULT: link down
@@ -468,7 +468,7 @@ func TestLink(t *testing.T) {
 	})
 	bubble(t, "a virtual address is never the source", func(t *testing.T, l *lan) {
 		a, b := pair(l)
-		a.SetLink("eth0", true, vip[0].Prefix.Addr(), 2)
+		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: vip[0].Prefix.Addr(), Index: 2})
 		l.expect(5*time.Second, ``)
 		if s := b.status(); s.Master != addrA {
 			t.Errorf("b hears %v", s.Master)
@@ -484,7 +484,7 @@ func TestResume(t *testing.T) {
 		again.apply(map[string]bool{"VI_1": true})
 		again.run()
 		l.expect(300*time.Millisecond, ``) // nothing is withdrawn before the link is known
-		again.SetLink("eth0", true, addrA, 2)
+		again.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
 		l.expect(10*time.Second, `
 			11.3s a INIT>MASTER: resumed after restart
 			11.3s a takes
@@ -601,7 +601,7 @@ func TestReload(t *testing.T) {
 		c2.Name, c2.VRID = "VI_2", 52
 		c2.Addresses = []Address{{Prefix: netip.MustParsePrefix("192.168.16.201/24")}}
 		a := l.director("a", addrA, c1)
-		a.SetLink("eth0", true, addrA, 2)
+		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
 		a.SetReady(map[string]bool{"VI_1": true, "VI_2": true})
 		a.apply(nil, c1, c2)
 		a.run()
@@ -620,7 +620,7 @@ func TestReload(t *testing.T) {
 		b.die()
 		c := a.cfg
 		c.Interface = "eth1"
-		a.SetLink("eth1", true, addrA, 3)
+		a.SetLink(LinkState{Interface: "eth1", Up: true, Primary: addrA, Index: 3})
 		a.apply(nil, c)
 		l.forget(10 * time.Second)
 		if s := a.status(); s.Role != Master || s.Config.Interface != "eth1" {
@@ -634,12 +634,12 @@ func TestReload(t *testing.T) {
 		a, _ := pair(l)
 		bad := a.cfg
 		bad.Priority = 0
-		if err := a.Apply([]Config{bad}, nil); err == nil || !strings.Contains(err.Error(), `use instance "VI_1": priority is 0`) {
+		if err := a.Apply([]Config{bad}, nil, nil); err == nil || !strings.Contains(err.Error(), `use instance "VI_1": priority is 0`) {
 			t.Errorf("Apply: %v", err)
 		}
 		twice := a.cfg
 		twice.Name = "VI_2"
-		if err := a.Apply([]Config{a.cfg, twice}, nil); err == nil || !strings.Contains(err.Error(), "virtual_router_id 51 on eth0 already") {
+		if err := a.Apply([]Config{a.cfg, twice}, nil, nil); err == nil || !strings.Contains(err.Error(), "virtual_router_id 51 on eth0 already") {
 			t.Errorf("Apply: %v", err)
 		}
 		l.expect(5*time.Second, ``)

@@ -264,7 +264,7 @@ func (i *instance) send(now time.Time, priority uint8) {
 	if i.link.conn == nil {
 		return
 	}
-	if err := i.link.conn.Send(message, i.params.Source); err != nil {
+	if err := i.link.conn.Send(message, Delivery{Source: i.params.Source, Destination: i.link.at.Group, TTL: TTL}); err != nil {
 		i.limits.tell(now, limitSend, Notice{Kind: NoticeSendFailed, Err: err.Error(), Count: 1}, i.notify)
 		return
 	}

@@ -120,7 +120,7 @@ func (h *host) listen() Conn {
 	h.t.Helper()
 	var conn Conn
 	var err error
-	h.in(func() { conn, err = Listen("eth0") })
+	h.in(func() { conn, err = Listen(eth0) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -217,15 +217,15 @@ func (h *host) engine(cfg Config) (*Engine, *recorder, context.CancelFunc) {
 	h.t.Helper()
 	r := &recorder{more: make(chan struct{})}
 	e := NewEngine(EngineOptions{
-		Listen: func(iface string) (conn Conn, err error) {
-			h.in(func() { conn, err = Listen(iface) })
+		Listen: func(at Endpoint) (conn Conn, err error) {
+			h.in(func() { conn, err = Listen(at) })
 			return conn, err
 		},
 		Addresses: r, Announcer: r, Notify: r.notify,
 	})
-	e.SetLink("eth0", true, h.addr, 2)
+	e.SetLink(LinkState{Interface: "eth0", Up: true, Primary: h.addr, Index: 2})
 	e.SetReady(map[string]bool{cfg.Name: true})
-	if err := e.Apply([]Config{cfg}, nil); err != nil {
+	if err := e.Apply([]Config{cfg}, nil, nil); err != nil {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -62,7 +62,7 @@ func TestKernelAdvertOnTheWire(t *testing.T) {
 	}{{V2, ChecksumRFC}, {V3, ChecksumRFC}, {V3, ChecksumPseudo}} {
 		advert := Advert{Version: mode.version, VRID: 51, Priority: 150, Interval: time.Second, Checksum: mode.form}
 		sent := AppendAdvert(nil, advert, addrA, vip)
-		if err := conn.Send(sent, addrA); err != nil {
+		if err := conn.Send(sent, Delivery{Source: addrA, Destination: Group, TTL: TTL}); err != nil {
 			t.Fatal(err)
 		}
 		frame := make([]byte, 2048)
@@ -97,7 +97,7 @@ func TestKernelAdvertOnTheWire(t *testing.T) {
 	if message, _, err := conn.Receive(make([]byte, MaxPacket)); err != ErrEmpty {
 		t.Errorf("it hears itself: %x, %v", message, err)
 	}
-	if err := conn.Send([]byte{1}, addrC); err == nil {
+	if err := conn.Send([]byte{1}, Delivery{Source: addrC, Destination: Group, TTL: TTL}); err == nil {
 		t.Error("sends from an address that the host does not have")
 	}
 }
@@ -134,7 +134,7 @@ func TestKernelReceive(t *testing.T) {
 	sent := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 100, Interval: time.Second, Checksum: ChecksumPseudo}, addrB, vip)
 
 	t.Run("from a peer", func(t *testing.T) {
-		if err := cb.Send(sent, addrB); err != nil {
+		if err := cb.Send(sent, Delivery{Source: addrB, Destination: Group, TTL: TTL}); err != nil {
 			t.Fatal(err)
 		}
 		message, meta := receive(t, ca, 5*time.Second)
@@ -213,7 +213,7 @@ func TestKernelSocketDoesNotAllocate(t *testing.T) {
 	buf := make([]byte, MaxPacket)
 	received := 0
 	n := testing.AllocsPerRun(200, func() {
-		if err := ca.Send(message, addrA); err != nil {
+		if err := ca.Send(message, Delivery{Source: addrA, Destination: Group, TTL: TTL}); err != nil {
 			t.Fatal(err)
 		}
 		// Another processor may still be carrying the packet across.
@@ -376,7 +376,7 @@ func TestKernelFlood(t *testing.T) {
 	buf := make([]byte, MaxPacket)
 	for time.Since(begin) < 3*time.Second {
 		for range 20 { // at most 20,000 a second
-			if err := conn.Send(bad, addrB); err != nil && !errors.Is(err, unix.ENOBUFS) {
+			if err := conn.Send(bad, Delivery{Source: addrB, Destination: Group, TTL: TTL}); err != nil && !errors.Is(err, unix.ENOBUFS) {
 				t.Fatal(err)
 			}
 		}

@@ -117,7 +117,8 @@ func (p *port) arrive(message []byte, meta Meta) {
 	}
 }
 
-func (p *port) Send(message []byte, source netip.Addr) error {
+func (p *port) Send(message []byte, d Delivery) error {
+	source := d.Source
 	n := p.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -259,7 +260,7 @@ func (n *node) run() *node {
 
 // start is run with everything as it should be.
 func (n *node) start() *node {
-	n.SetLink("eth0", true, n.addr, 2)
+	n.SetLink(LinkState{Interface: "eth0", Up: true, Primary: n.addr, Index: 2})
 	n.SetReady(map[string]bool{n.cfg.Name: true})
 	n.apply(nil)
 	return n.run()
@@ -270,7 +271,7 @@ func (n *node) apply(resume map[string]bool, cfgs ...Config) {
 	if cfgs == nil {
 		cfgs = []Config{n.cfg}
 	}
-	if err := n.Apply(cfgs, resume); err != nil {
+	if err := n.Apply(cfgs, nil, resume); err != nil {
 		n.lan.t.Fatal(err)
 	}
 }
@@ -288,7 +289,7 @@ func (n *node) change(f func()) {
 	f()
 }
 
-func (n *node) listen(iface string) (Conn, error) {
+func (n *node) listen(Endpoint) (Conn, error) {
 	time.Sleep(n.listenTakes)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -419,3 +420,6 @@ func (n *node) told(kind NoticeKind) int {
 	}
 	return count
 }
+
+// eth0 is where the instances of most tests listen.
+var eth0 = Endpoint{Interface: "eth0", Family: IPv4, Group: Group}

@@ -13,7 +13,7 @@ const (
 // link is an interface and the socket on it, shared by its instances.
 type link struct {
 	core    *Core
-	name    string
+	at      Endpoint
 	known   bool // somebody has told of it
 	up      bool
 	primary netip.Addr
@@ -32,16 +32,24 @@ type link struct {
 	foreign [4]uint64 // VRIDs of others that were told of, a bit each
 }
 
-// set takes over what is known about the interface.
-func (l *link) set(now time.Time, up bool, primary netip.Addr, index int) {
-	if l.conn != nil && index != l.index {
+// learn takes over what is known about the interface.
+func (l *link) learn(f LinkState) {
+	l.known, l.up, l.primary, l.index = true, f.Up, f.Primary, f.Index
+	if l.at.Family == IPv6 {
+		l.primary = f.LinkLocal
+	}
+}
+
+// set is learn, and acts on it.
+func (l *link) set(now time.Time, f LinkState) {
+	if l.conn != nil && f.Index != l.index {
 		// Another interface under the old name: its addresses and its group
 		// membership went with the old one.
 		l.close()
 		l.up = false
 		l.tellMembers(now)
 	}
-	l.known, l.up, l.primary, l.index = true, up, primary, index
+	l.learn(f)
 	l.retryAt, l.backoff = time.Time{}, 0
 	l.open(now)
 	l.tellMembers(l.core.opts.Now()) // who could not hear yet has not waited
@@ -50,7 +58,7 @@ func (l *link) set(now time.Time, up bool, primary netip.Addr, index int) {
 // open makes the socket where one is needed and can be had.
 func (l *link) open(now time.Time) {
 	if l.conn == nil && l.up && l.members > 0 && !now.Before(l.retryAt) {
-		conn, err := l.core.opts.Listen(l.name)
+		conn, err := l.core.opts.Listen(l.at)
 		if err != nil {
 			l.failed(now, err)
 		} else {
@@ -160,6 +168,6 @@ func (l *link) stray(now time.Time, message []byte, meta Meta) {
 }
 
 func (l *link) notify(n Notice) {
-	n.Interface = l.name
+	n.Interface = l.at.Interface
 	l.core.notify(n)
 }

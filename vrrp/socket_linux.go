@@ -43,7 +43,8 @@ type socket struct {
 
 // Listen opens a socket for adverts over IPv4 on the interface, a member of
 // Group. It needs CAP_NET_RAW, and CAP_NET_ADMIN for its priority.
-func Listen(iface string) (Conn, error) {
+func Listen(at Endpoint) (Conn, error) {
+	iface := at.Interface
 	conn, err := listen(iface)
 	if errors.Is(err, unix.EPERM) {
 		return nil, fmt.Errorf("open VRRP socket on %s: %w (needs CAP_NET_RAW and CAP_NET_ADMIN)", iface, err)
@@ -117,7 +118,8 @@ func pktinfo(ifindex int) (control, source []byte) {
 
 // Send implements Conn. The kernel refuses a source that the host does not
 // have.
-func (s *socket) Send(message []byte, source netip.Addr) error {
+func (s *socket) Send(message []byte, d Delivery) error {
+	source := d.Source
 	ip := source.As4()
 	copy(s.source, ip[:])
 	for {

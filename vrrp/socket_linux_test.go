@@ -43,7 +43,7 @@ func FuzzSplitIPv4(f *testing.F) {
 }
 
 func TestListenNamesWhatIsMissing(t *testing.T) {
-	_, err := Listen("no-such-if")
+	_, err := Listen(Endpoint{Interface: "no-such-if", Family: IPv4, Group: Group})
 	if err == nil || !strings.Contains(err.Error(), "open VRRP socket on no-such-if") {
 		t.Errorf("error is %v, want one that names the interface", err)
 	}

@@ -11,6 +11,7 @@ import (
 const (
 	kindApply    ipc.Kind = "apply"    // speakerState or proberState
 	kindReady    ipc.Kind = "ready"    // map[string]bool: the ready gate
+	kindTrack    ipc.Kind = "track"    // map[string]vrrp.TrackState, by Track.Key: downwards
 	kindFailover ipc.Kind = "failover" // string: the instance
 	kindStatus   ipc.Kind = "status"   // a question downwards, its answer upwards
 	kindStop     ipc.Kind = "stop"
@@ -24,9 +25,11 @@ const (
 
 // speakerState is everything that the speaker works from.
 type speakerState struct {
-	Instances []vrrp.Config   `json:"instances"`
-	Ready     map[string]bool `json:"ready"`
-	Resume    map[string]bool `json:"resume,omitempty"` // was master when the speaker before this one died
+	Instances []vrrp.Config              `json:"instances"`
+	Groups    []vrrp.SyncGroup           `json:"groups,omitempty"`
+	Track     map[string]vrrp.TrackState `json:"track,omitempty"`
+	Ready     map[string]bool            `json:"ready"`
+	Resume    map[string]bool            `json:"resume,omitempty"` // was master when the speaker before this one died
 	// Ports are the TCP ports of the virtual services on an instance's
 	// addresses: those whose connections a planned takeover must not break.
 	Ports      map[string][]uint16 `json:"ports,omitempty"`

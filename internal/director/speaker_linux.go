@@ -163,6 +163,12 @@ func (s *speaker) listenToDirector() error {
 				return err
 			}
 			s.engine.SetReady(ready)
+		case kindTrack:
+			var states map[string]vrrp.TrackState
+			if err := m.Decode(&states); err != nil {
+				return err
+			}
+			s.engine.SetTrack(states)
 		case kindFailover:
 			var name string
 			if err := m.Decode(&name); err != nil {
@@ -199,14 +205,19 @@ func (s *speaker) apply(st speakerState) {
 	s.addrs.mu.Lock()
 	s.addrs.ports = st.Ports
 	s.addrs.mu.Unlock()
+	s.engine.SetTrack(st.Track)
 	// Readiness first: an instance must not start as ready by an old answer.
 	s.engine.SetReady(st.Ready)
-	if err := s.engine.Apply(st.Instances, st.Resume); err != nil {
+	if err := s.engine.Apply(st.Instances, st.Groups, st.Resume); err != nil {
 		s.say(event.ConfigProblem, event.F(event.Detail, err))
 	}
 	for _, l := range links {
-		s.engine.SetLink(l.Name, l.Up, l.Primary, l.Index)
+		s.engine.SetLink(linkState(l))
 	}
+}
+
+func linkState(l netif.LinkState) vrrp.LinkState {
+	return vrrp.LinkState{Interface: l.Name, Index: l.Index, Up: l.Up, Primary: l.Primary, LinkLocal: l.LinkLocal}
 }
 
 // fact takes over an observation of the network configuration.
@@ -227,7 +238,7 @@ func (s *speaker) linkFact(f netif.Fact) {
 	used := s.interfaces[l.Name]
 	if gone {
 		delete(s.links, l.Name)
-		l.Up, l.Primary, l.Index = false, netip.Addr{}, 0
+		l.Up, l.Primary, l.LinkLocal, l.Index = false, netip.Addr{}, netip.Addr{}, 0
 	} else {
 		s.links[l.Name] = l
 	}
@@ -238,7 +249,7 @@ func (s *speaker) linkFact(f netif.Fact) {
 	if !used {
 		return
 	}
-	s.engine.SetLink(l.Name, l.Up, l.Primary, l.Index)
+	s.engine.SetLink(linkState(l))
 	switch {
 	case l.Up && (!seen || !was.Up):
 		s.say(event.LinkUp, event.F(event.Interface, l.Name), event.F(event.Address, l.Primary))
@@ -267,4 +278,4 @@ func (s *speaker) notify(n vrrp.Notice) {
 type refusal struct{ Instance, Reason string }
 
 // listen opens the election's socket on an interface.
-func listen(iface string) (vrrp.Conn, error) { return vrrp.Listen(iface) }
+func listen(at vrrp.Endpoint) (vrrp.Conn, error) { return vrrp.Listen(at) }
