@@ -123,11 +123,17 @@ func TestBlackHolesOnRealSockets(t *testing.T) {
 		}
 		return n
 	}
-	n, start := attempts(), time.Now()
-	<-time.After(sec)
-	rate := float64(attempts()-n) / time.Since(start).Seconds() / healthy
+	// A second in which something else had the machine does not count.
+	var rate float64
+	for range 10 {
+		n, start := attempts(), time.Now()
+		<-time.After(sec)
+		if rate = float64(attempts()-n) / time.Since(start).Seconds() / healthy; rate >= 7 {
+			break
+		}
+	}
 	if rate < 7 {
-		t.Errorf("a healthy server had %.1f attempts a second of 10", rate)
+		t.Errorf("a healthy server had %.1f attempts a second of 10, in each of ten seconds", rate)
 	}
 	if st := s.Stats(); st.InFlight > 60 || st.Waiting == 0 {
 		t.Errorf("stats %+v", st)
