@@ -1,8 +1,6 @@
 package vrrp
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 )
@@ -231,115 +229,5 @@ func (c *Config) Endpoint() Endpoint {
 
 const centisecond = 10 * time.Millisecond
 
-// Validate returns nil, or every way in which c cannot run, joined.
-func (c *Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-
-	if c.Name == "" {
-		bad("the instance has no name")
-	}
-	if c.Interface == "" {
-		bad("interface is empty: name the interface that adverts use")
-	}
-	if c.VRID == 0 {
-		bad("virtual_router_id is 0: use 1 to 255")
-	}
-	if c.Priority == 0 {
-		bad("priority is 0, which means resignation: use 1 to 255")
-	}
-	switch c.Version {
-	case V2:
-		if c.AdvertInterval < MinAdvertIntervalV2 || c.AdvertInterval > MaxAdvertIntervalV2 || c.AdvertInterval%time.Second != 0 {
-			bad("advert_int is %v: version 2 has whole seconds from 1 to 255", c.AdvertInterval)
-		}
-	case V3:
-		if c.AdvertInterval < MinAdvertIntervalV3 || c.AdvertInterval > MaxAdvertIntervalV3 || c.AdvertInterval%centisecond != 0 {
-			bad("advert_int is %v: version 3 has multiples of 10ms from 10ms to 40.95s", c.AdvertInterval)
-		}
-	default:
-		bad("version is %d: use 2 or 3", c.Version)
-	}
-	switch c.Checksum {
-	case ChecksumAuto, ChecksumRFC, ChecksumPseudo:
-	default:
-		bad("checksum is %q: use %q, %q or %q", c.Checksum, ChecksumAuto, ChecksumRFC, ChecksumPseudo)
-	}
-	if c.DownTimerAdverts < 1 || c.DownTimerAdverts > 100 {
-		bad("down_timer_adverts is %d: use 1 to 100", c.DownTimerAdverts)
-	}
-	for _, d := range []struct {
-		key string
-		v   time.Duration
-	}{
-		{"preempt_delay", c.PreemptDelay},
-		{"startup_delay", c.StartupDelay},
-		{"garp_master_delay", c.GARP.MasterDelay},
-		{"garp_master_refresh", c.GARP.MasterRefresh},
-		{"handover_linger", c.HandoverLinger},
-	} {
-		if d.v < 0 || d.v > MaxDelay {
-			bad("%s is %v: use 0 to %v", d.key, d.v, MaxDelay)
-		}
-	}
-	if r := c.GARP.MasterRepeat; r < 1 || r > 100 {
-		bad("garp_master_repeat is %d: use 1 to 100", r)
-	}
-	if r := c.GARP.MasterRefreshRepeat; r < 1 || r > 100 {
-		bad("garp_master_refresh_repeat is %d: use 1 to 100", r)
-	}
-	if c.Source.IsValid() && !c.Source.Is4() {
-		bad("source %s is not an IPv4 address", c.Source)
-	}
-	if len(c.Addresses) == 0 || len(c.Addresses) > MaxAddresses {
-		bad("there are %d virtual addresses: an advert carries 1 to %d", len(c.Addresses), MaxAddresses)
-	}
-	seen := make(map[netip.Addr]bool, len(c.Addresses))
-	for _, a := range c.Addresses {
-		ip := a.Prefix.Addr()
-		switch {
-		case !a.Prefix.IsValid() || !ip.Is4():
-			bad("virtual address %q is not an IPv4 address with a prefix length", a.Prefix)
-		case seen[ip]:
-			bad("virtual address %s is there twice", ip)
-		case ip == c.Source:
-			bad("source %s is a virtual address: use an address that this node keeps", ip)
-		}
-		seen[ip] = true
-	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("use instance %q: %w", c.Name, errors.Join(errs...))
-}
-
 // MaxDelay bounds every delay of a Config.
 const MaxDelay = 24 * time.Hour
-
-// Validate checks each of cfgs and that no two of them have the same name or
-// the same VRID on one interface and family; and each of groups against them.
-func Validate(cfgs []Config, groups []SyncGroup) error {
-	var errs []error
-	type router struct {
-		at   Endpoint
-		vrid uint8
-	}
-	names := make(map[string]bool, len(cfgs))
-	routers := make(map[router]string, len(cfgs))
-	for i := range cfgs {
-		c := &cfgs[i]
-		if err := c.Validate(); err != nil {
-			errs = append(errs, err)
-		}
-		if names[c.Name] {
-			errs = append(errs, fmt.Errorf("use instance %q: the name is there twice", c.Name))
-		}
-		names[c.Name] = true
-		r := router{c.Endpoint(), c.VRID}
-		if other, ok := routers[r]; ok && other != c.Name {
-			errs = append(errs, fmt.Errorf("use instance %q: %q has virtual_router_id %d on %s already", c.Name, other, c.VRID, c.Interface))
-		}
-		routers[r] = c.Name
-	}
-	return errors.Join(errs...)
-}
