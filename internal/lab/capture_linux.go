@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -35,8 +36,12 @@ type Capture struct {
 // bear the names of the nodes: lab.Capture(SwitchNode, LVSA) sees what lvs-a
 // really sends and receives, whatever lvs-a believes.
 func (l *Lab) Capture(node, iface string) (*Capture, error) {
+	return l.capture(node, iface, captureFilter)
+}
+
+func (l *Lab) capture(node, iface string, filter func() ([]bpf.RawInstruction, error)) (*Capture, error) {
 	c := &Capture{done: make(chan struct{}), news: make(chan struct{})}
-	err := l.In(node, func() error { return c.open(iface) })
+	err := l.In(node, func() error { return c.open(iface, filter) })
 	if err != nil {
 		return nil, fmt.Errorf("capture on %s in %s: %w", iface, node, err)
 	}
@@ -44,12 +49,12 @@ func (l *Lab) Capture(node, iface string) (*Capture, error) {
 	return c, nil
 }
 
-func (c *Capture) open(iface string) error {
+func (c *Capture) open(iface string, assemble func() ([]bpf.RawInstruction, error)) error {
 	ifi, err := net.InterfaceByName(iface)
 	if err != nil {
 		return fmt.Errorf("find interface: %w", err)
 	}
-	filter, err := captureFilter()
+	filter, err := assemble()
 	if err != nil {
 		return err
 	}
@@ -100,6 +105,42 @@ func captureFilter() ([]bpf.RawInstruction, error) {
 		return nil, fmt.Errorf("assemble filter: %w", err)
 	}
 	return prog, nil
+}
+
+// openingsFilter passes ARP and, of the TCP segments of one IPv4 service, those
+// that open a connection: SYN and SYN-ACK.
+func openingsFilter(service netip.AddrPort) func() ([]bpf.RawInstruction, error) {
+	address, port := binary.BigEndian.Uint32(service.Addr().AsSlice()), uint32(service.Port())
+	return func() ([]bpf.RawInstruction, error) {
+		const ip, reject = 14, 19 // where the packet begins; where the last instruction stands
+		program := []bpf.Instruction{
+			bpf.LoadAbsolute{Off: 12, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 16},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: reject - 3},
+			bpf.LoadAbsolute{Off: ip + 9, Size: 1},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protocolTCP, SkipTrue: reject - 5},
+			bpf.LoadMemShift{Off: ip}, // X is the length of the IPv4 header
+			bpf.LoadIndirect{Off: ip + tcpFlags, Size: 1},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: tcpSYN, SkipTrue: reject - 8},
+			bpf.LoadAbsolute{Off: ip + 12, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: address, SkipTrue: 3},
+			bpf.LoadIndirect{Off: ip, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: port, SkipTrue: 6},
+			bpf.Jump{Skip: reject - 13},
+			bpf.LoadAbsolute{Off: ip + 16, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: address, SkipTrue: reject - 15},
+			bpf.LoadIndirect{Off: ip + 2, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: port, SkipTrue: 1},
+			bpf.Jump{Skip: reject - 18},
+			bpf.RetConstant{Val: 128},
+			bpf.RetConstant{Val: 0},
+		}
+		raw, err := bpf.Assemble(program)
+		if err != nil {
+			return nil, fmt.Errorf("assemble filter: %w", err)
+		}
+		return raw, nil
+	}
 }
 
 func (c *Capture) run() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,9 @@ type Result struct {
 	// Stalls counts how often the machine kept a speaker from running for
 	// longer than VRRP allows. A director that stalled steps back and its peer
 	// may take over: then the number of transitions is not judged.
-	Stalls   int     `json:"stalls,omitempty"`
+	Stalls int `json:"stalls,omitempty"`
+	// Wire is the same gap as the network saw it.
+	Wire     Wire    `json:"wire"`
 	Timeline []Entry `json:"timeline"`
 }
 
@@ -203,10 +206,19 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 	if b.load, err = l.StartLoad(ctx, o.Load); err != nil {
 		return r, err
 	}
+	service := netip.AddrPortFrom(VIP, ServicePort)
+	wire, err := l.capture(RouterNode, LANInterface, openingsFilter(service))
+	if err != nil {
+		_, stopErr := b.load.Stop(ctx)
+		return r, errors.Join(err, stopErr)
+	}
 	stopProgress := p.follow(b.load)
 	err = b.measure(ctx, s)
 	stopProgress()
-	load, stopErr := b.load.Stop(ctx)
+	captured := time.Now()
+	stopErr := wire.Close()
+	load, loadErr := b.load.Stop(ctx)
+	stopErr = errors.Join(stopErr, loadErr)
 	if stopErr != nil || len(b.steps) == 0 || ctx.Err() != nil {
 		return r, errors.Join(err, stopErr, b.undo(ctx, s))
 	}
@@ -215,7 +227,8 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 		r.After = m[0]
 	}
 	var logErr error
-	if r.Timeline, logErr = b.timeline(logs, load); logErr != nil {
+	r.Wire = wireOf(wire.Frames(), service, load.Start, r.Start, captured)
+	if r.Timeline, logErr = b.timeline(logs, load, r.Wire); logErr != nil {
 		return r, logErr
 	}
 	for _, e := range r.Timeline {
@@ -259,7 +272,7 @@ func (b *bench) undo(ctx context.Context, s Scenario) error {
 	return b.lab.Settle(ctx)
 }
 
-func (b *bench) timeline(logs []*logReader, load Report) ([]Entry, error) {
+func (b *bench) timeline(logs []*logReader, load Report, wire Wire) ([]Entry, error) {
 	var events []Entry
 	for _, log := range logs {
 		got, err := log.next()
@@ -272,7 +285,11 @@ func (b *bench) timeline(logs []*logReader, load Report) ([]Entry, error) {
 	start := b.steps[0].Time
 	events = slices.DeleteFunc(events, func(e Entry) bool { return e.Time.Before(start) })
 	gap := Entry{Time: load.GapStart, Node: "client", Text: fmt.Sprintf("longest gap begins, %s without an answer", inMS(load.LongestGap))}
-	return merge(b.steps, events, []Entry{gap}), nil
+	seen := []Entry{gap}
+	if !wire.Announced.IsZero() {
+		seen = append(seen, Entry{Time: wire.Announced, Node: "router", Text: "gratuitous ARP for the VIP"})
+	}
+	return merge(b.steps, events, seen), nil
 }
 
 // problem notes that an expectation did not hold.

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// Frame is what a Capture saw on a wire. Exactly one of ARP and Advert is set.
+// Frame is what a Capture saw on a wire. Of ARP and Advert one is set at most;
+// none is for the opening of a TCP connection.
 type Frame struct {
 	Time time.Time // the kernel's, when the frame passed the interface
 	// Sent is true for a frame that left by the interface, false for one that
@@ -21,6 +22,7 @@ type Frame struct {
 	Source, Destination net.HardwareAddr
 	ARP                 *ARP
 	Advert              *Advert
+	tcp                 *segment
 }
 
 // ARP is an Ethernet and IPv4 ARP packet (RFC 826).
@@ -67,7 +69,8 @@ func (f Frame) String() string {
 	return f.Time.Format("15:04:05.000000") + " empty frame"
 }
 
-// decodeFrame returns false for everything but whole ARP and VRRP frames.
+// decodeFrame returns false for everything but whole ARP and VRRP frames and
+// segments that open a TCP connection.
 func decodeFrame(raw []byte) (Frame, bool) {
 	var eth ethernet.Frame
 	if err := eth.UnmarshalBinary(raw); err != nil {
@@ -86,6 +89,10 @@ func decodeFrame(raw []byte) (Frame, bool) {
 		}
 		return f, true
 	case ethernet.EtherTypeIPv4:
+		if s, ok := decodeSegment(eth.Payload); ok {
+			f.tcp = s
+			return f, true
+		}
 		a, ok := decodeIPv4(eth.Payload)
 		f.Advert = a
 		return f, ok
@@ -120,4 +127,33 @@ func decodeIPv4(b []byte) (*Advert, bool) {
 	return a, true
 }
 
-const protocolVRRP = 112
+// decodeSegment reads a SYN or a SYN-ACK over IPv4.
+func decodeSegment(b []byte) (*segment, bool) {
+	h, err := ipv4.ParseHeader(b)
+	if err != nil || h.Version != 4 || h.Protocol != protocolTCP || h.Len < ipv4.HeaderLen || len(b) < h.Len+minTCP {
+		return nil, false
+	}
+	src, ok1 := netip.AddrFromSlice(h.Src.To4())
+	dst, ok2 := netip.AddrFromSlice(h.Dst.To4())
+	tcp := b[h.Len:]
+	if !ok1 || !ok2 || tcp[tcpFlags]&tcpSYN == 0 {
+		return nil, false
+	}
+	return &segment{
+		source:      netip.AddrPortFrom(src, binary.BigEndian.Uint16(tcp)),
+		destination: netip.AddrPortFrom(dst, binary.BigEndian.Uint16(tcp[2:])),
+		sequence:    binary.BigEndian.Uint32(tcp[4:]),
+		ack:         tcp[tcpFlags]&tcpACK != 0,
+	}, true
+}
+
+const (
+	protocolTCP  = 6
+	protocolVRRP = 112
+
+	// RFC 9293 §3.1.
+	minTCP   = 20
+	tcpFlags = 13
+	tcpSYN   = 0x02
+	tcpACK   = 0x10
+)

@@ -15,6 +15,7 @@ func limit(bound time.Duration) time.Duration { return 2*bound + 5*time.Second }
 func (r *Result) takeover(b *bench, successor string) {
 	r.Bound = b.lab.Bound(successor)
 	r.Limit = limit(r.Bound)
+	r.Wire.Limit = r.Bound + wireSlack
 	if r.Load.LongestGap > r.Limit {
 		r.problem("no answer for %s; more than %s cannot be the machine's slowness", inMS(r.Load.LongestGap), inMS(r.Limit))
 	}

@@ -117,6 +117,9 @@ func (p *printer) result(r Result) {
 	}
 	p.line("")
 	p.line("   %s", r.measured())
+	for _, text := range r.Wire.lines() {
+		p.line("   %s", text)
+	}
 	if r.Stalls > 0 {
 		p.line("   this machine kept a speaker from running %d times; transitions are not judged", r.Stalls)
 	}
@@ -147,7 +150,7 @@ func (r Result) measured() string {
 
 func (p *printer) summary(r DrillReport) {
 	p.line("\n== summary")
-	p.line("   %-12s %9s %7s %12s %12s  %-16s %s", "scenario", "requests", "failed", "longest gap", "VRRP allows", "answered by", "expectation")
+	p.line("   %-12s %9s %7s %12s %12s %12s  %-16s %s", "scenario", "requests", "failed", "longest gap", "on the wire", "VRRP allows", "answered by", "expectation")
 	for _, x := range r.Results {
 		bound, verdict := "-", "held"
 		if x.Bound > 0 {
@@ -156,8 +159,8 @@ func (p *printer) summary(r DrillReport) {
 		if !x.Held {
 			verdict = "NOT HELD"
 		}
-		p.line("   %-12s %9d %7d %12s %12s  %-16s %s",
-			x.Scenario, x.Load.Requests, x.Load.Failed(), inMS(x.Load.LongestGap), bound, answers(x.Load), verdict)
+		p.line("   %-12s %9d %7d %12s %12s %12s  %-16s %s",
+			x.Scenario, x.Load.Requests, x.Load.Failed(), inMS(x.Load.LongestGap), inMS(x.Wire.LongestGap), bound, answers(x.Load), verdict)
 	}
 }
 
