@@ -1,5 +1,6 @@
 // Package announce tells the network where a virtual address is now, with
-// gratuitous ARP (RFC 5227 §3, RFC 9568 §6.4.1).
+// gratuitous ARP (RFC 5227 §3) and unsolicited neighbour advertisements
+// (RFC 4861 §7.2.6), as RFC 9568 §6.4.2 wants of a new master.
 package announce
 
 import (
@@ -30,18 +31,19 @@ type Announcer struct {
 
 	mu     sync.Mutex
 	sock   socket
-	frames map[sender][2][]byte
+	frames map[sender][][]byte
 }
 
 // sender is what an announcement says: this address is at that station.
 type sender struct {
-	vip netip.Addr
-	mac [6]byte
+	vip    netip.Addr
+	mac    [6]byte
+	router bool
 }
 
 // socket is a packet socket bound to one interface.
 type socket interface {
-	broadcast(frame []byte) error
+	send(frame []byte) error
 	hardwareAddr() net.HardwareAddr
 	close() error
 }
@@ -52,7 +54,7 @@ func New(iface string) (*Announcer, error) {
 	if iface == "" || len(iface) >= unix.IFNAMSIZ {
 		return nil, fmt.Errorf("announce through interface %q: the name must have 1 to %d bytes", iface, unix.IFNAMSIZ-1)
 	}
-	return &Announcer{iface: iface, open: openPacket, frames: make(map[sender][2][]byte)}, nil
+	return &Announcer{iface: iface, open: openPacket, frames: make(map[sender][][]byte)}, nil
 }
 
 // GARP broadcasts one gratuitous ARP request and one reply for vip with mac as
@@ -63,12 +65,28 @@ func New(iface string) (*Announcer, error) {
 // opened again. What was opened before keeps its idea of the interface's own
 // hardware address: call Reset when that has changed.
 func (a *Announcer) GARP(vip netip.Addr, mac net.HardwareAddr) error {
+	return a.announce(vip, mac, func(mac net.HardwareAddr) ([][]byte, error) { return garpFrames(vip, mac) }, false)
+}
+
+// NA multicasts one unsolicited neighbour advertisement for vip, an IPv6
+// address, to all nodes, with mac as GARP has it.
+//
+// router is the router flag. RFC 9568 §6.4.2 sets it always, as its routers
+// forward; where the node does not, its kernel answers solicitations without
+// the flag, and a host that sees it go away drops its default route through
+// the address (RFC 4861 §7.2.5). So it should be what the kernel's is: the
+// interface's net.ipv6.conf.*.forwarding.
+func (a *Announcer) NA(vip netip.Addr, mac net.HardwareAddr, router bool) error {
+	return a.announce(vip, mac, func(mac net.HardwareAddr) ([][]byte, error) { return naFrames(vip, mac, router) }, router)
+}
+
+func (a *Announcer) announce(vip netip.Addr, mac net.HardwareAddr, build func(net.HardwareAddr) ([][]byte, error), router bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	err := a.send(vip, mac)
+	err := a.send(vip, mac, build, router)
 	if interfaceChanged(err) {
 		a.drop()
-		err = a.send(vip, mac)
+		err = a.send(vip, mac, build, router)
 	}
 	if err != nil {
 		return fmt.Errorf("announce %s on %s: %w", vip, a.iface, err)
@@ -91,7 +109,7 @@ func (a *Announcer) Close() error {
 	return a.drop()
 }
 
-func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr) error {
+func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr, build func(net.HardwareAddr) ([][]byte, error), router bool) error {
 	if a.sock == nil {
 		s, err := a.open(a.iface)
 		if err != nil {
@@ -103,13 +121,13 @@ func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr) error {
 		mac = a.sock.hardwareAddr()
 	}
 	if len(mac) != 6 {
-		return fmt.Errorf("hardware address %q: gratuitous arp needs one of 6 bytes", mac.String())
+		return fmt.Errorf("hardware address %q: an announcement needs one of 6 bytes", mac.String())
 	}
-	key := sender{vip: vip, mac: [6]byte(mac)}
+	key := sender{vip: vip, mac: [6]byte(mac), router: router}
 	frames, ok := a.frames[key]
 	if !ok {
 		var err error
-		if frames, err = garpFrames(vip, mac); err != nil {
+		if frames, err = build(mac); err != nil {
 			return err
 		}
 		if len(a.frames) >= maxFrames {
@@ -117,7 +135,13 @@ func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr) error {
 		}
 		a.frames[key] = frames
 	}
-	return errors.Join(a.sock.broadcast(frames[0]), a.sock.broadcast(frames[1]))
+	var errs error
+	for _, f := range frames {
+		if err := a.sock.send(f); err != nil {
+			errs = errors.Join(errs, err)
+		}
+	}
+	return errs
 }
 
 func (a *Announcer) drop() error {
@@ -140,7 +164,7 @@ func interfaceChanged(err error) bool {
 type packetSocket struct {
 	conn *packet.Conn
 	mac  net.HardwareAddr
-	to   *packet.Addr
+	to   *packet.Addr // the frame itself says where to
 }
 
 func openPacket(iface string) (socket, error) {
@@ -164,7 +188,7 @@ func (s *packetSocket) hardwareAddr() net.HardwareAddr { return s.mac }
 
 func (s *packetSocket) close() error { return s.conn.Close() }
 
-func (s *packetSocket) broadcast(frame []byte) error {
+func (s *packetSocket) send(frame []byte) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}

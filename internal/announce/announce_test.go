@@ -25,11 +25,11 @@ func TestGARPFrames(t *testing.T) {
 	ethernet := "ffffffffffff" + "020000000102" + "0806"
 	fixed := "0001" + "0800" + "06" + "04"
 	padding := strings.Repeat("00", 60-14-28) // IEEE 802.3 minimum without the check sequence
-	want := [2]string{
+	want := []string{
 		ethernet + fixed + "0001" + "020000000102" + "c0a810c8" + "000000000000" + "c0a810c8" + padding,
 		ethernet + fixed + "0002" + "020000000102" + "c0a810c8" + "020000000102" + "c0a810c8" + padding,
 	}
-	got := [2]string{hex.EncodeToString(frames[0]), hex.EncodeToString(frames[1])}
+	got := []string{hex.EncodeToString(frames[0]), hex.EncodeToString(frames[1])}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("frames (-want +got):\n%s", diff)
 	}
@@ -40,8 +40,9 @@ type wire struct {
 	mac    net.HardwareAddr
 	opened int
 	closed int
-	fail   []error // of the next broadcasts
+	fail   []error // of the next frames
 	sent   []string
+	frames [][]byte
 }
 
 func (w *wire) open(string) (socket, error) { w.opened++; return &fakeSocket{w, w.mac}, nil }
@@ -53,12 +54,13 @@ type fakeSocket struct {
 
 func (s *fakeSocket) hardwareAddr() net.HardwareAddr { return s.mac }
 func (s *fakeSocket) close() error                   { s.closed++; return nil }
-func (s *fakeSocket) broadcast(b []byte) error {
+func (s *fakeSocket) send(b []byte) error {
 	if len(s.fail) > 0 {
 		err := s.fail[0]
 		s.fail = s.fail[1:]
 		return err
 	}
+	s.frames = append(s.frames, b)
 	s.sent = append(s.sent, hex.EncodeToString(b[6:12])+" "+hex.EncodeToString(b[20:22]))
 	return nil
 }
@@ -201,4 +203,4 @@ type discard struct{}
 
 func (discard) hardwareAddr() net.HardwareAddr { return mac }
 func (discard) close() error                   { return nil }
-func (discard) broadcast([]byte) error         { return nil }
+func (discard) send([]byte) error              { return nil }

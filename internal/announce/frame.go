@@ -15,24 +15,24 @@ var (
 )
 
 // garpFrames are the request and the reply that announce vip at mac.
-func garpFrames(vip netip.Addr, mac net.HardwareAddr) ([2][]byte, error) {
+func garpFrames(vip netip.Addr, mac net.HardwareAddr) ([][]byte, error) {
 	if !vip.Is4() {
-		return [2][]byte{}, fmt.Errorf("address %s: gratuitous arp is for ipv4", vip)
+		return nil, fmt.Errorf("address %s: gratuitous arp is for ipv4", vip)
 	}
 	// RFC 5227 §2.3: in an announcement the target hardware address is not
 	// meaningful and should be zero.
 	request, err := garpFrame(arp.OperationRequest, vip, mac, unset)
 	if err != nil {
-		return [2][]byte{}, err
+		return nil, err
 	}
 	// RFC 5944 §4.6: a gratuitous reply carries the announced address as
 	// target too. Linux overrides a fresh neighbour entry only then
 	// (arp_is_garp in net/ipv4/arp.c).
 	reply, err := garpFrame(arp.OperationReply, vip, mac, mac)
 	if err != nil {
-		return [2][]byte{}, err
+		return nil, err
 	}
-	return [2][]byte{request, reply}, nil
+	return [][]byte{request, reply}, nil
 }
 
 func garpFrame(op arp.Operation, vip netip.Addr, mac, target net.HardwareAddr) ([]byte, error) {

@@ -64,11 +64,8 @@ func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addre
 // byDevice groups an instance's addresses by the interface they belong on.
 func byDevice(c vrrp.Config) map[string][]netif.Addr {
 	m := map[string][]netif.Addr{c.Interface: nil}
-	for _, a := range c.Addresses {
-		dev := a.Device
-		if dev == "" {
-			dev = c.Interface
-		}
+	for _, a := range c.All() {
+		dev := c.AddressDevice(a)
 		m[dev] = append(m[dev], netif.Addr{Prefix: a.Prefix, Label: a.Label, Scope: a.Scope})
 	}
 	return m
@@ -83,10 +80,13 @@ func prefixes(c vrrp.Config, dev string) []netip.Prefix {
 	return out
 }
 
-func vips(c vrrp.Config) []netip.Addr {
-	out := make([]netip.Addr, len(c.Addresses))
-	for i, a := range c.Addresses {
-		out[i] = a.Prefix.Addr()
+// vips4 are the instance's IPv4 addresses: relay and linger know no others.
+func vips4(c vrrp.Config) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range c.All() {
+		if ip := a.Prefix.Addr(); ip.Is4() {
+			out = append(out, ip)
+		}
 	}
 	return out
 }
@@ -151,8 +151,8 @@ func (a *addresses) tell(instance, dev string, ch netif.Change) {
 // relay sets up the relay to the old master of a planned takeover. It is a
 // courtesy to connections in flight: without it the takeover goes on.
 func (a *addresses) relay(c vrrp.Config, old netip.Addr) {
-	ports := a.ports[c.Name]
-	if !old.IsValid() || len(ports) == 0 || c.HandoverLinger <= 0 {
+	ports, vips := a.ports[c.Name], vips4(c)
+	if !old.Is4() || len(ports) == 0 || len(vips) == 0 || c.HandoverLinger <= 0 {
 		return
 	}
 	begun := time.Now()
@@ -160,7 +160,7 @@ func (a *addresses) relay(c vrrp.Config, old netip.Addr) {
 	if mac == nil {
 		mac = a.ask(c.Interface, old, askWithin)
 	}
-	err := a.netif.InstallRelay(netif.Relay{Name: c.Name, VIPs: vips(c), Ports: ports,
+	err := a.netif.InstallRelay(netif.Relay{Name: c.Name, VIPs: vips, Ports: ports,
 		Interface: c.Interface, OldMaster: old, OldMAC: mac})
 	if err != nil {
 		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, old), event.F(event.Err, err))
@@ -173,18 +173,19 @@ func (a *addresses) relay(c vrrp.Config, old netip.Addr) {
 // linger keeps forwarding what the successor relays. It must stand before the
 // addresses go.
 func (a *addresses) linger(c vrrp.Config, successor netip.Addr) {
-	if !successor.IsValid() || len(a.ports[c.Name]) == 0 || c.HandoverLinger <= 0 {
+	vips := vips4(c)
+	if !successor.Is4() || len(a.ports[c.Name]) == 0 || len(vips) == 0 || c.HandoverLinger <= 0 {
 		return
 	}
 	if _, ours := a.held[c.Name]; !ours {
 		return
 	}
 	devices := slices.Sorted(maps.Keys(byDevice(c)))
-	if err := a.netif.InstallLinger(netif.Linger{VIPs: vips(c), Interfaces: devices}); err != nil {
+	if err := a.netif.InstallLinger(netif.Linger{VIPs: vips, Interfaces: devices}); err != nil {
 		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, successor), event.F(event.Err, err))
 		return
 	}
-	a.fade(c, "linger", func() error { return a.netif.RemoveLinger(vips(c)) })
+	a.fade(c, "linger", func() error { return a.netif.RemoveLinger(vips) })
 }
 
 // fade ends what was set up when the instance's linger time is over. One of
@@ -261,17 +262,26 @@ func (a *addresses) ask(dev string, peer netip.Addr, within time.Duration) net.H
 	return mac
 }
 
-// Announce sends one burst of gratuitous ARP for all addresses.
+// Announce sends one announcement for each address, with the hardware address
+// of the interface that it is on: gratuitous ARP, or an unsolicited neighbour
+// advertisement.
 func (a *addresses) Announce(c vrrp.Config) error {
 	var errs []error
-	for _, v := range c.Addresses {
-		dev := v.Device
-		if dev == "" {
-			dev = c.Interface
-		}
+	router := map[string]bool{} // what the kernel's own advertisements say
+	for _, v := range c.All() {
+		dev, ip := c.AddressDevice(v), v.Prefix.Addr()
 		an, err := a.announcer(dev)
-		if err == nil {
-			err = an.GARP(v.Prefix.Addr(), nil)
+		switch {
+		case err != nil:
+		case ip.Is4():
+			err = an.GARP(ip, nil)
+		default:
+			forwards, known := router[dev]
+			if !known {
+				forwards = netif.Forwards6(dev)
+				router[dev] = forwards
+			}
+			err = an.NA(ip, nil, forwards)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -304,55 +314,102 @@ func (a *addresses) linkChanged(dev string) {
 }
 
 // vanished puts an address back that somebody else has removed from a master.
-func (a *addresses) vanished(dev string, p netip.Prefix) {
-	a.mu.Lock()
-	var owner vrrp.Config
-	found := false
-	for _, c := range a.held {
-		for _, want := range byDevice(c)[dev] {
-			if want.Prefix == p {
-				owner, found = c, true
-			}
-		}
+// The kernel itself takes IPv6 addresses off an interface that goes down:
+// those come back with it, see returned.
+func (a *addresses) vanished(l netif.LinkState, p netip.Prefix) {
+	if !l.Up {
+		return
 	}
+	dev := l.Name
+	a.mu.Lock()
+	owner, found := a.holder(dev, p)
 	allowed := found && a.mayRestore(dev+p.String(), time.Now())
 	a.mu.Unlock()
 	if !found {
 		return
 	}
-	fields := []event.Field{event.F(event.Instance, owner.Name), event.F(event.Interface, dev), event.F(event.Address, p)}
 	if !allowed {
-		a.say(event.AddressFailed, append(fields, event.F(event.Err,
-			fmt.Errorf("removed by somebody else more than %d times within %v; it is put back after that time", restoreTries, restoreWindow)))...)
-		time.AfterFunc(restoreWindow, func() { a.vanished(dev, p) })
+		a.say(event.AddressFailed, event.F(event.Instance, owner.Name), event.F(event.Interface, dev), event.F(event.Address, p), event.F(event.Err,
+			fmt.Errorf("removed by somebody else more than %d times within %v; it is put back after that time", restoreTries, restoreWindow)))
+		time.AfterFunc(restoreWindow, func() { a.vanished(l, p) })
 		return
 	}
-	if err := a.restore(owner); err != nil {
-		a.say(event.AddressFailed, append(fields, event.F(event.Err, err))...)
-		return
+	a.restore(owner, "somebody else removed it")
+}
+
+// returned sees to it that an interface that can be used again has what the
+// masters among our instances hold on it.
+func (a *addresses) returned(dev string) {
+	a.mu.Lock()
+	var holders []vrrp.Config
+	for _, c := range a.held {
+		if len(byDevice(c)[dev]) > 0 {
+			holders = append(holders, c)
+		}
 	}
-	a.say(event.AddressRestored, append(fields, event.F(event.Reason, "somebody else removed it"))...)
-	if err := a.Announce(owner); err != nil {
-		a.say(event.AnnounceFailed, event.F(event.Instance, owner.Name), event.F(event.Interface, dev), event.F(event.Err, err))
+	a.mu.Unlock()
+	for _, c := range holders {
+		a.restore(c, "it was gone with its interface")
 	}
 }
 
-// restore sets the addresses again if the instance still holds them: it may
-// have lost them on purpose since the removal was seen.
-func (a *addresses) restore(c vrrp.Config) error {
+// holder is the master that holds a prefix on an interface.
+func (a *addresses) holder(dev string, p netip.Prefix) (vrrp.Config, bool) {
+	for _, c := range a.held {
+		for _, want := range byDevice(c)[dev] {
+			if want.Prefix == p {
+				return c, true
+			}
+		}
+	}
+	return vrrp.Config{}, false
+}
+
+// restore sets the addresses again, and tells of those that were missing.
+func (a *addresses) restore(c vrrp.Config, why string) {
+	restored := false
+	for dev, ch := range a.reassert(c) {
+		fields := func(p netip.Prefix, last event.Field) []event.Field {
+			return []event.Field{event.F(event.Instance, c.Name), event.F(event.Interface, dev), event.F(event.Address, p), last}
+		}
+		for _, p := range ch.Added {
+			restored = true
+			a.say(event.AddressRestored, fields(p, event.F(event.Reason, why))...)
+		}
+		if ch.err != nil && !errors.Is(ch.err, netif.ErrNoInterface) { // when it comes back they do, too
+			a.say(event.AddressFailed, event.F(event.Instance, c.Name), event.F(event.Interface, dev), event.F(event.Err, ch.err))
+		}
+	}
+	if !restored {
+		return
+	}
+	if err := a.Announce(c); err != nil {
+		a.say(event.AnnounceFailed, event.F(event.Instance, c.Name), event.F(event.Interface, c.Interface), event.F(event.Err, err))
+	}
+}
+
+type reasserted struct {
+	netif.Change
+	err error
+}
+
+// reassert adds what is missing if the instance still holds its addresses: it
+// may have lost them on purpose since the removal was seen.
+func (a *addresses) reassert(c vrrp.Config) map[string]reasserted {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, held := a.held[c.Name]; !held {
+	c, held := a.held[c.Name]
+	if !held {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
 	defer cancel()
+	out := map[string]reasserted{}
 	for dev, want := range byDevice(c) {
-		if _, err := a.netif.SetAddresses(ctx, dev, want, []netip.Prefix{}); err != nil {
-			return err
-		}
+		ch, err := a.netif.SetAddresses(ctx, dev, want, []netip.Prefix{})
+		out[dev] = reasserted{ch, err}
 	}
-	return nil
+	return out
 }
 
 func (a *addresses) mayRestore(key string, now time.Time) bool {

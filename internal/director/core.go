@@ -228,7 +228,7 @@ func (c *core) sendSpeaker() {
 func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string][]uint16 {
 	out := map[string][]uint16{}
 	for _, vi := range instances {
-		for _, a := range vi.Addresses {
+		for _, a := range vi.All() {
 			for _, vs := range services {
 				k := vs.Service.Key
 				if k.Protocol == ipvs.TCP && k.Address == a.Prefix.Addr() && !slices.Contains(out[vi.Name], k.Port) {

@@ -26,7 +26,7 @@ func gateWaits(vi vrrp.Config, services []conf.VirtualServer, verdicts map[strin
 		return "the IPVS table is not programmed yet"
 	}
 	own := map[netip.Addr]bool{}
-	for _, a := range vi.Addresses {
+	for _, a := range vi.All() {
 		own[a.Prefix.Addr()] = true
 	}
 	waiting, first := 0, ""

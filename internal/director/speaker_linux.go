@@ -226,7 +226,7 @@ func (s *speaker) fact(f netif.Fact) {
 	case netif.LinkChanged, netif.LinkGone:
 		s.linkFact(f)
 	case netif.AddressRemoved:
-		s.addrs.vanished(f.Link.Name, f.Prefix)
+		s.addrs.vanished(f.Link, f.Prefix)
 	}
 }
 
@@ -245,6 +245,9 @@ func (s *speaker) linkFact(f netif.Fact) {
 	s.mu.Unlock()
 	if gone || was.Index != l.Index || was.Up != l.Up {
 		s.addrs.linkChanged(l.Name)
+		if l.Up {
+			s.addrs.returned(l.Name)
+		}
 	}
 	if !used {
 		return

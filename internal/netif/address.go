@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -14,8 +15,11 @@ import (
 // Addr is an address as it shall stand on an interface.
 type Addr struct {
 	// Prefix is the address with the length of its network: 192.168.16.200/24.
-	// Within the network of the interface's own address it becomes a secondary
-	// address; with /32 it stands alone.
+	// Within the network of the interface's own address an IPv4 address becomes
+	// a secondary one; with /32 it stands alone. An IPv6 address with /128 is
+	// deprecated from the start (RFC 4862 §5.5.4), so that the node prefers its
+	// own as the source of what it sends; keepalived does so as well. With a
+	// shorter prefix it is an address like the others.
 	Prefix netip.Prefix
 	// Label is an IPv4 interface label ("eth0:vip"); at most 15 bytes,
 	// beginning with the interface's name. Empty: the interface's name.
@@ -158,7 +162,7 @@ func (m *Manager) add(ctx context.Context, link netlink.Link, addrs []Addr) ([]n
 			// Somebody was quicker. It is theirs.
 			errs = append(errs, m.record.remove(iface, []netip.Prefix{d.Prefix}))
 		default:
-			errs = append(errs, fmt.Errorf("add address %s to %s: %w%s", d.Prefix, iface, err, hint(err)),
+			errs = append(errs, fmt.Errorf("add address %s to %s: %w%s", d.Prefix, iface, err, addressHint(err, iface, d.Prefix.Addr())),
 				m.record.remove(iface, []netip.Prefix{d.Prefix}))
 		}
 	}
@@ -268,8 +272,26 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return " (needs CAP_NET_ADMIN)"
-	case errors.Is(err, unix.EACCES):
-		return " (is ipv6 disabled on the interface? sysctl net.ipv6.conf.*.disable_ipv6)"
 	}
 	return ""
+}
+
+// minMTU6 is IPv6's least (RFC 8200 §5); the kernel takes IPv6 off an
+// interface that has less.
+const minMTU6 = 1280
+
+// addressHint is hint, and knows why an interface takes no IPv6 address.
+func addressHint(err error, iface string, a netip.Addr) string {
+	if a.Is4() {
+		return hint(err)
+	}
+	switch {
+	case errors.Is(err, unix.EACCES):
+		return fmt.Sprintf(" (IPv6 is disabled on the interface: set sysctl net.ipv6.conf.%s.disable_ipv6 to 0)", strings.ReplaceAll(iface, ".", "/"))
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
+		return " (the kernel has no IPv6: boot it without ipv6.disable=1 and load module ipv6)"
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EINVAL):
+		return fmt.Sprintf(" (IPv6 needs an interface with an MTU of at least %d)", minMTU6)
+	}
+	return hint(err)
 }

@@ -25,7 +25,8 @@ type LinkState struct {
 	// Primary is the interface's own IPv4 address, VRRP's source: the first one
 	// that is neither secondary nor ours. Invalid when there is none.
 	Primary netip.Addr
-	// LinkLocal is the IPv6 counterpart, without zone.
+	// LinkLocal is the IPv6 counterpart, without zone: the first link-local
+	// address that is not ours and no longer tentative.
 	LinkLocal netip.Addr
 	MAC       net.HardwareAddr
 	MTU       int
@@ -78,7 +79,7 @@ func ownAddresses(list []address) (primary, linkLocal netip.Addr) {
 	for _, a := range list {
 		ip := a.prefix.Addr()
 		switch {
-		case a.ours || a.secondary:
+		case a.ours || a.secondary || a.tentative:
 		case ip.Is4() && !primary.IsValid() && a.scope < unix.RT_SCOPE_HOST:
 			primary = ip
 		case ip.Is6() && !linkLocal.IsValid() && ip.IsLinkLocalUnicast():

@@ -17,6 +17,7 @@ import (
 type address struct {
 	prefix    netip.Prefix
 	secondary bool // IPv4: it goes when the primary one of its network goes
+	tentative bool // IPv6: nothing can be sent from it, as it may be a duplicate (RFC 4862 §5.4)
 	scope     int
 	tag       int
 	ours      bool
@@ -104,10 +105,16 @@ func fromMessage(msg *netlink.Addr) (address, bool) {
 	return address{
 		prefix:    netip.PrefixFrom(ip, bits),
 		secondary: ip.Is4() && msg.Flags&unix.IFA_F_SECONDARY != 0,
+		tentative: tentative(ip, msg.Flags),
 		scope:     msg.Scope,
 		tag:       msg.Protocol,
 		msg:       msg,
 	}, true
+}
+
+// tentative also holds of an address that was found to be a duplicate.
+func tentative(ip netip.Addr, flags int) bool {
+	return ip.Is6() && flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
 }
 
 // message is the kernel's form of the address, tagged as ours.
@@ -132,9 +139,15 @@ func (a Addr) message(iface string) (*netlink.Addr, error) {
 		// The old master still answers for it during a planned takeover;
 		// detection would find a duplicate and disable the address.
 		msg.Flags = unix.IFA_F_NODAD
+		if a.Prefix.IsSingleIP() {
+			msg.ValidLft, msg.PreferedLft = forever, 0
+		}
 	}
 	return msg, nil
 }
+
+// forever is a lifetime without end (INFINITY_LIFE_TIME in net/addrconf.h).
+const forever = 0xffffffff
 
 func parseScope(s string) (int, error) {
 	switch s {

@@ -65,6 +65,13 @@ func WriteSysctl(name, value string) error {
 	return nil
 }
 
+// Forwards6 says whether the node is an IPv6 router on the interface. Where
+// that cannot be read it is none.
+func Forwards6(iface string) bool {
+	v, err := ReadSysctl("net/ipv6/conf/" + iface + "/forwarding")
+	return err == nil && v != "0"
+}
+
 // Set writes value unless it already stands, and remembers what stood there.
 func (s *Sysctls) Set(name, value string) error {
 	was, err := ReadSysctl(name)

@@ -246,6 +246,7 @@ func decodeAddress(data []byte) (index int, a address, ok bool, err error) {
 	}
 	a.prefix = netip.PrefixFrom(ip, bits)
 	a.secondary = ip.Is4() && flags&unix.IFA_F_SECONDARY != 0
+	a.tentative = tentative(ip, int(flags))
 	a.scope = int(head.Scope)
 	return int(head.Index), a, true, nil
 }
