@@ -46,6 +46,8 @@ func TestCheckFindsEachBrokenRule(t *testing.T) {
 		"internal/lab/topology.go":   "baton/vrrp",
 		"internal/netif/address.go":  "baton/vrrp",
 		"internal/event/event.go":    "baton/vrrp",
+		"internal/track/track.go":    "baton/vrrp",
+		"internal/script/run.go":     "baton/internal/track/x",
 		"internal/control/server.go": "baton/internal/director",
 		"integration/vm/vm.go":       "baton/internal/lab",
 		"cmd/baton/run.go":           "log/slog",

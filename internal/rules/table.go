@@ -70,6 +70,13 @@ var Imports = []Rule{
 		Why:   "they do what they are told to do, and do not know why",
 	},
 	{
+		Name:  "who watches does not know for whom",
+		Files: []string{"internal/script/...", "internal/track/..."},
+		Deny:  own("..."),
+		Allow: own("internal/script", "internal/track"),
+		Why:   "a script fails or a process ends; what follows for an election is the director's to say",
+	},
+	{
 		Name:  "the lab drives the product from outside",
 		Files: []string{"internal/lab/..."},
 		Deny:  own("vrrp/...", "ipvs/...", "healthcheck/...", "internal/ipc/..."),

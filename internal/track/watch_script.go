@@ -1,0 +1,79 @@
+package track
+
+import (
+	"context"
+	"time"
+
+	"baton/internal/script"
+)
+
+// watchScript runs a script at every interval. While one run lasts there is no
+// other: those that fall into it are skipped.
+func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
+	var reason string // of the last failure that was told
+	late := false
+	next := time.Now()
+	every(ctx, func() time.Duration {
+		r := s.opts.Run(ctx, sp)
+		if r.Canceled {
+			return sp.Interval // ctx has ended
+		}
+		if pass := r.OK(); pass {
+			reason = ""
+		} else if why := failure(r); why != reason {
+			reason = why
+			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Failed, Reason: r.Reason(), Detail: r.Excerpt(), Took: r.Took})
+		}
+		if h.next(r.OK(), sp.Rise, sp.Fall) {
+			s.changed(ctx, sp.Key(), State{Up: h.up, Reason: r.Reason()})
+		}
+		s.outlast(ctx, sp, r)
+		next = next.Add(sp.Interval)
+		now := time.Now()
+		skipped := 0
+		for !next.After(now) {
+			next = next.Add(sp.Interval)
+			skipped++
+		}
+		if skipped > 0 && !late {
+			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Late, Count: skipped, Took: r.Took,
+				Reason: "the run took longer than interval"})
+		}
+		late = skipped > 0
+		return next.Sub(now)
+	})
+}
+
+// failure is what makes a failure another one than the last: not how long it
+// took.
+func failure(r script.Result) string {
+	if r.TimedOut {
+		return "timeout"
+	}
+	return r.Reason()
+}
+
+// outlast waits for a program that even SIGKILL has not ended, as on a file
+// server that is gone: another run would only hang beside it.
+func (s *Scheduler) outlast(ctx context.Context, sp Script, r script.Result) {
+	if r.Gone == nil {
+		return
+	}
+	select {
+	case <-r.Gone:
+	case <-ctx.Done():
+	}
+}
+
+// runScript is Options.Run where it is left out.
+func runScript(ctx context.Context, sp Script) script.Result {
+	c := script.Command{Args: sp.Args, Timeout: sp.Timeout}
+	if sp.User != "" {
+		id, err := script.Lookup(sp.User, sp.Group)
+		if err != nil {
+			return script.Result{Err: err, Exit: -1}
+		}
+		c.As = id
+	}
+	return script.Run(ctx, c)
+}
