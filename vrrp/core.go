@@ -28,6 +28,7 @@ type Core struct {
 	facts     map[string]LinkState
 	links     map[Endpoint]*link
 	ready     map[string]bool
+	tracked   map[string]TrackState
 	timers    schedule
 	stopping  bool
 	packet    [MaxPacket]byte
@@ -94,6 +95,7 @@ func (c *Core) attach(now time.Time, i *instance) bool {
 	i.link = l
 	l.open(now)
 	now = c.opts.Now() // who could not hear yet has not waited
+	i.patience = now.Add(i.cfg.patient())
 	i.factsChanged(now, false)
 	i.step(now, Event{Kind: EventStartup, Resume: i.resume})
 	return true
@@ -168,10 +170,25 @@ func (c *Core) SetLink(f LinkState) {
 	for _, l := range on {
 		l.set(now, f)
 	}
+	c.reconsider(func(t Track) bool { return t.Kind == TrackInterface && t.Name == f.Interface })
 }
 
 // SetTrack is Engine.SetTrack. It keeps what it is given.
-func (c *Core) SetTrack(states map[string]TrackState) {}
+func (c *Core) SetTrack(states map[string]TrackState) {
+	c.tracked = states
+	c.reconsider(func(t Track) bool { return t.Kind != TrackInterface })
+}
+
+// reconsider looks at the facts of every instance with a track that concerned
+// is true for.
+func (c *Core) reconsider(concerned func(Track) bool) {
+	now := c.opts.Now()
+	for _, name := range sorted(c.instances) {
+		if i := c.instances[name]; slices.ContainsFunc(i.cfg.Track, concerned) {
+			i.factsChanged(now, false)
+		}
+	}
+}
 
 // Failover is Engine.Failover.
 func (c *Core) Failover(name string) error {

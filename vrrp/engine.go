@@ -130,10 +130,24 @@ func (e *Engine) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool
 	}
 	cfgs, groups, resume = slices.Clone(cfgs), slices.Clone(groups), maps.Clone(resume)
 	for i := range cfgs {
-		cfgs[i].Addresses = slices.Clone(cfgs[i].Addresses)
+		cfgs[i] = cfgs[i].clone()
+	}
+	for i := range groups {
+		groups[i].Members, groups[i].Track = slices.Clone(groups[i].Members), slices.Clone(groups[i].Track)
 	}
 	e.do(func() { e.core.Apply(cfgs, groups, resume) })
 	return nil
+}
+
+// clone returns a copy that shares nothing with c.
+func (c Config) clone() Config {
+	c.Peers, c.Addresses, c.Excluded = slices.Clone(c.Peers), slices.Clone(c.Addresses), slices.Clone(c.Excluded)
+	c.Routes, c.Rules, c.Track = slices.Clone(c.Routes), slices.Clone(c.Rules), slices.Clone(c.Track)
+	if c.VMAC != nil {
+		v := *c.VMAC
+		c.VMAC = &v
+	}
+	return c
 }
 
 // SetReady opens and closes the ready gates by instance name; a name that is

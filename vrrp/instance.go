@@ -17,6 +17,10 @@ type instance struct {
 	state  State
 	timer  timer
 
+	tracks   []TrackStatus
+	detail   string    // of params.Fault
+	patience time.Time // until then what nobody has told of does not count; zero: it counts
+
 	removing bool    // it goes once it has stopped
 	next     *Config // it becomes this once it has stopped
 	resume   bool    // for when it starts
@@ -52,6 +56,9 @@ func (i *instance) configure(now time.Time, cfg Config) {
 			i.form = ChecksumPseudo
 		}
 	}
+	if !reflect.DeepEqual(cfg.Track, i.cfg.Track) {
+		i.patience = now.Add(cfg.patient())
+	}
 	i.cfg = cfg
 	i.list = i.list[:0]
 	for _, a := range cfg.Addresses {
@@ -74,9 +81,16 @@ func (i *instance) factsChanged(now time.Time, reload bool) {
 		return
 	}
 	c := &i.cfg
+	if !i.patience.IsZero() && !now.Before(i.patience) {
+		i.patience = time.Time{}
+	}
+	v := judge(c.Priority, c.Track, i.core.tracked, i.core.facts, !i.patience.IsZero())
+	if !v.unknown {
+		i.patience = time.Time{}
+	}
 	p := Params{
 		Version:          c.Version,
-		Priority:         c.Priority,
+		Priority:         v.priority,
 		AdvertInterval:   c.AdvertInterval,
 		Preempt:          c.Preempt,
 		PreemptDelay:     c.PreemptDelay,
@@ -85,6 +99,7 @@ func (i *instance) factsChanged(now time.Time, reload bool) {
 		Source:           i.source(),
 		Ready:            i.core.ready[c.Name],
 	}
+	i.detail = ""
 	switch {
 	case !l.known:
 		p.Fault = ReasonLinkUnknown
@@ -96,14 +111,28 @@ func (i *instance) factsChanged(now time.Time, reload bool) {
 		p.Fault = ReasonNoSocket
 	default:
 		p.CanSend = true
+		p.Fault, p.Early, i.detail = v.fault, v.early, v.detail
 	}
+	i.tellPriority(p.Priority, v.tracks, reload)
 	if p == i.params && !reload {
+		i.reschedule()
 		return
 	}
 	i.params = p
 	i.want = Want{Version: p.Version, VRID: c.VRID, Interval: p.AdvertInterval, Source: p.Source}
 	i.buildAdverts()
 	i.step(now, Event{Kind: EventChanged, Reload: reload})
+}
+
+// tellPriority tells of a priority that tracking has changed.
+func (i *instance) tellPriority(priority uint8, tracks []TrackStatus, reload bool) {
+	was, before := i.params.Priority, i.tracks
+	i.tracks = tracks
+	if was == 0 || priority == was || reload {
+		return // it begins, or is as the operator wants it
+	}
+	reason, detail := changedEffects(before, tracks)
+	i.notify(Notice{Kind: NoticePriorityChanged, Was: was, Priority: priority, Reason: string(reason), Detail: detail})
 }
 
 // source is the address that our adverts come from. A virtual address must not
@@ -170,6 +199,9 @@ func (i *instance) expired(now time.Time) {
 		i.link.receive(now, drainLimit)
 	}
 	i.limits.due(now, i.notify)
+	if !i.patience.IsZero() && !now.Before(i.patience) {
+		i.factsChanged(now, false)
+	}
 	// Step comes before all that speaks: it may find that we have stalled.
 	i.step(now, Event{Kind: EventTick})
 	if !i.claim.done && !i.claim.retryAt.IsZero() && !now.Before(i.claim.retryAt) {
@@ -207,6 +239,9 @@ func (i *instance) reschedule() {
 	}
 	if !i.claim.done {
 		at = soonest(at, i.claim.retryAt)
+	}
+	if i.link != nil {
+		at = soonest(at, i.patience)
 	}
 	i.core.timers.set(&i.timer, at)
 }
@@ -251,7 +286,11 @@ func (i *instance) transition(now time.Time, a *Action) {
 		i.peers.lost(a.Peer)
 		i.notify(Notice{Kind: NoticePeerLost, Peer: a.Peer})
 	}
-	i.notify(Notice{Kind: NoticeTransition, From: a.From, To: a.To, Reason: string(a.Reason), Peer: a.Peer, Priority: a.Priority})
+	n := Notice{Kind: NoticeTransition, From: a.From, To: a.To, Reason: string(a.Reason), Peer: a.Peer, Priority: a.Priority}
+	if a.To == Fault {
+		n.Detail = i.detail
+	}
+	i.notify(n)
 }
 
 func (i *instance) send(now time.Time, priority uint8) {

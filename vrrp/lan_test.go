@@ -353,7 +353,12 @@ func (n *node) notify(x Notice) {
 func (x Notice) brief() string {
 	switch x.Kind {
 	case NoticeTransition:
+		if x.Detail != "" {
+			return fmt.Sprintf("%s>%s: %s (%s)", x.From, x.To, x.Reason, x.Detail)
+		}
 		return fmt.Sprintf("%s>%s: %s", x.From, x.To, x.Reason)
+	case NoticePriorityChanged:
+		return fmt.Sprintf("priority %d>%d: %s (%s)", x.Was, x.Priority, x.Reason, x.Detail)
 	case NoticeAnnounceSent:
 		return "announces"
 	}

@@ -9,7 +9,8 @@ import (
 type NoticeKind string
 
 const (
-	NoticeTransition        NoticeKind = "transition"         // From, To, Reason, Peer and Priority of the advert that caused it
+	NoticeTransition        NoticeKind = "transition"         // From, To, Reason, Peer and Priority of the advert that caused it, Detail of a fault
+	NoticePriorityChanged   NoticeKind = "priority_changed"   // Was, Priority, Reason, Detail: which track and why
 	NoticeAdvertDropped     NoticeKind = "advert_dropped"     // Drop, Peer, Count since the notice before
 	NoticePeerFound         NoticeKind = "peer_found"         // Peer, Priority
 	NoticePeerLost          NoticeKind = "peer_lost"          // Peer: the master went silent
@@ -41,6 +42,7 @@ type Notice struct {
 	Reason    string        `json:"reason,omitempty"`
 	Peer      netip.Addr    `json:"peer,omitzero"`
 	Priority  uint8         `json:"priority,omitempty"`
+	Was       uint8         `json:"was,omitempty"` // Priority before
 	Drop      DropReason    `json:"drop,omitzero"`
 	Count     int           `json:"count,omitempty"`
 	Err       string        `json:"error,omitempty"`

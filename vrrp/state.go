@@ -40,6 +40,17 @@ const (
 	ReasonStalled        Reason = "stalled"
 	ReasonSilence        Reason = "no other master was heard"
 	ReasonNoSuccessor    Reason = "no successor was heard"
+	ReasonTrackInterface Reason = "tracked interface failed"
+	ReasonTrackScript    Reason = "tracked script failed"
+	ReasonTrackFile      Reason = "tracked file failed"
+	ReasonTrackProcess   Reason = "tracked process failed"
+	ReasonTrackServer    Reason = "tracked virtual server failed"
+	ReasonInterfaceBack  Reason = "tracked interface is up"
+	ReasonScriptBack     Reason = "tracked script succeeded"
+	ReasonFileChanged    Reason = "tracked file changed"
+	ReasonProcessBack    Reason = "tracked process runs"
+	ReasonServerBack     Reason = "tracked virtual server is up"
+	ReasonUntracked      Reason = "no longer tracked"
 )
 
 // Params is what an instance is told: its configuration as far as the election
@@ -56,6 +67,7 @@ type Params struct {
 
 	CanSend bool   // an advert would reach the wire
 	Fault   Reason // why the instance must not take part; "": it may
+	Early   bool   // Fault is only that nobody has told of something yet: who takes part goes on, who starts waits
 	Ready   bool   // it may become master
 }
 
@@ -90,6 +102,7 @@ type State struct {
 
 	// Master.
 	LastAdvert   time.Time
+	Said         uint8  // the priority in our last advert that did not resign
 	Leaving      Reason // "", ReasonStop or ReasonFailover: resigned, the addresses kept for the successor
 	LeavingSince time.Time
 	LeaveBy      time.Time // when waiting for the successor ends

@@ -16,7 +16,9 @@ type Status struct {
 	Link              bool              `json:"link"`   // the interface can carry adverts
 	Handover          bool              `json:"handover"`
 	EffectivePriority uint8             `json:"effective_priority"`
-	Master            netip.Addr        `json:"master,omitzero"` // our own source when Role is MASTER; zero: unknown
+	Tracks            []TrackStatus     `json:"tracks,omitempty"`
+	Detail            string            `json:"detail,omitempty"` // of a fault: which track, and why
+	Master            netip.Addr        `json:"master,omitzero"`  // our own source when Role is MASTER; zero: unknown
 	MasterPriority    uint8             `json:"master_priority,omitempty"`
 	Sent              uint64            `json:"sent"`
 	Received          uint64            `json:"received"` // valid adverts of others
@@ -39,6 +41,7 @@ func (i *instance) status() Status {
 		Ready:             i.core.ready[i.cfg.Name],
 		Handover:          s.Leaving != "",
 		EffectivePriority: i.params.Priority,
+		Tracks:            slices.Clone(i.tracks),
 		Sent:              n.sent,
 		Received:          n.received,
 		PriorityZeroSent:  n.zeroSent,
@@ -48,7 +51,10 @@ func (i *instance) status() Status {
 		Transitions:       n.transitions,
 		Dropped:           labelled(&n.dropped),
 	}
-	out.Config.Addresses = slices.Clone(i.cfg.Addresses)
+	out.Config = i.cfg.clone()
+	if s.Role == Fault {
+		out.Detail = i.detail
+	}
 	switch s.Role {
 	case Master:
 		out.Master, out.MasterPriority = i.params.Source, i.params.Priority

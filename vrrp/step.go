@@ -74,7 +74,7 @@ func (m *machine) inInit(ev *Event) {
 
 func (m *machine) initialize() {
 	switch {
-	case m.p.Fault == ReasonLinkUnknown && m.now.Before(m.Deadline):
+	case (m.p.Fault == ReasonLinkUnknown || m.p.Early) && m.now.Before(m.Deadline):
 		// The interface may yet be found: what a restarted speaker is to
 		// resume must not be withdrawn before.
 	case m.p.Fault != "":
@@ -235,6 +235,9 @@ func (m *machine) inMaster(ev *Event) {
 		if latest := m.now.Add(m.p.AdvertInterval); m.Deadline.After(latest) {
 			m.Deadline = latest
 		}
+		if m.Leaving == "" && m.Said != m.p.Priority && m.now.Before(m.Deadline) {
+			m.assert(false) // a better backup need not wait for our next advert
+		}
 		m.masterExpires()
 	default:
 		m.masterExpires()
@@ -347,7 +350,7 @@ func (m *machine) inFault(ev *Event) {
 // fault takes an instance out at once. It comes before the event, which then
 // meets the state Fault.
 func (m *machine) fault() {
-	if m.p.Fault == "" || m.Role != Backup && m.Role != Master {
+	if m.p.Fault == "" || m.p.Early || m.Role != Backup && m.Role != Master {
 		return
 	}
 	if m.Role == Master && m.p.CanSend {
@@ -449,6 +452,9 @@ func (m *machine) resign() { m.advertise(0) }
 func (m *machine) advertise(priority uint8) {
 	m.out.add(Action{Kind: ActionSendAdvert, Priority: priority})
 	m.LastAdvert = m.now
+	if priority > 0 {
+		m.Said = priority
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

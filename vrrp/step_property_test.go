@@ -21,6 +21,7 @@ func drawParams(t *rapid.T) Params {
 		Fault:            rapid.SampledFrom([]Reason{"", "", "", "", ReasonLinkDown, ReasonLinkUnknown, "script failed"}).Draw(t, "fault"),
 		Ready:            rapid.SampledFrom([]bool{true, true, false}).Draw(t, "ready"),
 	}
+	p.Early = p.Fault == "script failed" && rapid.Bool().Draw(t, "early")
 	p.CanSend = p.Fault != ReasonLinkDown && p.Fault != ReasonLinkUnknown
 	return p
 }
@@ -95,7 +96,7 @@ func checkStep(t *rapid.T, p Params, before, s State, now time.Time, ev Event, t
 			if role == Master && !p.Ready && a.Reason != ReasonResume && a.Reason != ReasonSilence {
 				t.Fatalf("not ready, became master: %s", a.Reason)
 			}
-			if role == Master && p.Fault != "" {
+			if role == Master && p.Fault != "" && !p.Early {
 				t.Fatalf("became master with the fault %q", p.Fault)
 			}
 		case ActionSetAddresses:
@@ -135,7 +136,7 @@ func checkStep(t *rapid.T, p Params, before, s State, now time.Time, ev Event, t
 		if !have {
 			t.Fatal("a master without addresses")
 		}
-		if p.Fault != "" {
+		if p.Fault != "" && !p.Early {
 			t.Fatalf("a master with the fault %q", p.Fault)
 		}
 	case Backup:

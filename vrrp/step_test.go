@@ -168,6 +168,8 @@ func notReady(p *Params)                  { p.Ready = false }
 func ready(p *Params)                     { p.Ready = true }
 func linkDown(p *Params)                  { p.Fault, p.CanSend = ReasonLinkDown, false }
 func linkUnknown(p *Params)               { p.Fault, p.CanSend = ReasonLinkUnknown, false }
+func scriptFailed(p *Params)              { p.Fault, p.Early = ReasonTrackScript, false }
+func scriptUnknown(p *Params)             { p.Fault, p.Early = ReasonTrackScript, true }
 func linkUp(p *Params)                    { p.Fault, p.CanSend = "", true }
 func every(d time.Duration) func(*Params) { return func(p *Params) { p.AdvertInterval = d } }
 
@@ -398,9 +400,10 @@ func TestMaster(t *testing.T) {
 		master(t).at(4*time.Second).hears(150, addrA, "nothing").is(Master)
 	})
 	t.Run("a master whose priority was lowered stays until it hears the other", func(t *testing.T) {
-		master(t).at(4*time.Second).changed(prio(50), "nothing").
-			at(down150+time.Second).tick("advert 50").
-			at(6*time.Second).hears(100, addrB, "withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)")
+		master(t).at(4*time.Second).changed(prio(50), "advert 50"). // at once, so that the other can make up its mind
+										due(5*time.Second).tick("nothing").
+										at(5*time.Second).tick("advert 50").
+										at(5500*time.Millisecond).hears(100, addrB, "withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)")
 	})
 	t.Run("a gate that closes takes no master out", func(t *testing.T) {
 		master(t).at(4*time.Second).changed(notReady, "nothing").is(Master)

@@ -12,7 +12,10 @@ var notices = map[vrrp.NoticeKind]struct {
 	fields func(vrrp.Notice) []event.Field
 }{
 	vrrp.NoticeTransition: {event.VRRPTransition, func(n vrrp.Notice) []event.Field {
-		return []event.Field{event.F(event.From, n.From), event.F(event.To, n.To), event.F(event.Reason, n.Reason), peer(n), priority(n)}
+		return []event.Field{event.F(event.From, n.From), event.F(event.To, n.To), event.F(event.Reason, n.Reason), detail(n), peer(n), priority(n)}
+	}},
+	vrrp.NoticePriorityChanged: {event.VRRPPriorityChanged, func(n vrrp.Notice) []event.Field {
+		return []event.Field{event.F(event.From, n.Was), event.F(event.To, n.Priority), event.F(event.Reason, n.Reason), detail(n)}
 	}},
 	vrrp.NoticeAdvertDropped: {event.VRRPAdvertDropped, func(n vrrp.Notice) []event.Field {
 		return []event.Field{event.F(event.Reason, n.Drop), peer(n), event.F(event.Count, n.Count)}
@@ -69,6 +72,13 @@ func peer(n vrrp.Notice) event.Field {
 		return event.Field{}
 	}
 	return event.F(event.Peer, n.Peer)
+}
+
+func detail(n vrrp.Notice) event.Field {
+	if n.Detail == "" {
+		return event.Field{}
+	}
+	return event.F(event.Detail, n.Detail)
 }
 
 func priority(n vrrp.Notice) event.Field {

@@ -20,6 +20,7 @@ const (
 	ChildLimited   Name = "child.limited"
 
 	VRRPTransition        Name = "vrrp.transition"
+	VRRPPriorityChanged   Name = "vrrp.priority.changed"
 	VRRPAdvertDropped     Name = "vrrp.advert.dropped"
 	VRRPPeerFound         Name = "vrrp.peer.found"
 	VRRPPeerLost          Name = "vrrp.peer.lost"
@@ -95,7 +96,8 @@ var Catalogue = []Spec{
 	{ChildExited, LevelWarn, []Key{Child, PID, Reason}},
 	{ChildRestarted, LevelWarn, []Key{Child, Count, Took}},
 	{ChildLimited, LevelWarn, []Key{Child, Reason, Detail}},
-	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Peer, Priority}},
+	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail, Peer, Priority}},
+	{VRRPPriorityChanged, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail}},
 	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Peer, Count}},
 	{VRRPPeerFound, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority}},
 	{VRRPPeerLost, LevelWarn, []Key{Instance, VRID, Interface, Peer}},
