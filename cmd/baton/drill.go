@@ -24,9 +24,10 @@ func newDrill() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drill [SCENARIO…]",
 		Short: "Break the lab, measure what a client notices",
-		Long: `Runs scenarios on the lab, all of them without an argument, while a client opens
+		Long: `Runs scenarios on the lab, without an argument all but clock, while a client opens
 a fresh connection every 5 ms; prints what happened when and what the client
-noticed. Exits 1 when an expectation did not hold.
+noticed. Exits 1 when an expectation did not hold. The faults' numbers are those
+of docs/faults.md.
 
 ` + scenarioList(),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
@@ -96,7 +97,7 @@ func knownScenarios(names []string) error {
 func scenarioList() string {
 	var b strings.Builder
 	for _, s := range lab.Scenarios() {
-		fmt.Fprintf(&b, "  %-12s %s\n", s.Name, s.Sentence)
+		fmt.Fprintf(&b, "  %-13s fault %-6s %s\n", s.Name, s.Faults, s.Sentence)
 	}
 	return b.String()
 }

@@ -19,6 +19,10 @@ type Scenario struct {
 	Name     string
 	Sentence string // what is done
 	Expect   string // what must come of it
+	// Faults are the numbers of what the scenario shows in docs/faults.md.
+	Faults string
+	// OnRequest scenarios touch more than the lab: they run only if named.
+	OnRequest bool
 
 	run     func(ctx context.Context, b *bench) error
 	judge   func(b *bench, r *Result)
@@ -45,8 +49,10 @@ type Result struct {
 	// longer than VRRP allows. A director that stalled steps back and its peer
 	// may take over: then the number of transitions is not judged.
 	Stalls int `json:"stalls,omitempty"`
-	// Wire is the same gap as the network saw it.
-	Wire     Wire    `json:"wire"`
+	// Settled is how long it took from the end of the fault to one master.
+	Settled time.Duration `json:"settled_ns,omitempty"`
+	// Wire is the same gap as the network saw it, nil where the clock jumped.
+	Wire     *Wire   `json:"wire,omitempty"`
 	Timeline []Entry `json:"timeline"`
 }
 
@@ -74,7 +80,7 @@ func (r DrillReport) WriteJSON(w io.Writer) error {
 
 // DrillOptions says what a drill does and where it tells of it.
 type DrillOptions struct {
-	Scenarios []string    // names; default all
+	Scenarios []string    // names; default all but those on request
 	Load      LoadOptions // zero: as Pace finds
 	Out       io.Writer
 	Terminal  bool // Out is one: progress is a line that is overwritten
@@ -87,12 +93,17 @@ type bench struct {
 	master, backup string // when it began
 	steps          []Entry
 	print          *printer
+	capture        *Capture                  // of the scenarios that look at the wire themselves
+	speaker        int                       // pid, of the scenario that stops it
+	setClock       func(time.Duration) error // off what it should be, of the scenario that does
 }
+
+const drillNode = "drill" // of the entries that are steps
 
 // step is one thing that is done, told with the time at which it was begun.
 func (b *bench) step(text string, do func() error) func() error {
 	return func() error {
-		b.steps = append(b.steps, Entry{Time: time.Now(), Node: "drill", Text: text})
+		b.steps = append(b.steps, Entry{Time: time.Now(), Node: drillNode, Text: text})
 		b.print.step(text)
 		if err := do(); err != nil {
 			return fmt.Errorf("%s: %w", text, err)
@@ -170,7 +181,7 @@ func (l *Lab) Drill(ctx context.Context, o DrillOptions) (DrillReport, error) {
 func choose(names []string) ([]Scenario, error) {
 	all := Scenarios()
 	if len(names) == 0 {
-		return all, nil
+		return slices.DeleteFunc(all, func(s Scenario) bool { return s.OnRequest }), nil
 	}
 	var out []Scenario
 	for _, n := range names {
@@ -227,7 +238,10 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 		r.After = m[0]
 	}
 	var logErr error
-	r.Wire = wireOf(wire.Frames(), service, load.Start, r.Start, captured)
+	if b.setClock == nil {
+		w := wireOf(wire.Frames(), service, load.Start, r.Start, captured)
+		r.Wire = &w
+	}
 	if r.Timeline, logErr = b.timeline(logs, load, r.Wire); logErr != nil {
 		return r, logErr
 	}
@@ -272,7 +286,7 @@ func (b *bench) undo(ctx context.Context, s Scenario) error {
 	return b.lab.Settle(ctx)
 }
 
-func (b *bench) timeline(logs []*logReader, load Report, wire Wire) ([]Entry, error) {
+func (b *bench) timeline(logs []*logReader, load Report, wire *Wire) ([]Entry, error) {
 	var events []Entry
 	for _, log := range logs {
 		got, err := log.next()
@@ -283,10 +297,12 @@ func (b *bench) timeline(logs []*logReader, load Report, wire Wire) ([]Entry, er
 	}
 	// What a director logged before the first step belongs to no scenario.
 	start := b.steps[0].Time
-	events = slices.DeleteFunc(events, func(e Entry) bool { return e.Time.Before(start) })
+	if b.setClock == nil {
+		events = slices.DeleteFunc(events, func(e Entry) bool { return e.Time.Before(start) })
+	}
 	gap := Entry{Time: load.GapStart, Node: "client", Text: fmt.Sprintf("longest gap begins, %s without an answer", inMS(load.LongestGap))}
 	seen := []Entry{gap}
-	if !wire.Announced.IsZero() {
+	if wire != nil && !wire.Announced.IsZero() {
 		seen = append(seen, Entry{Time: wire.Announced, Node: "router", Text: "gratuitous ARP for the VIP"})
 	}
 	return merge(b.steps, events, seen), nil

@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,16 +100,96 @@ func TestReportHoldsOnlyIfAllDo(t *testing.T) {
 	}
 }
 
+func TestTwoMastersAreJudged(t *testing.T) {
+	peer := func(n int, node, of string) Entry {
+		return Entry{Time: at(n), Node: node, Event: event.VRRPPeerFound, Fields: map[event.Key]string{event.Peer: Address(of).String()}}
+	}
+	back := transitionTo(LVSB, "BACKUP")
+	back.Time = at(6)
+	healed := func() Result {
+		return Result{
+			After: LVSA, Load: good().Load, Timeline: []Entry{
+				transitionTo(LVSB, "MASTER"), {Time: at(5), Node: drillNode, Text: phaseHealed},
+				peer(6, LVSA, LVSB), peer(6, LVSB, LVSA), back,
+			},
+		}
+	}
+	for name, c := range map[string]struct {
+		scenario Scenario
+		change   func(*Result)
+		want     string
+	}{
+		"partition":                 {partition(), func(*Result) {}, ""},
+		"one way":                   {oneWay(), func(*Result) {}, ""},
+		"the wrong one remains":     {partition(), func(r *Result) { r.After = LVSB }, "lvs-b is master"},
+		"both remain":               {partition(), func(r *Result) { r.After, r.Timeline = "", r.Timeline[:4] }, "did not go back"},
+		"the backup stays too long": {partition(), func(r *Result) { r.Timeline[4].Time = at(8000) }, "lvs-b stayed master for"},
+		"the master is not told":    {partition(), func(r *Result) { r.Timeline[2].Node = "router" }, "lvs-a did not tell"},
+		"told before it healed":     {partition(), func(r *Result) { r.Timeline[3].Time = at(4) }, "lvs-b did not tell"},
+		"failures afterwards": {oneWay(), func(r *Result) { r.Load.Phases[0].Failures = map[Failure]int{WasReset: 1} },
+			"1 requests failed after the network had healed"},
+		"a storm of lines": {oneWay(), func(r *Result) {
+			for range mostLines {
+				r.Timeline = append(r.Timeline, peer(4, LVSA, LVSB))
+			}
+		}, "logged 44 lines"},
+		"the old master became master again": {oneWay(), func(r *Result) { r.Timeline = append(r.Timeline, transitionTo(LVSA, "MASTER")) },
+			"lvs-b and lvs-a, want lvs-b's alone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := healed()
+			c.change(&r)
+			c.scenario.judge(testBench(), &r)
+			got := strings.Join(r.Problems, "; ")
+			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+				t.Errorf("problems are %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWhoSpeaksBeforeListeningIsFound(t *testing.T) {
+	advert := func(n int, sent bool) Frame { return Frame{Time: at(n), Sent: sent, Advert: &Advert{}} }
+	announced := Frame{Time: at(3), ARP: &ARP{SenderIP: VIP, TargetIP: VIP}}
+	other := Frame{Time: at(3), ARP: &ARP{SenderIP: VIP, TargetIP: Address(RouterNode)}}
+	for name, c := range map[string]struct {
+		frames []Frame
+		want   bool
+	}{
+		"silent":                          {nil, false},
+		"spoke before the stall was over": {[]Frame{advert(1, false)}, false},
+		"listened":                        {[]Frame{advert(1, true), advert(3, true), advert(4, false)}, false},
+		"advert":                          {[]Frame{advert(1, true), advert(3, false), advert(4, true)}, true},
+		"announcement":                    {[]Frame{announced, advert(4, true)}, true},
+		"answer of its kernel":            {[]Frame{other, advert(4, true)}, false},
+	} {
+		if f, got := spokeUnheard(c.frames, at(2)); got != c.want {
+			t.Errorf("%s: %v, %s", name, got, f)
+		}
+	}
+}
+
 func TestScenariosAreChosenByName(t *testing.T) {
 	all, err := choose(nil)
-	if err != nil || len(all) != 7 {
+	if err != nil || len(all) != len(Scenarios())-1 {
 		t.Errorf("%d scenarios, %v", len(all), err)
+	}
+	for _, s := range Scenarios() {
+		if s.Name == "" || s.Sentence == "" || s.Expect == "" || s.Faults == "" {
+			t.Errorf("%q does not say what it does, what must come of it and which fault it is", s.Name)
+		}
+		if chosen := slices.ContainsFunc(all, func(x Scenario) bool { return x.Name == s.Name }); chosen == s.OnRequest {
+			t.Errorf("%s is chosen without being named: %v", s.Name, chosen)
+		}
+	}
+	if one, err := choose([]string{"clock"}); err != nil || len(one) != 1 {
+		t.Errorf("a scenario that is named: %v, %v", one, err)
 	}
 	two, err := choose([]string{"stop", "link-down"})
 	if err != nil || len(two) != 2 || two[0].Name != "stop" {
 		t.Errorf("%v, %v", two, err)
 	}
-	if _, err := choose([]string{"earthquake"}); err == nil || !strings.Contains(err.Error(), "link-down, stop, failover, kill, recover, real-server, prober-kill") {
+	if _, err := choose([]string{"earthquake"}); err == nil || !strings.Contains(err.Error(), "link-down, stop, failover, kill, node-gone, recover, ") {
 		t.Errorf("%v", err)
 	}
 }

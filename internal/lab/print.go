@@ -123,6 +123,9 @@ func (p *printer) result(r Result) {
 	if r.Stalls > 0 {
 		p.line("   this machine kept a speaker from running %d times; transitions are not judged", r.Stalls)
 	}
+	if r.Settled > 0 {
+		p.line("   one master again %s after the end of the fault", inMS(r.Settled))
+	}
 	if r.Bound > 0 {
 		p.line("   VRRP allows a gap of %s; judged here: %s", inMS(r.Bound), inMS(r.Limit))
 	}
@@ -150,17 +153,20 @@ func (r Result) measured() string {
 
 func (p *printer) summary(r DrillReport) {
 	p.line("\n== summary")
-	p.line("   %-12s %9s %7s %12s %12s %12s  %-16s %s", "scenario", "requests", "failed", "longest gap", "on the wire", "VRRP allows", "answered by", "expectation")
+	p.line("   %-13s %9s %7s %12s %12s %12s  %-16s %s", "scenario", "requests", "failed", "longest gap", "on the wire", "VRRP allows", "answered by", "expectation")
 	for _, x := range r.Results {
-		bound, verdict := "-", "held"
+		bound, wire, verdict := "-", "-", "held"
+		if x.Wire != nil {
+			wire = inMS(x.Wire.LongestGap)
+		}
 		if x.Bound > 0 {
 			bound = inMS(x.Bound)
 		}
 		if !x.Held {
 			verdict = "NOT HELD"
 		}
-		p.line("   %-12s %9d %7d %12s %12s %12s  %-16s %s",
-			x.Scenario, x.Load.Requests, x.Load.Failed(), inMS(x.Load.LongestGap), inMS(x.Wire.LongestGap), bound, answers(x.Load), verdict)
+		p.line("   %-13s %9d %7d %12s %12s %12s  %-16s %s",
+			x.Scenario, x.Load.Requests, x.Load.Failed(), inMS(x.Load.LongestGap), wire, bound, answers(x.Load), verdict)
 	}
 }
 

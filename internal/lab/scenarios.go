@@ -12,7 +12,10 @@ import (
 
 // Scenarios returns every scenario, in the order in which they are run.
 func Scenarios() []Scenario {
-	return []Scenario{linkDown(), stop(), failover(), kill(), recovery(), realServerDown(), proberKill()}
+	return []Scenario{
+		linkDown(), stop(), failover(), kill(), nodeGone(), recovery(), partition(), oneWay(), stall(), stallSpeaker(), clock(),
+		realServerDown(), proberKill(),
+	}
 }
 
 // answersAgain is how many answers say that an unplanned takeover is over:
@@ -21,7 +24,7 @@ const answersAgain = 20
 
 func linkDown() Scenario {
 	return Scenario{
-		Name: "link-down", Sentence: "The master's cable is pulled.",
+		Name: "link-down", Faults: "1", Sentence: "The master's cable is pulled.",
 		Expect: "the backup takes over after 3 adverts and its skew; whoever asks meanwhile waits or fails, nobody later",
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
@@ -39,7 +42,7 @@ func linkDown() Scenario {
 
 func stop() Scenario {
 	return Scenario{
-		Name: "stop", Sentence: "The master's director is stopped (SIGTERM), as for an upgrade.",
+		Name: "stop", Faults: "2", Sentence: "The master's director is stopped (SIGTERM), as for an upgrade.",
 		Expect: "the backup takes over and no request fails",
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
@@ -54,7 +57,7 @@ func stop() Scenario {
 
 func failover() Scenario {
 	return Scenario{
-		Name: "failover", Sentence: "The operator hands the VIP to the backup (baton failover).",
+		Name: "failover", Faults: "2", Sentence: "The operator hands the VIP to the backup (baton failover).",
 		Expect: "the backup takes over, no request fails, and the VIP stays there",
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
@@ -72,7 +75,7 @@ func failover() Scenario {
 
 func kill() Scenario {
 	return Scenario{
-		Name: "kill", Sentence: "Every process of the master's director is killed (SIGKILL) at once.",
+		Name: "kill", Faults: "3", Sentence: "Every process of the master's director is killed (SIGKILL) at once.",
 		Expect: "the backup takes over after 3 adverts and its skew; the dead director's kernel goes on balancing meanwhile",
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
@@ -87,7 +90,7 @@ func kill() Scenario {
 
 func recovery() Scenario {
 	return Scenario{
-		Name: "recover", Sentence: "The preferred director, stopped before, comes back.",
+		Name: "recover", Faults: "5", Sentence: "The preferred director, stopped before, comes back.",
 		Expect: "it takes the VIP over only when it is ready, and no request fails; with nopreempt it stays backup",
 		run: func(ctx context.Context, b *bench) error {
 			return inOrder(
@@ -119,7 +122,7 @@ func startAgain(ctx context.Context, b *bench) error {
 
 func realServerDown() Scenario {
 	return Scenario{
-		Name: "real-server", Sentence: "rs1 refuses connections, comes back, hangs, comes back.",
+		Name: "real-server", Faults: "21", Sentence: "rs1 refuses connections, comes back, hangs, comes back.",
 		Expect: "once a check has noticed, only rs2 is asked and no request fails; each time rs1 is back, both are",
 		run: func(ctx context.Context, b *bench) error {
 			for _, m := range []Mode{Refuse, Hang} {
@@ -164,7 +167,7 @@ func realServerDown() Scenario {
 
 func proberKill() Scenario {
 	return Scenario{
-		Name: "prober-kill", Sentence: "The master's prober, which runs the health checks, is killed (SIGKILL).",
+		Name: "prober-kill", Faults: "3, 25", Sentence: "The master's prober, which runs the health checks, is killed (SIGKILL).",
 		Expect: "it is started again; no server and no director changes its state, no request fails",
 		run: func(ctx context.Context, b *bench) error {
 			old, err := b.lab.child(ctx, b.master, "prober")

@@ -40,7 +40,7 @@ type Wire struct {
 const wireSlack = 50 * time.Millisecond
 
 // Held says whether the gap across the fault is within its limit.
-func (w Wire) Held() bool { return !w.FirstAfter.IsZero() && w.Across <= w.Limit }
+func (w *Wire) Held() bool { return !w.FirstAfter.IsZero() && w.Across <= w.Limit }
 
 // segment is a TCP segment that opens a connection, as it stood on the wire.
 type segment struct {
@@ -117,7 +117,10 @@ func (w *Wire) requests(frames []Frame, service netip.AddrPort, until time.Time)
 }
 
 // lines tell it to a person.
-func (w Wire) lines() []string {
+func (w *Wire) lines() []string {
+	if w == nil {
+		return nil
+	}
 	text := "on the wire: longest gap " + inMS(w.LongestGap)
 	if w.Announced.IsZero() {
 		return []string{text}
