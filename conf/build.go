@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+
+	"baton/vrrp"
 )
 
 // builder makes the typed configuration of one node out of the raw one.
@@ -13,29 +15,44 @@ type builder struct {
 	node  string
 	nodes []string
 
-	names map[string]string     // vrrp_instance name → path
-	vrids map[routerID]string   // → path of the instance
-	vips  map[netip.Addr]string // → path of the address
+	names   map[string]string     // vrrp_instance name → path
+	vrids   map[routerID]string   // → path of the instance
+	vips    map[netip.Addr]string // → path of the address; a link-local one has its interface for zone
+	links   map[string]string     // interface of an instance → path of the instance
+	members map[string]string     // vrrp_instance name → path of its sync group
+
+	scripts, files, processes map[string]*definition // by name
 }
 
 // routerID is what makes two virtual routers one on the wire.
 type routerID struct {
-	iface string
-	vrid  int
+	iface  string
+	family vrrp.Family
+	vrid   int
 }
 
 func (b *builder) config() *Config {
 	b.names, b.vrids, b.vips = map[string]string{}, map[routerID]string{}, map[netip.Addr]string{}
+	b.links, b.members = map[string]string{}, map[string]string{}
 	cfg := &Config{Global: b.global()}
 	for i := range b.raw.Instances {
 		cfg.Instances = append(cfg.Instances, b.instance(&b.raw.Instances[i]))
 	}
+	b.vmacNames(cfg.Instances)
 	keys := map[string]string{}
 	for i := range b.raw.VirtualServers {
 		if s, ok := b.virtualServer(&b.raw.VirtualServers[i], keys); ok {
 			cfg.Services = append(cfg.Services, s)
 		}
 	}
+	b.definitions()
+	b.syncGroups(cfg)
+	for i := range b.raw.Instances {
+		r := &b.raw.Instances[i]
+		cfg.Instances[i].Track = b.tracks(&r.rawTracks, cfg, r)
+	}
+	b.tracked(cfg)
+	b.notifies(cfg)
 	return cfg
 }
 
@@ -65,6 +82,16 @@ func (b *builder) global() Global {
 		b.errorf(at, "the control socket's path is %d bytes long", n).remedy("use 107 at most")
 	}
 	b.account(&r.ControlGroup, "group")
+	b.runAs(&r.ScriptUser)
+	for _, g := range []*value[netip.Addr]{&r.VRRPMcastGroup4, &r.VRRPMcastGroup6} {
+		family := vrrp.IPv4
+		if g == &r.VRRPMcastGroup6 {
+			family = vrrp.IPv6
+		}
+		if g.set && !g.bad {
+			b.multicastGroup(g, family)
+		}
+	}
 	b.account(&r.ProberUser, "user")
 	if r.ProberUser.ok(b.node) && g.ProberUser == "" {
 		b.errorf(r.ProberUser.at(b.node), "is empty").remedy(`name a user without rights, as in prober_user = "baton"`)
@@ -85,10 +112,40 @@ func (b *builder) directory(v *nodeValue[string]) string {
 // account checks the form of a user's or group's name; whether it exists is
 // known only on the node itself.
 func (b *builder) account(v *nodeValue[string], what string) {
-	s := v.get(b.node)
-	if v.ok(b.node) && (strings.ContainsAny(s, " :/,\t") || strings.HasPrefix(s, "-")) {
-		b.errorf(v.at(b.node), "%q is not the name of a %s", clip(s), what).remedy("use letters, digits, _ and -")
+	if s := v.get(b.node); v.ok(b.node) {
+		b.accountName(v.at(b.node), s, what)
 	}
+}
+
+func (b *builder) accountName(path, s, what string) bool {
+	if strings.ContainsAny(s, " :/,\t") || strings.HasPrefix(s, "-") {
+		b.errorf(path, "%q is not the name of a %s", clip(s), what).remedy("use letters, digits, _ and -")
+		return false
+	}
+	return true
+}
+
+// runAs reads "user" or "user group", as keepalived has them.
+func (b *builder) runAs(v *nodeValue[string]) (user, group string) {
+	if !v.set || !v.ok(b.node) {
+		return "", ""
+	}
+	path := v.at(b.node)
+	switch words := strings.Fields(v.get(b.node)); len(words) {
+	case 2:
+		if !b.accountName(path, words[1], "group") {
+			return "", ""
+		}
+		group = words[1]
+		fallthrough
+	case 1:
+		if b.accountName(path, words[0], "user") {
+			return words[0], group
+		}
+	default:
+		b.errorf(path, "%q is not a user, nor a user and a group", clip(v.get(b.node))).remedy(`write "nobody" or "nobody nogroup"`)
+	}
+	return "", ""
 }
 
 // pick returns the first value that the file has, the last one's default
@@ -101,3 +158,18 @@ func pick[T any](from ...*value[T]) *value[T] {
 	}
 	return from[len(from)-1]
 }
+
+// chosen returns the node's value of the first key that the file has, of the
+// last one otherwise.
+func chosen[T any](node string, from ...*nodeValue[T]) T {
+	for _, v := range from {
+		if v.set && v.ok(node) {
+			return v.get(node)
+		}
+	}
+	return from[len(from)-1].get(node)
+}
+
+// given says whether the file has the key, with a value for the node that can
+// be reasoned about.
+func (l *nodeValue[T]) given(node string) bool { return l.set && l.ok(node) }

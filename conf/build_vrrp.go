@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"net/netip"
 	"strings"
 	"time"
 
@@ -9,72 +8,118 @@ import (
 )
 
 func (b *builder) instance(r *rawInstance) vrrp.Config {
+	node, g := b.node, &b.raw.Global
 	c := vrrp.Config{
 		Name:             r.Name.v,
-		Interface:        r.Interface.get(b.node),
+		Interface:        r.Interface.get(node),
 		VRID:             uint8(r.VirtualRouterID.v),
-		Version:          vrrp.Version(pick(&r.Version, &b.raw.Global.VRRPVersion).v),
-		Priority:         uint8(r.Priority.get(b.node)),
+		Priority:         uint8(r.Priority.get(node)),
 		AdvertInterval:   r.AdvertInt.v.std(),
-		Preempt:          !r.Nopreempt.get(b.node),
-		PreemptDelay:     r.PreemptDelay.get(b.node).std(),
-		StartupDelay:     b.raw.Global.VRRPStartupDelay.get(b.node).std(),
+		Preempt:          !r.Nopreempt.get(node),
+		PreemptDelay:     r.PreemptDelay.get(node).std(),
+		StartupDelay:     g.VRRPStartupDelay.get(node).std(),
 		DownTimerAdverts: r.DownTimerAdverts.v,
-		Source:           r.McastSrcIP.get(b.node),
-		Checksum:         vrrp.ChecksumMode(r.Checksum.get(b.node)),
-		GARP: vrrp.GARP{
-			MasterDelay:         r.GARPMasterDelay.get(b.node).std(),
-			MasterRepeat:        r.GARPMasterRepeat.get(b.node),
-			MasterRefresh:       r.GARPMasterRefresh.get(b.node).std(),
-			MasterRefreshRepeat: r.GARPMasterRefreshRepeat.get(b.node),
-			LowerPrioDelay:      r.GARPMasterDelay.get(b.node).std(),
-			LowerPrioRepeat:     r.GARPMasterRepeat.get(b.node),
-		},
-		HandoverLinger: r.HandoverLinger.get(b.node).std(),
+		Checksum:         vrrp.ChecksumMode(r.Checksum.get(node)),
+		NoAccept:         r.NoAccept.get(node) || !r.Accept.get(node),
+		GARP:             b.garp(r),
+		HandoverLinger:   r.HandoverLinger.get(node).std(),
 	}
+	c.VMAC = b.vmac(r, c)
+	b.addresses(r, &c)
+	c.Version = b.version(r, c.Family())
 	b.identity(r, c)
 	b.timing(r, c)
 	b.ownership(r, c)
-	if r.McastSrcIP.set && r.McastSrcIP.ok(b.node) {
-		b.source(r, c.Source)
+	b.delivery(r, &c)
+	b.password(r, &c)
+	b.acceptance(r, c)
+	if r.Checksum.given(node) && c.Version == vrrp.V2 && c.Checksum != vrrp.ChecksumAuto {
+		b.errorf(r.Checksum.at(node), "has no effect in version 2, whose checksum has one form").remedy("remove it")
 	}
-	if r.Checksum.set && r.Checksum.ok(b.node) && c.Version == vrrp.V2 && c.Checksum != vrrp.ChecksumAuto {
-		b.errorf(r.Checksum.at(b.node), "has no effect in version 2, whose checksum has one form").remedy("remove it")
+	if r.Checksum.given(node) && c.Family() == vrrp.IPv6 && c.Checksum == vrrp.ChecksumRFC {
+		b.warnf(r.Checksum.at(node), "has no effect over IPv6, where RFC 9568 includes the pseudo-header").remedy("remove it")
 	}
-	c.Addresses = b.addresses(r, c.Interface)
-	for _, a := range c.Addresses {
-		if a.Prefix.Addr() == c.Source {
-			b.errorf(r.McastSrcIP.at(b.node), "%s is a virtual address of this instance", c.Source).
-				remedy("use an address that this node keeps")
-		}
-	}
+	c.Routes, c.Rules = b.routes(r), b.rules(r, c.Family())
 	return c
+}
+
+// garp takes what the instance does not say from [global], and the answer to a
+// lower master from the burst of a new one, as keepalived does.
+func (b *builder) garp(r *rawInstance) vrrp.GARP {
+	node, g := b.node, &b.raw.Global
+	return vrrp.GARP{
+		MasterDelay:         chosen(node, &r.GARPMasterDelay, &g.GARPMasterDelay).std(),
+		MasterRepeat:        chosen(node, &r.GARPMasterRepeat, &g.GARPMasterRepeat),
+		MasterRefresh:       chosen(node, &r.GARPMasterRefresh, &g.GARPMasterRefresh).std(),
+		MasterRefreshRepeat: chosen(node, &r.GARPMasterRefreshRepeat, &g.GARPMasterRefreshRepeat),
+		LowerPrioDelay:      chosen(node, &r.GARPLowerPrioDelay, &g.GARPLowerPrioDelay, &r.GARPMasterDelay, &g.GARPMasterDelay).std(),
+		LowerPrioRepeat:     chosen(node, &r.GARPLowerPrioRepeat, &g.GARPLowerPrioRepeat, &r.GARPMasterRepeat, &g.GARPMasterRepeat),
+		Interval:            chosen(node, &r.GARPInterval, &g.GARPInterval).std(),
+		NAInterval:          chosen(node, &r.GNAInterval, &g.GNAInterval).std(),
+	}
+}
+
+// version is the instance's own, else that of [global], which speaks of IPv4
+// only, as in keepalived: over IPv6 there is version 3.
+func (b *builder) version(r *rawInstance, family vrrp.Family) vrrp.Version {
+	own := &r.Version
+	if family == vrrp.IPv4 {
+		return vrrp.Version(pick(own, &b.raw.Global.VRRPVersion).v)
+	}
+	if own.set && !own.bad && own.v == int(vrrp.V2) {
+		b.errorf(own.path, "version 2 knows no IPv6").remedy("use version = 3, or remove it")
+	}
+	return vrrp.V3
+}
+
+// acceptance checks the two words for one thing.
+func (b *builder) acceptance(r *rawInstance, c vrrp.Config) {
+	accept, no := &r.Accept, &r.NoAccept
+	switch {
+	case accept.given(b.node) && no.given(b.node) && accept.get(b.node) == no.get(b.node):
+		b.errorf(no.at(b.node), "contradicts accept in %s", b.where(accept.at(b.node))).remedy("remove one of the two")
+	case no.given(b.node) && c.NoAccept && c.Priority == vrrp.PriorityOwner:
+		b.warnf(no.at(b.node), "has no effect on an owner (priority 255), whose own the addresses are").remedy("remove it")
+	}
 }
 
 // identity checks what must not occur twice on a node.
 func (b *builder) identity(r *rawInstance, c vrrp.Config) {
-	if r.Name.set && !r.Name.bad {
-		if c.Name == "" || strings.ContainsAny(c.Name, " \t/") || len(c.Name) > 64 {
-			b.errorf(r.Name.path, "%q is not a name", clip(c.Name)).remedy("use 1 to 64 characters without spaces and slashes")
-		} else if first, dup := b.names[c.Name]; dup {
-			b.errorf(r.Name.path, "another vrrp_instance in %s is called %q", b.where(first), clip(c.Name)).remedy("give each a name of its own")
-		} else {
-			b.names[c.Name] = r.Name.path
-		}
-	}
+	b.unique(&r.Name, "vrrp_instance", b.names)
 	if !r.Interface.set || !r.Interface.ok(b.node) || !b.interfaceName(r.Interface.at(b.node), c.Interface) {
 		return
+	}
+	if _, known := b.links[c.Interface]; !known {
+		b.links[c.Interface] = r.path
 	}
 	if !r.VirtualRouterID.set || r.VirtualRouterID.bad {
 		return
 	}
-	id := routerID{c.Interface, int(c.VRID)}
+	id := routerID{c.Interface, c.Family(), int(c.VRID)}
 	if first, dup := b.vrids[id]; dup {
 		b.errorf(r.VirtualRouterID.path, "%d is used on %s by the vrrp_instance in %s already", c.VRID, c.Interface, b.where(first)).
 			remedy("give each instance on an interface a virtual_router_id of its own")
 	} else {
 		b.vrids[id] = r.path
 	}
+}
+
+// unique checks a name and that no other object of its kind has it.
+func (b *builder) unique(name *value[string], kind string, known map[string]string) bool {
+	if !name.set || name.bad {
+		return false
+	}
+	n := name.v
+	if n == "" || strings.ContainsAny(n, " \t/") || len(n) > 64 {
+		b.errorf(name.path, "%q is not a name", clip(n)).remedy("use 1 to 64 characters without spaces and slashes")
+		return false
+	}
+	if first, dup := known[n]; dup {
+		b.errorf(name.path, "another %s in %s is called %q", kind, b.where(first), clip(n)).remedy("give each a name of its own")
+		return false
+	}
+	known[n] = name.path
+	return true
 }
 
 // interfaceName checks what dev_valid_name of Linux would: 15 bytes, no slash,
@@ -128,113 +173,4 @@ func (b *builder) ownership(r *rawInstance, c vrrp.Config) {
 		b.errorf(r.Priority.path, "%d nodes have priority 255, but addresses have one owner", owners).
 			remedy("use 254 at most on all but one of %s", strings.Join(b.nodes, ", "))
 	}
-}
-
-func (b *builder) source(r *rawInstance, a netip.Addr) {
-	at := r.McastSrcIP.at(b.node)
-	switch {
-	case !a.Is4():
-		b.errorf(at, "%s is not an IPv4 address", a).remedy("use an IPv4 address of the interface")
-	case !unicast(a):
-		b.errorf(at, "%s is not the address of a host", a).remedy("use an address of the interface")
-	}
-}
-
-// unicast says whether a host can have the address.
-func unicast(a netip.Addr) bool {
-	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
-}
-
-func (b *builder) addresses(r *rawInstance, iface string) []vrrp.Address {
-	at := join(r.path, "virtual_ipaddress")
-	if r.VirtualIPAddress != nil && len(r.VirtualIPAddress) == 0 {
-		b.errorf(at, "is empty").remedy(`add an address, as in virtual_ipaddress = ["192.168.16.200/24"]`)
-	}
-	if n := len(r.VirtualIPAddress); n > vrrp.MaxAddresses {
-		b.errorf(at, "has %d addresses; an advert holds %d", n, vrrp.MaxAddresses).remedy("divide them among several instances")
-		return nil
-	}
-	out := make([]vrrp.Address, 0, len(r.VirtualIPAddress))
-	for i := range r.VirtualIPAddress {
-		ra := &r.VirtualIPAddress[i]
-		a := vrrp.Address{Device: ra.Dev.get(b.node), Label: ra.Label.get(b.node), Scope: ra.Scope.v}
-		dev := iface
-		if ra.Dev.set && ra.Dev.ok(b.node) && b.interfaceName(ra.Dev.at(b.node), a.Device) {
-			dev = a.Device
-		}
-		b.label(ra, a.Label, dev)
-		if !ra.Address.set || ra.Address.bad {
-			continue
-		}
-		var ok bool
-		if a.Prefix, ok = b.prefix(ra.Address.path, ra.Address.v); !ok {
-			continue
-		}
-		if first, dup := b.vips[a.Prefix.Addr()]; dup {
-			b.errorf(ra.Address.path, "%s stands in %s already", a.Prefix.Addr(), b.where(first)).
-				remedy("an address belongs to one vrrp_instance: remove one of the two")
-			continue
-		}
-		b.vips[a.Prefix.Addr()] = b.real(ra.Address.path)
-		out = append(out, a)
-	}
-	return out
-}
-
-// real undoes the alias of a bare value, so that its place can be found again.
-func (d *decoder) real(path string) string {
-	if a, ok := d.alias[path]; ok {
-		return a
-	}
-	return path
-}
-
-// label checks the rules of IFA_LABEL: ifconfig reads it as an alias of the
-// interface, so it must begin with the interface's name.
-func (b *builder) label(ra *rawAddress, label, dev string) {
-	if !ra.Label.set || !ra.Label.ok(b.node) || label == "" {
-		return
-	}
-	switch {
-	case len(label) > 15:
-		b.errorf(ra.Label.at(b.node), "%q is longer than 15 characters", clip(label)).remedy("shorten it")
-	case label != dev && !strings.HasPrefix(label, dev+":"):
-		b.errorf(ra.Label.at(b.node), "%q does not begin with %s:", clip(label), dev).remedy("use %s:vip or the like", dev)
-	}
-}
-
-// prefix reads a virtual address with the length of its network; without one
-// it stands alone, as in keepalived.
-func (b *builder) prefix(path, s string) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		a, err := netip.ParseAddr(s)
-		if err != nil || a.Zone() != "" {
-			b.errorf(path, "%q is not an address", clip(s)).remedy(`write "192.168.16.200/24"`)
-			return p, false
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
-	}
-	a := p.Addr()
-	switch {
-	case !a.Is4():
-		b.errorf(path, "%s: IPv6 addresses are not supported yet", a).remedy("remove it")
-	case !unicast(a) || p.Bits() == 0:
-		b.errorf(path, "%s is not an address that a host can have", p).remedy("use an address of the network that the clients reach")
-	case p.Bits() < 31 && a == p.Masked().Addr():
-		b.errorf(path, "%s is the network itself, not an address in it", p).remedy("use a host's address, or /32")
-	case p.Bits() < 31 && a == broadcast(p):
-		b.errorf(path, "%s is the broadcast address of its network", p).remedy("use a host's address, or /32")
-	default:
-		return p, true
-	}
-	return p, false
-}
-
-func broadcast(p netip.Prefix) netip.Addr {
-	a := p.Addr().As4()
-	for i := range 32 - p.Bits() {
-		a[3-i/8] |= 1 << (i % 8)
-	}
-	return netip.AddrFrom4(a)
 }

@@ -31,6 +31,12 @@ func format(d time.Duration) string {
 // maxSeconds keeps seconds representable as nanoseconds in 64 bits.
 const maxSeconds = float64(math.MaxInt64/int64(time.Second) - 1)
 
+// command is a program with its arguments.
+type command []string
+
+// secret is a text that no message repeats.
+type secret string
+
 // header is one HTTP request header.
 type header struct{ name, value string }
 
@@ -47,6 +53,10 @@ func describe[T any]() string {
 		return "an IP address"
 	case []string:
 		return "a list of texts"
+	case []netip.Addr:
+		return "a list of addresses"
+	case command:
+		return "a command"
 	case []status:
 		return "a status code or a list of them"
 	case []header:
@@ -68,6 +78,10 @@ func example[T any]() string {
 		return `write an address such as "192.168.16.102"`
 	case []string:
 		return `write ["one", "two"]`
+	case []netip.Addr:
+		return `write ["192.168.16.112"]`
+	case command:
+		return `write "/usr/local/bin/script argument", or a list of program and arguments`
 	case []status:
 		return `write 200, "200-299" or [200, "300-399"]`
 	case []header:
@@ -139,15 +153,32 @@ func convert[T any](d *decoder, path string, v any) (T, bool) {
 		}
 	case *[]status:
 		*p, ok, why = toStatuses(v)
+	case *secret:
+		var s string
+		if s, ok = v.(string); !ok {
+			why = "expected a text"
+		}
+		*p = secret(s)
+	case *command:
+		var good bool
+		*p, ok, good = toCommand(d, path, v)
+		if ok && !good {
+			return out, false
+		}
 	case *[]string:
 		var list []any
 		if list, ok = v.([]any); ok {
-			for i, e := range list {
-				s, good := convert[string](d, element(path, i), e)
-				*p = append(*p, s)
-				if !good {
-					return out, false
-				}
+			var good bool
+			if *p, good = each[string](d, path, list); !good {
+				return out, false
+			}
+		}
+	case *[]netip.Addr:
+		var list []any
+		if list, ok = v.([]any); ok {
+			var good bool
+			if *p, good = each[netip.Addr](d, path, list); !good {
+				return out, false
 			}
 		}
 	case *[]header:
@@ -169,6 +200,17 @@ func convert[T any](d *decoder, path string, v any) (T, bool) {
 			why = "expected " + describe[T]() + ", found " + kindOf(v)
 		}
 		d.errorf(path, "%s", why).remedy("%s", example[T]())
+	}
+	return out, ok
+}
+
+// each converts the elements of a list; one that is empty is not nil.
+func each[T any](d *decoder, path string, list []any) ([]T, bool) {
+	out := make([]T, 0, len(list))
+	ok := true
+	for i, e := range list {
+		v, good := convert[T](d, element(path, i), e)
+		out, ok = append(out, v), ok && good
 	}
 	return out, ok
 }

@@ -130,6 +130,10 @@ func (d *decoder) key(path string, k *keySpec, v any, f reflect.Value) {
 		f.Addr().Interface().(leaf).decode(d, v)
 	case kindTable:
 		m, ok := v.(map[string]any)
+		if short := shorthand(k.table); !ok && short != nil {
+			d.alias[join(path, short.name)] = path
+			m, ok = map[string]any{short.name: v}, true
+		}
 		if !ok {
 			d.errorf(path, "expected a table, found %s", kindOf(v)).remedy("write [%s] and its keys below it", heading(path))
 			if f.Kind() == reflect.Struct {
@@ -159,7 +163,7 @@ func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
 	case []any:
 		list = v
 	default:
-		if shorthand(k.table) != nil {
+		if bareText(k.table) {
 			d.errorf(path, "expected a list, found %s", kindOf(v)).remedy(`write %s = ["…"]`, k.name)
 		} else {
 			d.errorf(path, "expected a list of tables, found %s", kindOf(v)).remedy("write [[%s]], with two brackets, for each", heading(path))
@@ -180,8 +184,13 @@ func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
 				m = map[string]any{short.name: e}
 			}
 		}
+		if x, expands := f.Index(i).Addr().Interface().(expander); !ok && expands {
+			if text, is := e.(string); is {
+				m, ok = x.expand(d, p, text), true // nil, told, if it makes no sense
+			}
+		}
 		if !ok {
-			if shorthand(k.table) != nil {
+			if bareText(k.table) {
 				d.errorf(p, "expected a text or a table, found %s", kindOf(e)).remedy("write a text in quotes")
 			} else {
 				d.errorf(p, "expected a table, found %s", kindOf(e)).remedy("write [[%s]] for each", heading(path))
@@ -201,6 +210,20 @@ func shorthand(t reflect.Type) *keySpec {
 		}
 	}
 	return nil
+}
+
+// expander is implemented by the elements of a list that may also be written
+// as one line of another syntax.
+type expander interface {
+	// expand returns the keys that the text stands for, or tells what is wrong
+	// and returns nil.
+	expand(d *decoder, path, text string) map[string]any
+}
+
+// bareText says whether a text may stand for a table of this type.
+func bareText(t reflect.Type) bool {
+	_, expands := reflect.New(t).Interface().(expander)
+	return expands || shorthand(t) != nil
 }
 
 // heading turns a path into the words of a [header]: TOML has no indexes.

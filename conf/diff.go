@@ -73,8 +73,8 @@ func (cs *Changes) note(c Change) {
 }
 
 // Diff tells what a reload from old to next changes. Objects are matched by
-// name: a vrrp_instance by its name, a virtual_server by protocol and address,
-// a real_server by its address within its service. Order means nothing. A nil
+// name: a vrrp_instance and whatever else has one by its name, a virtual_server
+// by protocol and address, a real_server by its address within its service. Order means nothing. A nil
 // old is a configuration without objects.
 func Diff(old, next *Config) Changes {
 	var cs Changes
@@ -83,9 +83,10 @@ func Diff(old, next *Config) Changes {
 	} else {
 		old = &Config{}
 	}
-	instances, services := old.instanceObjects(), old.serviceObjects()
-	cs.objects(instances, next.instanceObjects())
-	cs.objects(services, next.serviceObjects())
+	cs.objects(old.instanceObjects(), next.instanceObjects())
+	cs.objects(old.groupObjects(), next.groupObjects())
+	cs.objects(old.trackedObjects(), next.trackedObjects())
+	cs.objects(old.serviceObjects(), next.serviceObjects())
 	return cs
 }
 
@@ -94,6 +95,7 @@ type fact struct {
 	key, value string
 	brief      string // what is said of it when the object is added; nothing if empty
 	restart    bool   // a reload does not change it
+	secret     bool   // that it changed is told, not how
 }
 
 // object is something with a name.
@@ -161,8 +163,12 @@ func (cs *Changes) compare(name string, old, next []fact) {
 	for _, n := range next {
 		i := find(old, n.key)
 		switch {
+		case i < 0 && n.value == "":
+			note(n, n.key+" added")
 		case i < 0:
 			note(n, fmt.Sprintf("%s added (%s)", n.key, n.value))
+		case old[i].value != n.value && n.secret:
+			note(n, n.key+" changed")
 		case old[i].value != n.value:
 			note(n, fmt.Sprintf("%s %s -> %s", n.key, orNone(old[i].value), orNone(n.value)))
 		}

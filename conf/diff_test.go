@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,42 +21,93 @@ var unwatched = map[string]string{
 	"Services.Name":        "identity",
 	"Services.Service.Key": "identity",
 
-	"Instances.Group":                notYet,
-	"Instances.Peers":                notYet,
-	"Instances.UnicastTTL":           notYet,
-	"Instances.UnicastTTLMin":        notYet,
-	"Instances.AnySource":            notYet,
-	"Instances.Password":             notYet,
-	"Instances.VMAC":                 notYet,
-	"Instances.NoAccept":             notYet,
-	"Instances.Excluded":             notYet,
-	"Instances.Routes":               notYet,
-	"Instances.Rules":                notYet,
-	"Instances.Track":                notYet,
-	"Instances.GARP.LowerPrioDelay":  notYet,
-	"Instances.GARP.LowerPrioRepeat": notYet,
-	"Instances.GARP.Interval":        notYet,
-	"Instances.GARP.NAInterval":      notYet,
-	"SyncGroups":                     notYet,
-	"Scripts":                        notYet,
-	"Files":                          notYet,
-	"Processes":                      notYet,
-	"Notify":                         notYet,
+	"SyncGroups.Name": "identity",
+	"Scripts.Name":    "identity",
+	"Files.Name":      "identity",
+	"Processes.Name":  "identity",
 }
 
-const notYet = "no key of the file sets it yet"
+// full has something of everything that pair does not.
+const full = `
+[[vrrp_sync_group]]
+name = "VG_1"
+group = ["VI_0", "VI_1"]
+track_script = ["chk"]
+notify_master = "/bin/notify master"
+notify_backup = "/bin/notify backup"
+notify_fault = "/bin/notify fault"
+notify_stop = "/bin/notify stop"
+notify = "/bin/notify"
+
+[[vrrp_script]]
+name = "chk"
+script = "/bin/check"
+weight = 2
+
+[[vrrp_track_file]]
+name = "file"
+file = "/run/file"
+
+[[vrrp_track_process]]
+name = "process"
+process = "haproxy"
+args = ["-f"]
+
+[[vrrp_instance]]
+name = "VI_0"
+interface = "eth1"
+virtual_router_id = 52
+unicast_src_ip = "10.0.0.1"
+unicast_peer = ["10.0.0.2"]
+use_vmac = true
+vmac_xmit_base = true
+virtual_ipaddress = ["10.0.0.200/24"]
+virtual_ipaddress_excluded = ["2001:db8::200/64"]
+virtual_routes = ["default via 10.0.0.254 table 100"]
+virtual_rules = ["from 10.0.0.0/24 priority 100 table 100"]
+track_interface = ["eth9"]
+track_file = [{ name = "file", weight = 0 }]
+track_process = [{ name = "process", weight = 0 }]
+notify_master = "/bin/notify master"
+notify_backup = "/bin/notify backup"
+notify_fault = "/bin/notify fault"
+notify_stop = "/bin/notify stop"
+notify = { script = "/bin/notify", user = "nobody nogroup" }
+`
 
 // TestDiffSeesEveryField changes every field of a Config, one at a time: a
 // field that Diff does not know would be reloaded without a word.
 func TestDiffSeesEveryField(t *testing.T) {
-	fresh := func() *conf.Config { return parse(t, "lvs-a", pair) }
+	// The instance with everything stands first: the walk follows first elements.
+	fresh := func() *conf.Config {
+		c, err := conf.Parse("f", []byte(full+strings.Replace(pair, "{ lvs-a = 150, lvs-b = 100 }", "100", 1)), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
 	old, changed := fresh(), 0
-	var walk func(path string, get func(*conf.Config) reflect.Value)
-	walk = func(path string, get func(*conf.Config) reflect.Value) {
+	// at hands a value of a Config to do, which may change it.
+	type at func(c *conf.Config, do func(reflect.Value))
+	try := func(path string, at at, change func(reflect.Value)) {
+		t.Helper()
+		next := fresh()
+		at(next, change)
+		changed++
+		if d := conf.Diff(old, next); len(d.List) != 1 || d.Changed != 1 {
+			t.Errorf("%s changed, and Diff says %q", path, d.Lines())
+		}
+	}
+	var walk func(path string, at at)
+	walk = func(path string, at at) {
 		if _, skip := unwatched[path]; skip {
 			return
 		}
-		v := get(old)
+		var v reflect.Value
+		at(old, func(found reflect.Value) { v = found })
+		inner := func(name string, step func(reflect.Value) reflect.Value) {
+			walk(name, func(c *conf.Config, do func(reflect.Value)) { at(c, func(v reflect.Value) { do(step(v)) }) })
+		}
 		switch v.Interface().(type) {
 		case netip.Addr, netip.Prefix, netip.AddrPort:
 		default:
@@ -66,33 +118,43 @@ func TestDiffSeesEveryField(t *testing.T) {
 					if path == "Services.Servers.Server" && (f.Name == "Key" || f.Name == "Stats") || path == "Services.Servers.Checks" && (f.Name == "ID" || f.Name == "Kind") {
 						continue // identity, and what is observed
 					}
-					name := f.Name
-					if path != "" {
-						name = path + "." + name
-					}
-					walk(name, func(c *conf.Config) reflect.Value { return get(c).Field(i) })
+					inner(strings.TrimPrefix(path+"."+f.Name, "."), func(v reflect.Value) reflect.Value { return v.Field(i) })
 				}
 				return
 			case reflect.Slice:
 				if v.Len() == 0 {
 					break
 				}
-				walk(path, func(c *conf.Config) reflect.Value { return get(c).Index(0) })
+				inner(path, func(v reflect.Value) reflect.Value { return v.Index(0) })
 				return
 			case reflect.Pointer:
-				walk(path, func(c *conf.Config) reflect.Value { return get(c).Elem() })
+				if v.IsNil() {
+					t.Fatalf("%s is nil: the walk would not see what is behind it", path)
+				}
+				inner(path, func(v reflect.Value) reflect.Value { return v.Elem() })
+				try(path+", now nil,", at, func(v reflect.Value) { v.SetZero() })
+				return
+			case reflect.Map:
+				if v.Len() == 0 {
+					t.Fatalf("%s is empty: the walk would not see what is in it", path)
+				}
+				for _, key := range v.MapKeys() {
+					walk(path+"."+key.String()[:5], func(c *conf.Config, do func(reflect.Value)) {
+						at(c, func(m reflect.Value) {
+							e := reflect.New(m.Type().Elem()).Elem()
+							e.Set(m.MapIndex(key))
+							do(e)
+							m.SetMapIndex(key, e)
+						})
+					})
+				}
 				return
 			}
 		}
-		next := fresh()
-		mutate(t, path, get(next))
-		changed++
-		if d := conf.Diff(old, next); len(d.List) != 1 || d.Changed != 1 {
-			t.Errorf("%s changed, and Diff says %q", path, d.Lines())
-		}
+		try(path, at, func(v reflect.Value) { mutate(t, path, v) })
 	}
-	walk("", func(c *conf.Config) reflect.Value { return reflect.ValueOf(c).Elem() })
-	if changed < 60 {
+	walk("", func(c *conf.Config, do func(reflect.Value)) { do(reflect.ValueOf(c).Elem()) })
+	if changed < 150 {
 		t.Errorf("%d fields were changed only: the walk is broken", changed)
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"baton/healthcheck"
 	"baton/ipvs"
-	"baton/vrrp"
 )
 
 // What the operator wrote, read back from the typed values. A value that stands
@@ -40,50 +39,6 @@ func (g Global) facts() []fact {
 		late("control_group", g.ControlGroup),
 		late("prober_user", g.ProberUser),
 	}
-}
-
-func (c *Config) instanceObjects() []object {
-	out := make([]object, len(c.Instances))
-	for i, vi := range c.Instances {
-		out[i] = object{name: "vrrp_instance " + vi.Name, facts: instanceFacts(vi)}
-	}
-	return out
-}
-
-func instanceFacts(c vrrp.Config) []fact {
-	source := ""
-	if c.Source.IsValid() {
-		source = c.Source.String()
-	}
-	fs := []fact{
-		told("interface", c.Interface),
-		told("virtual_router_id", fmt.Sprint(c.VRID)),
-		{key: "version", value: fmt.Sprint(c.Version)},
-		told("priority", fmt.Sprint(c.Priority)),
-		told("advert_int", format(c.AdvertInterval)),
-		{key: "nopreempt", value: fmt.Sprint(!c.Preempt)},
-		{key: "preempt_delay", value: format(c.PreemptDelay)},
-		{key: "vrrp_startup_delay", value: format(c.StartupDelay), restart: true},
-		{key: "down_timer_adverts", value: fmt.Sprint(c.DownTimerAdverts)},
-		{key: "mcast_src_ip", value: source},
-		{key: "checksum", value: string(c.Checksum)},
-		{key: "garp_master_delay", value: format(c.GARP.MasterDelay)},
-		{key: "garp_master_repeat", value: fmt.Sprint(c.GARP.MasterRepeat)},
-		{key: "garp_master_refresh", value: format(c.GARP.MasterRefresh)},
-		{key: "garp_master_refresh_repeat", value: fmt.Sprint(c.GARP.MasterRefreshRepeat)},
-		{key: "handover_linger", value: format(c.HandoverLinger)},
-	}
-	for _, a := range c.Addresses {
-		var more []string
-		for _, x := range [][2]string{{"dev", a.Device}, {"label", a.Label}, {"scope", a.Scope}} {
-			if x[1] != "" && x[1] != "global" {
-				more = append(more, x[0]+" "+x[1])
-			}
-		}
-		text := strings.Join(append([]string{a.Prefix.String()}, more...), " ")
-		fs = append(fs, fact{key: "address " + a.Prefix.Addr().String(), value: text, brief: "address " + text})
-	}
-	return fs
 }
 
 func (c *Config) serviceObjects() []object {

@@ -21,9 +21,17 @@ func (d *decoder) unknown(path, name string, spec *tableSpec) {
 			return
 		}
 	}
-	if r, ok := keepalivedWords[name]; ok {
-		p.remedy("%s", r)
-		return
+	for _, word := range []string{join(heading(path), name), name} {
+		if r, ok := keepalivedWords[word]; ok {
+			p.remedy("%s", r)
+			return
+		}
+	}
+	for _, k := range known {
+		if strings.HasSuffix(k, "_"+name) || strings.HasPrefix(k, name+"_") {
+			p.remedy("did you mean %q?", k)
+			return
+		}
 	}
 	if homes := homesOf(name); len(homes) > 0 {
 		p.remedy("it belongs in %s", strings.Join(homes, " or "))
@@ -35,6 +43,10 @@ func (d *decoder) unknown(path, name string, spec *tableSpec) {
 	}
 	if n := nearest(name, allKeys()); n != "" {
 		p.remedy("did you mean %q, which belongs in %s?", n, strings.Join(homesOf(n), " or "))
+		return
+	}
+	if len(known) > 20 {
+		p.remedy("remove it; docs/config.md has the keys of this table")
 		return
 	}
 	p.remedy("remove it; known here: %s", strings.Join(known, ", "))
@@ -88,63 +100,87 @@ func walkTables(visit func(path string, spec *tableSpec)) {
 const notYet = "Baton does not do this yet; remove it"
 
 // keepalivedWords are keys of keepalived.conf that are written otherwise here
-// or have no effect in Baton: whoever brings them along is told which.
+// or have no effect in Baton: whoever brings them along is told which. A word
+// that is a key in another table stands with the table that it is not one of.
 var keepalivedWords = map[string]string{
-	"state":              "remove it: every director starts as BACKUP and the priority decides",
-	"preempt":            "remove it: preempting is the default; nopreempt = true turns it off",
-	"lvs_sched":          "use lb_algo",
-	"lvs_method":         "use lb_kind",
-	"ip_family":          "remove it: the address tells",
-	"HTTP_GET":           "use http_get",
-	"SSL_GET":            "use https_get",
-	"TCP_CHECK":          "use tcp_check",
-	"ssl_get":            "use https_get",
-	"url":                "write path and status_code into the check itself",
-	"digest":             "use sha256, of the whole body",
-	"notify_master":      notYet,
-	"notify_backup":      notYet,
-	"notify_fault":       notYet,
-	"notify_stop":        notYet,
-	"notify":             notYet,
-	"notify_up":          notYet,
-	"notify_down":        notYet,
-	"authentication":     notYet,
-	"unicast_src_ip":     notYet,
-	"unicast_peer":       notYet,
-	"track_interface":    notYet,
-	"track_script":       notYet,
-	"track_file":         notYet,
-	"track_process":      notYet,
-	"virtual_routes":     notYet,
-	"virtual_rules":      notYet,
-	"use_vmac":           notYet,
-	"vrrp_sync_group":    notYet,
-	"vrrp_script":        notYet,
-	"sorry_server":       notYet,
-	"quorum":             notYet,
-	"hysteresis":         notYet,
-	"quorum_up":          notYet,
-	"quorum_down":        notYet,
-	"alpha":              "remove it: a new server waits for its first pass anyway",
-	"omega":              notYet,
-	"warmup":             "remove it: first checks are spread over the shorter of delay_loop and 1 s",
-	"fwmark":             notYet,
-	"lvs_sync_daemon":    notYet,
-	"persistence_engine": notYet,
-	"misc_check":         notYet,
-	"smtp_check":         notYet,
-	"dns_check":          notYet,
-	"udp_check":          notYet,
-	"ping_check":         notYet,
-	"file_check":         notYet,
-	"MISC_CHECK":         notYet,
-	"SMTP_CHECK":         notYet,
-	"DNS_CHECK":          notYet,
-	"UDP_CHECK":          notYet,
-	"PING_CHECK":         notYet,
-	"notification_email": "remove it: Baton sends no mail, it logs an event",
-	"smtp_server":        "remove it: Baton sends no mail, it logs an event",
-	"smtp_alert":         "remove it: Baton sends no mail, it logs an event",
+	"state":                 "remove it: every director starts as BACKUP and the priority decides",
+	"preempt":               "remove it: preempting is the default; nopreempt = true turns it off",
+	"lvs_sched":             "use lb_algo",
+	"lvs_method":            "use lb_kind",
+	"ip_family":             "remove it: the address tells",
+	"HTTP_GET":              "use http_get",
+	"SSL_GET":               "use https_get",
+	"TCP_CHECK":             "use tcp_check",
+	"ssl_get":               "use https_get",
+	"url":                   "write path and status_code into the check itself",
+	"digest":                "use sha256, of the whole body",
+	"notify_up":             notYet,
+	"notify_down":           notYet,
+	"sorry_server":          notYet,
+	"virtual_server.quorum": notYet,
+	"hysteresis":            notYet,
+	"quorum_up":             notYet,
+	"quorum_down":           notYet,
+	"alpha":                 "remove it: a new server waits for its first pass anyway",
+	"omega":                 notYet,
+	"warmup":                "remove it: first checks are spread over the shorter of delay_loop and 1 s",
+	"virtual_server.fwmark": notYet,
+	"lvs_sync_daemon":       notYet,
+	"persistence_engine":    notYet,
+	"misc_check":            notYet,
+	"smtp_check":            notYet,
+	"dns_check":             notYet,
+	"udp_check":             notYet,
+	"ping_check":            notYet,
+	"file_check":            notYet,
+	"MISC_CHECK":            notYet,
+	"SMTP_CHECK":            notYet,
+	"DNS_CHECK":             notYet,
+	"UDP_CHECK":             notYet,
+	"PING_CHECK":            notYet,
+	"notification_email":    "remove it: Baton sends no mail, it logs an event",
+	"smtp_server":           "remove it: Baton sends no mail, it logs an event",
+	"smtp_alert":            "remove it: Baton sends no mail, it logs an event",
 
-	"virtual_ipaddress_excluded": notYet,
+	"auth": "use authentication",
+
+	"init_fail":                  "remove it: what has not answered yet counts as failed",
+	"param_match":                "remove it: args has all arguments, and without args any will do",
+	"full_command":               "remove it: a process that begins with / is the whole path",
+	"fork_delay":                 "use delay, and terminate_delay for the other direction",
+	"init_file":                  "remove it: Baton writes no file that it tracks; a missing one counts as failed",
+	"track_bfd":                  notYet,
+	"native_ipv6":                "remove it: the addresses tell",
+	"dont_track_primary":         "remove it: without its interface an instance cannot hold its addresses",
+	"use_ipvlan":                 notYet,
+	"use_vmac_addr":              notYet,
+	"vmac_prefix":                "use vmac_name in the vrrp_instance",
+	"garp_extra_if":              notYet,
+	"garp_group":                 "use garp_interval and gna_interval in the vrrp_instance",
+	"strict_mode":                "remove it: nothing is relaxed unless a key says so",
+	"vrrp_strict":                "remove it: nothing is relaxed unless a key says so",
+	"lower_prio_no_advert":       notYet,
+	"higher_prio_send_advert":    notYet,
+	"skip_check_adv_addr":        "remove it: other addresses in an advert are told once and refuse nothing",
+	"vrrp_skip_check_adv_addr":   "remove it: other addresses in an advert are told once and refuse nothing",
+	"vrrp_check_unicast_src":     "remove it: check_unicast_src of the vrrp_instance is true without it",
+	"old_unicast_checksum":       "use checksum",
+	"unicast_fault_no_peer":      "remove it: an empty unicast_peer is refused",
+	"track_src_ip":               notYet,
+	"notify_deleted":             notYet,
+	"notify_master_rx_lower_pri": notYet,
+	"notify_priority_changes":    notYet,
+	"notify_fifo":                "read the events instead: baton events -f --json",
+	"notify_fifo_script":         "read the events instead: baton events -f --json",
+	"vrrp_notify_fifo":           "read the events instead: baton events -f --json",
+	"enable_script_security":     "remove it: scripts run as script_user, not as root",
+	"global_tracking":            "use the track_ keys of the vrrp_sync_group",
+	"sync_group_tracking_weight": "use the track_ keys of the vrrp_sync_group",
+	"promote_secondaries":        "remove it: each address that is to be there is put back",
+	"no_track":                   "remove it: an address that somebody took away is put back",
+	"track_group":                notYet,
+	"static_ipaddress":           "configure addresses that stay with the system's own network configuration",
+	"static_routes":              "configure routes that stay with the system's own network configuration",
+	"static_rules":               "configure rules that stay with the system's own network configuration",
+	"global_defs":                "use [global]",
 }
