@@ -71,7 +71,7 @@ func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) 
 func follow(c *Core, conn *loop) {
 	for _, i := range c.instances {
 		a := Advert{Version: V3, VRID: i.cfg.VRID, Priority: 200, Interval: time.Second, Checksum: ChecksumPseudo}
-		conn.message = AppendAdvert(nil, a, addrB, i.cfg.Addresses)
+		conn.message = AppendAdvert(nil, a, addrB, Group, i.cfg.Addresses)
 		conn.repeat = 1
 		c.Receive(i.cfg.Endpoint())
 	}
@@ -159,7 +159,7 @@ func BenchmarkSecondOf1000(b *testing.B) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	message := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 150, Interval: time.Second, Checksum: ChecksumPseudo}, addrA, vip)
+	message := AppendAdvert(nil, Advert{Version: V3, VRID: 51, Priority: 150, Interval: time.Second, Checksum: ChecksumPseudo}, addrA, Group, vip)
 	want := Want{Version: V3, VRID: 51, Interval: time.Second, Source: addrB}
 	meta := arrived()
 	b.ReportAllocs()

@@ -7,7 +7,9 @@ import (
 
 // checksumForm returns the form in which message's checksum is right. Version 2
 // has one form only: the whole message with its authentication data, without a
-// pseudo-header (RFC 3768 section 5.3.8).
+// pseudo-header (RFC 3768 section 5.3.8). So has IPv6: with the pseudo-header
+// (RFC 9568 section 5.2.8), which says nothing about what a sender prefers over
+// IPv4 and is ChecksumAuto here.
 func checksumForm(message []byte, v Version, source, destination netip.Addr) (ChecksumMode, bool) {
 	sum := sum16(0, message)
 	plain := fold(sum) == 0xffff
@@ -16,6 +18,8 @@ func checksumForm(message []byte, v Version, source, destination netip.Addr) (Ch
 	}
 	pseudo := fold(sum+pseudoHeader(source, destination, len(message))) == 0xffff
 	switch {
+	case destination.Is6():
+		return ChecksumAuto, pseudo
 	case plain && pseudo:
 		return ChecksumAuto, true // the pseudo-header of this source adds up to zero
 	case plain:
@@ -38,13 +42,19 @@ func sum16(sum uint32, b []byte) uint32 {
 	return sum
 }
 
-// pseudoHeader returns the sum of an IPv4 pseudo-header (RFC 9293 section 3.1)
-// for VRRP. An address that is not IPv4 counts as zero.
+// pseudoHeader returns the sum of the pseudo-header for VRRP: that of IPv4
+// (RFC 9293 section 3.1) or of IPv6 (RFC 8200 section 8.1), which differ in
+// nothing but the addresses once they are added up. The zero address counts as
+// zero.
 func pseudoHeader(source, destination netip.Addr, length int) uint32 {
 	sum := uint32(Protocol) + uint32(length)
 	for _, a := range [2]netip.Addr{source, destination} {
-		if a = a.Unmap(); a.Is4() {
+		switch {
+		case a.Is4():
 			b := a.As4()
+			sum = sum16(sum, b[:])
+		case a.Is6():
+			b := a.As16()
 			sum = sum16(sum, b[:])
 		}
 	}

@@ -219,10 +219,7 @@ func (c *Config) AddressDevice(a Address) string {
 func (c *Config) Endpoint() Endpoint {
 	e := Endpoint{Interface: c.Interface, Family: c.Family(), Group: c.Group}
 	if !e.Group.IsValid() {
-		e.Group = Group
-		if e.Family == IPv6 {
-			e.Group = Group6
-		}
+		e.Group = groupOf(e.Family == IPv6)
 	}
 	return e
 }

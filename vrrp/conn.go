@@ -17,10 +17,21 @@ const (
 	Protocol = 112
 	// TTL is that of every advert: a router between would have lowered it.
 	TTL = 255
-	// MaxPacket is a buffer that holds every advert: the longest IPv4 header,
-	// 255 addresses and the authentication data of version 2.
-	MaxPacket = 60 + headerLen + 4*MaxAddresses + authLen
+	// MaxPacket is a buffer that holds every advert: an IPv6 header and 255
+	// addresses. IPv4, with its longest header, needs less.
+	MaxPacket = ipv6HeaderLen + headerLen + 16*MaxAddresses
+
+	ipv4HeaderLen = 20 // without options
+	ipv6HeaderLen = 40
 )
+
+// groupOf is the group of a family.
+func groupOf(six bool) netip.Addr {
+	if six {
+		return Group6
+	}
+	return Group
+}
 
 // Meta is what the network layer says about a received packet.
 type Meta struct {

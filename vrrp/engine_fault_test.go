@@ -95,7 +95,7 @@ func TestPartition(t *testing.T) {
 func TestInvalidPackets(t *testing.T) {
 	good := func() ([]byte, Meta) {
 		a := Advert{Version: V3, VRID: 51, Priority: 200, Interval: time.Second, Checksum: ChecksumRFC}
-		return AppendAdvert(nil, a, addrC, vip), Meta{Source: addrC, Destination: Group, TTL: 255}
+		return AppendAdvert(nil, a, addrC, Group, vip), Meta{Source: addrC, Destination: Group, TTL: 255}
 	}
 	bubble(t, "are counted and told by reason, and change nothing (fault 14)", func(t *testing.T, l *lan) {
 		a, _ := pair(l)

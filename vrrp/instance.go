@@ -26,9 +26,8 @@ type instance struct {
 	resume   bool    // for when it starts
 
 	want     Want
-	form     ChecksumMode // of the adverts we send
-	normal   []byte       // our advert
-	resign   []byte       // our advert with priority 0
+	out      []outgoing
+	outMode  ChecksumMode // that out was made for
 	list     []byte       // our addresses as adverts carry them
 	claim    claim
 	announce announcing
@@ -50,21 +49,11 @@ type counters struct {
 // needs a restart.
 func (i *instance) configure(now time.Time, cfg Config) {
 	addresses := !reflect.DeepEqual(i.cfg.Addresses, cfg.Addresses)
-	if cfg.Checksum != i.cfg.Checksum {
-		i.form = cfg.Checksum
-		if i.form == ChecksumAuto {
-			i.form = ChecksumPseudo
-		}
-	}
 	if !reflect.DeepEqual(cfg.Track, i.cfg.Track) {
 		i.patience = now.Add(cfg.patient())
 	}
 	i.cfg = cfg
-	i.list = i.list[:0]
-	for _, a := range cfg.Addresses {
-		ip := a.Prefix.Addr().As4()
-		i.list = append(i.list, ip[:]...)
-	}
+	i.list = appendAddresses(i.list[:0], cfg.Addresses)
 	i.factsChanged(now, true)
 	if addresses && i.claim.present {
 		i.set(now, true, Handover{})
@@ -119,7 +108,7 @@ func (i *instance) factsChanged(now time.Time, reload bool) {
 		return
 	}
 	i.params = p
-	i.want = Want{Version: p.Version, VRID: c.VRID, Interval: p.AdvertInterval, Source: p.Source}
+	i.want = i.wanted()
 	i.buildAdverts()
 	i.step(now, Event{Kind: EventChanged, Reload: reload})
 }
@@ -153,13 +142,6 @@ func (i *instance) source() netip.Addr {
 	return primary
 }
 
-func (i *instance) buildAdverts() {
-	a := Advert{Version: i.cfg.Version, VRID: i.cfg.VRID, Interval: i.cfg.AdvertInterval, Checksum: i.form}
-	i.resign = AppendAdvert(i.resign[:0], a, i.params.Source, i.cfg.Addresses)
-	a.Priority = i.params.Priority
-	i.normal = AppendAdvert(i.normal[:0], a, i.params.Source, i.cfg.Addresses)
-}
-
 // hear takes a packet with our VRID.
 func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 	a, drop := Parse(message, meta, &i.want)
@@ -177,10 +159,7 @@ func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 	if a.Priority == 0 {
 		i.count.zeroSeen++
 	}
-	if i.cfg.Checksum == ChecksumAuto && a.Version == V3 && a.Checksum != ChecksumAuto && a.Checksum != i.form {
-		i.form = a.Checksum
-		i.buildAdverts()
-	}
+	i.answer(meta.Source, a.Checksum)
 	i.peers.heard(now, &a, meta.Source, i.list, i.notify)
 	contest := i.state.Role == Master && i.state.Leaving == "" && a.Priority > 0
 	i.step(now, Event{Kind: EventAdvert, Advert: a, From: meta.Source})
@@ -294,17 +273,23 @@ func (i *instance) transition(now time.Time, a *Action) {
 }
 
 func (i *instance) send(now time.Time, priority uint8) {
-	message := i.normal
-	if priority == 0 {
-		message = i.resign
-	} else if i.claim.withholds(now) {
+	if i.link.conn == nil || priority > 0 && i.claim.withholds(now) {
 		return
 	}
-	if i.link.conn == nil {
-		return
+	sent := false
+	for k := range i.out {
+		o := &i.out[k]
+		message := o.normal
+		if priority == 0 {
+			message = o.resign
+		}
+		if err := i.link.conn.Send(message, i.delivery(o.to)); err != nil {
+			i.limits.tell(now, limitSend, Notice{Kind: NoticeSendFailed, Err: err.Error(), Count: 1}, i.notify)
+			continue
+		}
+		sent = true
 	}
-	if err := i.link.conn.Send(message, Delivery{Source: i.params.Source, Destination: i.link.at.Group, TTL: TTL}); err != nil {
-		i.limits.tell(now, limitSend, Notice{Kind: NoticeSendFailed, Err: err.Error(), Count: 1}, i.notify)
+	if !sent {
 		return
 	}
 	i.count.sent++

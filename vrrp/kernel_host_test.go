@@ -25,15 +25,17 @@ import (
 
 // host is a network namespace with one interface, eth0, on a cable to another.
 type host struct {
-	t    *testing.T
-	ns   netns.NsHandle
-	addr netip.Addr
+	t           *testing.T
+	ns          netns.NsHandle
+	addr        netip.Addr
+	link6, wide netip.Addr // its link-local and its global IPv6 address
 }
 
 // cable makes two hosts with the addresses addrA and addrB in one network.
 func cable(t *testing.T) (a, b *host) {
 	t.Helper()
 	a, b = newHost(t, addrA), newHost(t, addrB)
+	a.link6, a.wide, b.link6, b.wide = linkA, wideA, linkB, wideB
 	a.in(func() {
 		veth := &netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.ns),
@@ -45,6 +47,8 @@ func cable(t *testing.T) (a, b *host) {
 	for _, h := range []*host{a, b} {
 		h.in(func() {
 			h.add(h.addr.String() + "/24")
+			h.add(h.link6.String() + "/64")
+			h.add(h.wide.String() + "/64")
 			for _, name := range []string{"lo", "eth0"} {
 				if err := netlink.LinkSetUp(h.link(name)); err != nil {
 					t.Fatalf("set %s up: %v", name, err)
@@ -111,28 +115,33 @@ func (h *host) add(address string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	if a.IP.To4() == nil {
+		a.Flags = unix.IFA_F_NODAD // it can be used at once
+	}
 	if err := netlink.AddrAdd(h.link("eth0"), a); err != nil {
 		h.t.Fatalf("add %s: %v", address, err)
 	}
 }
 
-func (h *host) listen() Conn {
+func (h *host) listen() Conn { return h.listenAt(eth0) }
+
+func (h *host) listenAt(at Endpoint) Conn {
 	h.t.Helper()
 	var conn Conn
 	var err error
-	h.in(func() { conn, err = Listen(eth0) })
+	h.in(func() { conn, err = Listen(at) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return conn
 }
 
-// sniff returns a socket that sees every IPv4 frame on eth0.
+// sniff returns a socket that sees every frame that arrives on eth0.
 func (h *host) sniff() (fd int) {
 	h.t.Helper()
 	h.in(func() {
 		var err error
-		protocol := binary.NativeEndian.Uint16([]byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff})
+		protocol := binary.NativeEndian.Uint16([]byte{unix.ETH_P_ALL >> 8, unix.ETH_P_ALL & 0xff})
 		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol)); err != nil {
 			h.t.Fatal(err)
 		}
@@ -180,7 +189,7 @@ func (r *recorder) notify(n Notice) {
 }
 
 // await returns the first notice, among those from index on, whose brief form
-// contains s, and the index after it.
+// contains s, and the index after it. The instance's name stands before it.
 func (r *recorder) await(t *testing.T, from int, s string, d time.Duration) (Notice, int) {
 	t.Helper()
 	deadline := time.After(d)
@@ -189,7 +198,7 @@ func (r *recorder) await(t *testing.T, from int, s string, d time.Duration) (Not
 		list, more := r.notices, r.more
 		r.mu.Unlock()
 		for ; i < len(list); i++ {
-			if strings.Contains(list[i].brief(), s) {
+			if strings.Contains(list[i].Instance+" "+list[i].brief(), s) {
 				return list[i], i + 1
 			}
 		}
@@ -207,13 +216,13 @@ func (r *recorder) all() string {
 	defer r.mu.Unlock()
 	var all strings.Builder
 	for _, n := range r.notices {
-		all.WriteString("\n" + n.Time.Format("05.000000 ") + n.brief())
+		all.WriteString("\n" + n.Time.Format("05.000000 ") + n.Instance + " " + n.brief())
 	}
 	return all.String()
 }
 
-// engine runs an instance on the host with real sockets and clock.
-func (h *host) engine(cfg Config) (*Engine, *recorder, context.CancelFunc) {
+// engine runs instances on the host with real sockets and clock.
+func (h *host) engine(cfgs ...Config) (*Engine, *recorder, context.CancelFunc) {
 	h.t.Helper()
 	r := &recorder{more: make(chan struct{})}
 	e := NewEngine(EngineOptions{
@@ -223,9 +232,13 @@ func (h *host) engine(cfg Config) (*Engine, *recorder, context.CancelFunc) {
 		},
 		Addresses: r, Announcer: r, Notify: r.notify,
 	})
-	e.SetLink(LinkState{Interface: "eth0", Up: true, Primary: h.addr, Index: 2})
-	e.SetReady(map[string]bool{cfg.Name: true})
-	if err := e.Apply([]Config{cfg}, nil, nil); err != nil {
+	e.SetLink(LinkState{Interface: "eth0", Up: true, Primary: h.addr, LinkLocal: h.link6, Index: 2})
+	ready := map[string]bool{}
+	for _, c := range cfgs {
+		ready[c.Name] = true
+	}
+	e.SetReady(ready)
+	if err := e.Apply(cfgs, nil, nil); err != nil {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

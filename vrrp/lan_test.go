@@ -83,7 +83,7 @@ func (l *lan) deliver(from *port, message []byte, meta Meta) {
 
 // inject sends an advert from outside.
 func (l *lan) inject(a Advert, from netip.Addr, addresses []Address) {
-	l.deliver(nil, AppendAdvert(nil, a, from, addresses), Meta{Source: from, Destination: Group, TTL: 255})
+	l.deliver(nil, AppendAdvert(nil, a, from, groupOf(from.Is6()), addresses), Meta{Source: from, Destination: groupOf(from.Is6()), TTL: 255})
 }
 
 // port is one director's socket.
@@ -118,7 +118,6 @@ func (p *port) arrive(message []byte, meta Meta) {
 }
 
 func (p *port) Send(message []byte, d Delivery) error {
-	source := d.Source
 	n := p.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -143,7 +142,7 @@ func (p *port) Send(message []byte, d Delivery) error {
 		n.lastPriority, n.tell = priority, false
 		p.lan.write(n.name, "sends %d", priority)
 	}
-	p.lan.deliver(p, message, Meta{Source: source, Destination: Group, TTL: 255})
+	p.lan.deliver(p, message, Meta{Source: d.Source, Destination: d.Destination, TTL: d.TTL})
 	return nil
 }
 

@@ -145,10 +145,13 @@ func (l *link) hear(now time.Time, message []byte, meta Meta) {
 // stray counts a packet that is for none of our instances. A virtual router of
 // others on the same network is told of once.
 func (l *link) stray(now time.Time, message []byte, meta Meta) {
-	want := Want{Version: V3}
+	want := Want{Version: V3, Group: l.at.Group}
 	if len(message) > 0 && Version(message[0]>>4) == V2 {
 		want.Version = V2
 	}
+	// It may be meant for others who speak unicast over this interface's wire
+	// or group, but it came to us: what it says first of all is its VRID.
+	want.Unicast, want.AnySource = meta.Destination != l.at.Group, true
 	a, drop := Parse(message, meta, &want)
 	if drop == DropNone || drop > DropVRID {
 		drop = DropVRID // VRID 0, which nobody can have

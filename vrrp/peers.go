@@ -61,7 +61,7 @@ func (ps *peers) heard(now time.Time, a *Advert, from netip.Addr, ours []byte, t
 		tell(n)
 	}
 	if p.list != 0 && p.list != old.list && ps.may(now) {
-		theirs, missing := differ(a.addresses, ours), differ(ours, a.addresses)
+		theirs, missing := differ(a.addresses, ours, a.size()), differ(ours, a.addresses, a.size())
 		if len(theirs)+len(missing) > 0 {
 			n.Kind = NoticeAddressesMismatch
 			n.Detail = fmt.Sprintf("only in its adverts: %s; only configured here: %s", some(theirs), some(missing))
@@ -104,16 +104,18 @@ func (ps *peers) may(now time.Time) bool {
 	return ps.told <= peerNotices
 }
 
-// differ returns the addresses of a that b lacks; the order does not matter.
-func differ(a, b []byte) []netip.Addr {
-	have := make(map[[4]byte]bool, len(b)/4)
-	for ; len(b) >= 4; b = b[4:] {
-		have[[4]byte(b)] = true
+// differ returns the addresses of a, of size bytes each, that b lacks; the
+// order does not matter.
+func differ(a, b []byte, size int) []netip.Addr {
+	have := make(map[string]bool, len(b)/size)
+	for ; len(b) >= size; b = b[size:] {
+		have[string(b[:size])] = true
 	}
 	var out []netip.Addr
-	for ; len(a) >= 4; a = a[4:] {
-		if !have[[4]byte(a)] {
-			out = append(out, netip.AddrFrom4([4]byte(a)))
+	for ; len(a) >= size; a = a[size:] {
+		if !have[string(a[:size])] {
+			addr, _ := netip.AddrFromSlice(a[:size])
+			out = append(out, addr)
 		}
 	}
 	return out

@@ -9,8 +9,8 @@ import (
 )
 
 // Listen needs Linux.
-func Listen(iface string) (Conn, error) {
-	return nil, fmt.Errorf("open VRRP socket on %s: %w", iface, errors.ErrUnsupported)
+func Listen(at Endpoint) (Conn, error) {
+	return nil, fmt.Errorf("open VRRP socket on %s: %w", at.Interface, errors.ErrUnsupported)
 }
 
 func bootClock() func() time.Time { return time.Now }

@@ -1,11 +1,8 @@
 package vrrp
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"unsafe"
@@ -22,163 +19,176 @@ const (
 	// receiveBuffer holds the adverts that arrive while the process is kept
 	// from reading.
 	receiveBuffer = 1 << 20
-
-	ipv4HeaderLen = 20
 )
 
-// socket is a raw IPv4 socket for protocol 112 on one interface.
+// socket is a raw socket for protocol 112 on one interface.
 type socket struct {
-	iface string
-	file  *os.File
-	raw   syscall.RawConn
-	fd    int // file's, for calls that must not wait for Wait's
-
-	group   unix.SockaddrInet4
-	control []byte // IP_PKTINFO with the source address of what is sent
-	source  []byte // its place in control
+	wire
+	at   Endpoint
+	fd   int // file's, for calls that must not wait for Wait's
+	file *os.File
+	raw  syscall.RawConn
 
 	poll  [1]unix.PollFd
 	ready func(fd uintptr) bool
 }
 
-// Listen opens a socket for adverts over IPv4 on the interface, a member of
-// Group. It needs CAP_NET_RAW, and CAP_NET_ADMIN for its priority.
+// wire is what a socket does differently in each family. receive's error is
+// the bare errno.
+type wire interface {
+	send(message []byte, d Delivery) error
+	receive(buf []byte) ([]byte, Meta, error)
+}
+
+// Listen opens a socket for adverts of one family on an interface, a member of
+// the group; what is sent to this node alone comes there as well. It needs
+// CAP_NET_RAW, and CAP_NET_ADMIN for its priority.
 func Listen(at Endpoint) (Conn, error) {
-	iface := at.Interface
-	conn, err := listen(iface)
+	conn, err := listen(at)
 	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("open VRRP socket on %s: %w (needs CAP_NET_RAW and CAP_NET_ADMIN)", iface, err)
+		return nil, fmt.Errorf("open VRRP socket on %s: %w (needs CAP_NET_RAW and CAP_NET_ADMIN)", at.Interface, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open VRRP socket on %s: %w", iface, err)
+		return nil, fmt.Errorf("open VRRP socket on %s: %w", at.Interface, err)
 	}
 	return conn, nil
 }
 
-func listen(iface string) (*socket, error) {
-	ifi, err := net.InterfaceByName(iface)
-	if err != nil {
-		return nil, err
+func listen(at Endpoint) (*socket, error) {
+	if at.Family == IPv6 != at.Group.Is6() || !at.Group.IsMulticast() {
+		return nil, fmt.Errorf("%v is no IPv%d multicast group", at.Group, at.Family)
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, Protocol)
+	domain := unix.AF_INET
+	if at.Family == IPv6 {
+		domain = unix.AF_INET6
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, Protocol)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	if err := configureSocket(fd, ifi); err != nil {
+	s := &socket{at: at, fd: fd}
+	if err := s.configure(); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
-	s := &socket{iface: iface, file: os.NewFile(uintptr(fd), "vrrp "+iface), fd: fd}
+	s.file = os.NewFile(uintptr(fd), "vrrp "+at.Interface)
 	if s.raw, err = s.file.SyscallConn(); err != nil {
 		s.file.Close()
 		return nil, err
 	}
-	s.group = unix.SockaddrInet4{Addr: Group.As4()}
-	s.control, s.source = pktinfo(ifi.Index)
 	s.ready = s.isReady
 	return s, nil
 }
 
-func configureSocket(fd int, ifi *net.Interface) error {
-	var errs []error
-	set := func(name string, err error) {
-		if err != nil {
-			errs = append(errs, os.NewSyscallError("setsockopt "+name, err))
-		}
+func (s *socket) configure() error {
+	index, err := indexOf(s.fd, s.at.Interface)
+	if err != nil {
+		return err
 	}
-	mreq := unix.IPMreqn{Multiaddr: Group.As4(), Ifindex: int32(ifi.Index)}
-	// Without it every socket gets what any process on this host has joined,
-	// on every interface.
-	set("IP_MULTICAST_ALL", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0))
-	set("SO_BINDTODEVICE", unix.BindToDevice(fd, ifi.Name))
-	set("IP_ADD_MEMBERSHIP", unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, &mreq))
-	set("IP_MULTICAST_IF", unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(ifi.Index)}))
-	set("IP_MULTICAST_LOOP", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0))
-	set("IP_MULTICAST_TTL", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, TTL))
+	o := options{fd: s.fd}
+	o.add("SO_BINDTODEVICE", unix.BindToDevice(s.fd, s.at.Interface))
+	if s.at.Family == IPv6 {
+		s.wire = newWire6(&o, index, s.at.Group)
+	} else {
+		s.wire = newWire4(&o, index, s.at.Group)
+	}
 	// IP_TOS also sets the priority: SO_PRIORITY comes after it.
-	set("IP_TOS", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, internetworkControl))
-	set("SO_PRIORITY", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, priorityControl))
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		set("SO_RCVBUF", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer))
+	o.set("SO_PRIORITY", unix.SOL_SOCKET, unix.SO_PRIORITY, priorityControl)
+	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		o.set("SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
-	return errors.Join(errs...)
+	return errors.Join(o.errs...)
 }
 
-// pktinfo returns a control message that chooses interface and source address
-// of a packet, and the part of it that is the address (ip(7), IP_PKTINFO).
-func pktinfo(ifindex int) (control, source []byte) {
-	control = make([]byte, unix.CmsgSpace(unix.SizeofInet4Pktinfo))
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-	h.Level, h.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
-	h.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
-	info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&control[unix.CmsgLen(0)]))
-	info.Ifindex = int32(ifindex)
-	return control, info.Spec_dst[:]
+// indexOf asks for one interface by any socket. net.InterfaceByName lists them
+// all, which with a VMAC for each of a thousand instances is a long list.
+func indexOf(fd int, name string) (int, error) {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("find %q: %w", name, err)
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req); err != nil {
+		return 0, fmt.Errorf("find %q: %w", name, err)
+	}
+	return int(int32(req.Uint32())), nil
+}
+
+// options sets socket options and gathers what has failed.
+type options struct {
+	fd   int
+	errs []error
+}
+
+func (o *options) add(name string, err error) {
+	if err != nil {
+		o.errs = append(o.errs, os.NewSyscallError("setsockopt "+name, err))
+	}
+}
+
+func (o *options) set(name string, level, opt, value int) {
+	o.add(name, unix.SetsockoptInt(o.fd, level, opt, value))
+}
+
+// control is a buffer of control messages, made once and filled in for each
+// packet.
+type control struct {
+	buf []byte
+	n   int
+}
+
+func newControl(sizes ...int) *control {
+	n := 0
+	for _, size := range sizes {
+		n += unix.CmsgSpace(size)
+	}
+	return &control{buf: make([]byte, n)}
+}
+
+// add appends a control message and returns the place of its data.
+func (c *control) add(level, kind int32, size int) unsafe.Pointer {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&c.buf[c.n]))
+	h.Level, h.Type = level, kind
+	h.SetLen(unix.CmsgLen(size))
+	data := unsafe.Pointer(&c.buf[c.n+unix.CmsgLen(0)])
+	c.n += unix.CmsgSpace(size)
+	return data
 }
 
 // Send implements Conn. The kernel refuses a source that the host does not
 // have.
 func (s *socket) Send(message []byte, d Delivery) error {
-	source := d.Source
-	ip := source.As4()
-	copy(s.source, ip[:])
 	for {
-		_, err := unix.SendmsgN(s.fd, message, s.control, &s.group, unix.MSG_DONTWAIT)
+		err := s.send(message, d)
 		switch err {
 		case nil:
 			return nil
 		case unix.EINTR:
 		default:
-			return fmt.Errorf("send advert on %s from %s: %w", s.iface, source, err)
+			return fmt.Errorf("send advert on %s from %s to %s: %w", s.at.Interface, d.Source, d.Destination, err)
 		}
 	}
 }
 
-// Receive implements Conn. A raw IPv4 socket delivers the IP header, which has
-// all that Meta needs, and IP options that are no part of the message.
+// Receive implements Conn.
 func (s *socket) Receive(buf []byte) ([]byte, Meta, error) {
-	var n int
 	for {
-		var err error
-		n, err = unix.Read(s.fd, buf)
-		if err == nil {
-			break
-		}
+		message, meta, err := s.receive(buf)
 		switch err {
+		case nil:
+			return message, meta, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return nil, Meta{}, ErrEmpty
 		default:
-			return nil, Meta{}, fmt.Errorf("receive adverts on %s: %w", s.iface, err)
+			return nil, Meta{}, fmt.Errorf("receive adverts on %s: %w", s.at.Interface, err)
 		}
 	}
-	message, meta := splitIPv4(buf[:n])
-	return message, meta, nil
-}
-
-// splitIPv4 returns the payload of an IPv4 packet and what its header says. A
-// packet that is not complete has no payload.
-func splitIPv4(packet []byte) ([]byte, Meta) {
-	if len(packet) < ipv4HeaderLen {
-		return nil, Meta{}
-	}
-	meta := Meta{
-		Source:      netip.AddrFrom4([4]byte(packet[12:])),
-		Destination: netip.AddrFrom4([4]byte(packet[16:])),
-		TTL:         packet[8],
-	}
-	header := int(packet[0]&0x0f) * 4
-	total := min(int(binary.BigEndian.Uint16(packet[2:])), len(packet))
-	if header < ipv4HeaderLen || header > total {
-		return nil, meta
-	}
-	return packet[header:total], meta
 }
 
 // Wait implements Conn.
 func (s *socket) Wait() error {
 	if err := s.raw.Read(s.ready); err != nil {
-		return fmt.Errorf("wait for adverts on %s: %w", s.iface, err)
+		return fmt.Errorf("wait for adverts on %s: %w", s.at.Interface, err)
 	}
 	return nil
 }

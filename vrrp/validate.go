@@ -131,32 +131,6 @@ func (c *Config) validateAddresses(bad *complaints) {
 	}
 }
 
-// validateDelivery checks where adverts come from and go to.
-func (c *Config) validateDelivery(bad *complaints) {
-	family := c.Family()
-	if s := c.Source; s.IsValid() && familyOf(s) != family {
-		bad.add("source %s is not of the addresses' family", s)
-	}
-	if g := c.Group; g.IsValid() && (familyOf(g) != family || !g.IsMulticast()) {
-		bad.add("group %s is not a multicast address of the addresses' family", g)
-	}
-	seen := make(map[netip.Addr]bool, len(c.Peers))
-	for _, p := range c.Peers {
-		switch {
-		case !p.IsValid() || p.Zone() != "" || p.IsUnspecified() || p.IsMulticast() || familyOf(p) != family:
-			bad.add("unicast_peer %s is not a host's address of the addresses' family", p)
-		case p == c.Source:
-			bad.add("unicast_peer %s is the source of our own adverts", p)
-		case seen[p]:
-			bad.add("unicast_peer %s is there twice", p)
-		}
-		seen[p] = true
-	}
-	if v := c.VMAC; v != nil && (v.Name == "" || len(v.Name) > 15 || v.Name == c.Interface) {
-		bad.add("VMAC %q is not the name of a new interface: use 1 to 15 bytes", v.Name)
-	}
-}
-
 func (c *Config) validateRouting(bad *complaints) {
 	for _, r := range c.Routes {
 		to := r.Destination
@@ -216,6 +190,7 @@ func Validate(cfgs []Config, groups []SyncGroup) error {
 	}
 	names := make(map[string]bool, len(cfgs))
 	routers := make(map[router]string, len(cfgs))
+	vmacs := map[string]string{}
 	for i := range cfgs {
 		c := &cfgs[i]
 		if err := c.Validate(); err != nil {
@@ -230,6 +205,12 @@ func Validate(cfgs []Config, groups []SyncGroup) error {
 			errs = append(errs, fmt.Errorf("use instance %q: %q has virtual_router_id %d on %s already", c.Name, other, c.VRID, c.Interface))
 		}
 		routers[r] = c.Name
+		if v := c.VMAC; v != nil {
+			if other, ok := vmacs[v.Name]; ok && other != c.Name {
+				errs = append(errs, fmt.Errorf("use instance %q: the VMAC %s is that of %q", c.Name, v.Name, other))
+			}
+			vmacs[v.Name] = c.Name
+		}
 	}
 	member := map[string]string{}
 	known := map[string]bool{}

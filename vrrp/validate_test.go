@@ -40,16 +40,38 @@ func TestValidate(t *testing.T) {
 		"garp_interval is 2s":             func(c4, _ *Config) { c4.GARP.Interval = 2 * time.Second },
 		"garp_lower_prio_repeat is -1":    func(c4, _ *Config) { c4.GARP.LowerPrioRepeat = -1 },
 		"VMAC \"eth0\" is not":            func(c4, _ *Config) { c4.VMAC = &VMAC{Name: "eth0"} },
-		"script/s has weight 255":         func(c4, _ *Config) { c4.Track = []Track{{Kind: TrackScript, Name: "s", Weight: 255}} },
-		"\"bfd\" cannot be tracked":       func(c4, _ *Config) { c4.Track = []Track{{Kind: "bfd", Name: "b"}} },
-		"neither a gateway nor a device":  func(c4, _ *Config) { c4.Routes = []Route{{Destination: prefix("0.0.0.0/0")}} },
-		"192.0.2.1/24\" is not to a":      func(c4, _ *Config) { c4.Routes = []Route{{Destination: prefix("192.0.2.1/24"), Device: "eth0"}} },
-		"0.0.0.0/0 mixes two":             func(c4, _ *Config) { c4.Routes = []Route{{Destination: prefix("0.0.0.0/0"), Via: addr("fe80::1")}} },
-		"priority 32766":                  func(c4, _ *Config) { c4.Rules = []Rule{{Family: IPv4, Priority: 32766, Table: 1}} },
-		"rule 1 mixes two":                func(c4, _ *Config) { c4.Rules = []Rule{{Family: IPv4, Priority: 1, Table: 1, From: prefix("::/0")}} },
-		"rule 1 leads to no table":        func(c4, _ *Config) { c4.Rules = []Rule{{Family: IPv4, Priority: 1}} },
-		"instance \"VI_1\": the name is":  func(_, c6 *Config) { c6.Name = "VI_1" },
-		"already":                         func(_, c6 *Config) { c6.Addresses = []Address{{Prefix: prefix("192.0.2.2/24")}} },
+		"source 224.0.0.5 is not a host":  func(c4, _ *Config) { c4.Source = addr("224.0.0.5") },
+		"source 2001:db8::2 is not link":  func(_, c6 *Config) { c6.Source = addr("2001:db8::2") },
+		"group ff0e::12 is not link":      func(_, c6 *Config) { c6.Group = addr("ff0e::12") },
+		"256 unicast peers": func(c4, _ *Config) {
+			for i := range 256 {
+				c4.Peers = append(c4.Peers, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+			}
+		},
+		"unicast_peer 255.255.255.255 is":                       func(c4, _ *Config) { c4.Peers = []netip.Addr{addr("255.255.255.255")} },
+		"unicast_peer fe80::2%eth0 is":                          func(_, c6 *Config) { c6.Peers = []netip.Addr{addr("fe80::2%eth0")} },
+		"192.0.2.1 is a virtual address: use one that the peer": func(c4, _ *Config) { c4.Peers = []netip.Addr{addr("192.0.2.1")} },
+		"2001:db8::2 is not link-local, our source":             func(_, c6 *Config) { c6.Peers = []netip.Addr{addr("2001:db8::2")} },
+		"cannot leave from a VMAC": func(c4, _ *Config) {
+			c4.VMAC, c4.Peers = &VMAC{Name: "vrrp.51"}, []netip.Addr{addr("192.0.2.9")}
+		},
+		"carries at most 90": func(_, c6 *Config) {
+			c6.VMAC = &VMAC{Name: "vrrp6.51"}
+			for i := range 90 {
+				c6.Addresses = append(c6.Addresses, Address{Prefix: netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 15: byte(i)}), 64)})
+			}
+		},
+		"the VMAC vrrp.51 is that of":    func(c4, c6 *Config) { c4.VMAC, c6.VMAC = &VMAC{Name: "vrrp.51"}, &VMAC{Name: "vrrp.51"} },
+		"script/s has weight 255":        func(c4, _ *Config) { c4.Track = []Track{{Kind: TrackScript, Name: "s", Weight: 255}} },
+		"\"bfd\" cannot be tracked":      func(c4, _ *Config) { c4.Track = []Track{{Kind: "bfd", Name: "b"}} },
+		"neither a gateway nor a device": func(c4, _ *Config) { c4.Routes = []Route{{Destination: prefix("0.0.0.0/0")}} },
+		"192.0.2.1/24\" is not to a":     func(c4, _ *Config) { c4.Routes = []Route{{Destination: prefix("192.0.2.1/24"), Device: "eth0"}} },
+		"0.0.0.0/0 mixes two":            func(c4, _ *Config) { c4.Routes = []Route{{Destination: prefix("0.0.0.0/0"), Via: addr("fe80::1")}} },
+		"priority 32766":                 func(c4, _ *Config) { c4.Rules = []Rule{{Family: IPv4, Priority: 32766, Table: 1}} },
+		"rule 1 mixes two":               func(c4, _ *Config) { c4.Rules = []Rule{{Family: IPv4, Priority: 1, Table: 1, From: prefix("::/0")}} },
+		"rule 1 leads to no table":       func(c4, _ *Config) { c4.Rules = []Rule{{Family: IPv4, Priority: 1}} },
+		"instance \"VI_1\": the name is": func(_, c6 *Config) { c6.Name = "VI_1" },
+		"already":                        func(_, c6 *Config) { c6.Addresses = []Address{{Prefix: prefix("192.0.2.2/24")}} },
 	} {
 		c4, c6 := validConfig(IPv4), validConfig(IPv6)
 		c6.Name = "VI_6"
