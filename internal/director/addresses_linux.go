@@ -45,7 +45,8 @@ type addresses struct {
 	macs       map[netip.Addr]net.HardwareAddr // of masters, learned while backup
 	announcers map[string]*announce.Announcer  // by interface
 	fading     map[string]*fading              // by instance and kind: relays and lingers in force
-	restores   map[string][]time.Time
+	restores   limiter
+	vmacs      *vmacs
 	done       sync.WaitGroup
 }
 
@@ -56,9 +57,11 @@ type fading struct {
 }
 
 func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addresses {
-	return &addresses{netif: m, say: say, ports: map[string][]uint16{}, held: map[string]vrrp.Config{},
+	a := &addresses{netif: m, say: say, ports: map[string][]uint16{}, held: map[string]vrrp.Config{},
 		macs: map[netip.Addr]net.HardwareAddr{}, announcers: map[string]*announce.Announcer{},
-		fading: map[string]*fading{}, restores: map[string][]time.Time{}}
+		fading: map[string]*fading{}, restores: limiter{}, vmacs: newVMACs(m, say)}
+	a.vmacs.again = a.reconcileVMACs
+	return a
 }
 
 // byDevice groups an instance's addresses by the interface they belong on.
@@ -112,25 +115,97 @@ func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
 		a.end(c.Name + "/linger")
 	} else {
 		delete(a.held, c.Name)
+		if c.VMAC != nil {
+			// It may be one that a reload has dropped. Not now: deleting an
+			// interface takes its time.
+			a.done.Go(a.reconcileVMACs)
+		}
 	}
 	return err
+}
+
+// reconcileVMACs sees to it that the VMACs are there.
+func (a *addresses) reconcileVMACs() {
+	a.mu.Lock()
+	held := map[string]vmac{}
+	for _, c := range a.held {
+		if w, ok := vmacOf(c); ok {
+			held[w.Name] = w
+		}
+	}
+	a.mu.Unlock()
+	a.vmacs.reconcile(held)
 }
 
 func (a *addresses) set(c vrrp.Config, present bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
 	defer cancel()
+	desired := byDevice(c)
+	was := a.held[c.Name] // a reload may have taken addresses out
+	for dev := range byDevice(was) {
+		if _, ok := desired[dev]; !ok && dev != "" {
+			desired[dev] = nil
+		}
+	}
 	var errs []error
-	for dev, want := range byDevice(c) {
+	for dev, want := range desired {
 		if !present {
 			want = nil
 		}
-		change, err := a.netif.SetAddresses(ctx, dev, want, prefixes(c, dev))
+		own := a.notOthers(c.Name, dev, append(prefixes(c, dev), prefixes(was, dev)...))
+		change, err := a.setOn(ctx, c, dev, want, own)
 		a.tell(c.Name, dev, change)
 		if err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// notOthers leaves out what other masters of ours hold on the interface: an
+// address may have moved from one instance to another.
+func (a *addresses) notOthers(instance, dev string, ps []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(ps, func(p netip.Prefix) bool {
+		for name, c := range a.held {
+			if name != instance && slices.Contains(prefixes(c, dev), p) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// setOn is SetAddresses, which a VMAC needs to be made ready for.
+func (a *addresses) setOn(ctx context.Context, c vrrp.Config, dev string, want []netif.Addr, own []netip.Prefix) (netif.Change, error) {
+	is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	if c.VMAC == nil || dev != c.VMAC.Name || !slices.ContainsFunc(own, is6) {
+		return a.netif.SetAddresses(ctx, dev, want, own)
+	}
+	if len(want) > 0 {
+		return a.addTo(ctx, dev, want, own)
+	}
+	there, err := a.netif.OwnedAddresses(dev)
+	silent := a.netif.VMACEnableIPv6(dev, false)
+	change, err2 := a.netif.SetAddresses(ctx, dev, nil, own)
+	for _, p := range there {
+		if silent == nil && is6(p) && slices.Contains(own, p) {
+			change.Removed = append(change.Removed, p)
+		}
+	}
+	return change, errors.Join(err, silent, err2)
+}
+
+// addTo adds addresses to an interface that may be a VMAC, which has no IPv6
+// while it is not needed.
+func (a *addresses) addTo(ctx context.Context, dev string, want []netif.Addr, own []netip.Prefix) (netif.Change, error) {
+	if slices.ContainsFunc(want, func(w netif.Addr) bool { return w.Prefix.Addr().Is6() }) {
+		if self, _ := a.vmacs.concerns(dev); self {
+			if err := a.netif.VMACEnableIPv6(dev, true); err != nil {
+				return netif.Change{}, err
+			}
+		}
+	}
+	return a.netif.SetAddresses(ctx, dev, want, own)
 }
 
 func (a *addresses) tell(instance, dev string, ch netif.Change) {
@@ -323,7 +398,7 @@ func (a *addresses) vanished(l netif.LinkState, p netip.Prefix) {
 	dev := l.Name
 	a.mu.Lock()
 	owner, found := a.holder(dev, p)
-	allowed := found && a.mayRestore(dev+p.String(), time.Now())
+	allowed := found && a.restores.allow(dev+p.String(), time.Now())
 	a.mu.Unlock()
 	if !found {
 		return
@@ -406,19 +481,8 @@ func (a *addresses) reassert(c vrrp.Config) map[string]reasserted {
 	defer cancel()
 	out := map[string]reasserted{}
 	for dev, want := range byDevice(c) {
-		ch, err := a.netif.SetAddresses(ctx, dev, want, []netip.Prefix{})
+		ch, err := a.addTo(ctx, dev, want, []netip.Prefix{})
 		out[dev] = reasserted{ch, err}
 	}
 	return out
-}
-
-func (a *addresses) mayRestore(key string, now time.Time) bool {
-	recent := a.restores[key][:0]
-	for _, t := range a.restores[key] {
-		if now.Sub(t) < restoreWindow {
-			recent = append(recent, t)
-		}
-	}
-	a.restores[key] = append(recent, now)
-	return len(recent) < restoreTries
 }

@@ -28,7 +28,7 @@ type speaker struct {
 	addrs  *addresses
 
 	mu         sync.Mutex
-	interfaces map[string]bool            // in use by some instance
+	interfaces map[string]bool            // that the election is told of; true: and the log
 	links      map[string]netif.LinkState // last reported
 	configs    map[string]vrrp.Config
 }
@@ -126,6 +126,8 @@ func (s *speaker) run(ctx context.Context) error {
 	// Bounded by the protocol: a handover ends with the master down interval.
 	failure = errors.Join(failure, s.engine.Shutdown(context.Background()), <-ended)
 	s.addrs.wait()
+	s.addrs.vmacs.want(nil)
+	s.addrs.reconcileVMACs()
 	return failure
 }
 
@@ -190,8 +192,17 @@ func (s *speaker) apply(st speakerState) {
 	used := map[string]bool{}
 	configs := map[string]vrrp.Config{}
 	for _, c := range st.Instances {
-		used[c.Interface] = true
 		configs[c.Name] = c
+		if c.VMAC != nil {
+			used[c.VMAC.Name] = false
+		}
+	}
+	for _, c := range st.Instances {
+		used[c.Interface] = true
+		tracked(used, c.Track)
+	}
+	for _, g := range st.Groups {
+		tracked(used, g.Track)
 	}
 	s.mu.Lock()
 	s.interfaces, s.configs = used, configs
@@ -205,6 +216,8 @@ func (s *speaker) apply(st speakerState) {
 	s.addrs.mu.Lock()
 	s.addrs.ports = st.Ports
 	s.addrs.mu.Unlock()
+	s.addrs.vmacs.want(append([]vrrp.Config{}, st.Instances...))
+	s.addrs.reconcileVMACs()
 	s.engine.SetTrack(st.Track)
 	// Readiness first: an instance must not start as ready by an old answer.
 	s.engine.SetReady(st.Ready)
@@ -213,6 +226,15 @@ func (s *speaker) apply(st speakerState) {
 	}
 	for _, l := range links {
 		s.engine.SetLink(linkState(l))
+	}
+}
+
+// tracked adds the interfaces that are tracked.
+func tracked(used map[string]bool, tracks []vrrp.Track) {
+	for _, t := range tracks {
+		if t.Kind == vrrp.TrackInterface {
+			used[t.Name] = true
+		}
 	}
 }
 
@@ -235,7 +257,7 @@ func (s *speaker) linkFact(f netif.Fact) {
 	gone := f.Kind == netif.LinkGone
 	s.mu.Lock()
 	was, seen := s.links[l.Name]
-	used := s.interfaces[l.Name]
+	log, used := s.interfaces[l.Name]
 	if gone {
 		delete(s.links, l.Name)
 		l.Up, l.Primary, l.LinkLocal, l.Index = false, netip.Addr{}, netip.Addr{}, 0
@@ -245,6 +267,9 @@ func (s *speaker) linkFact(f netif.Fact) {
 	s.mu.Unlock()
 	if gone || was.Index != l.Index || was.Up != l.Up {
 		s.addrs.linkChanged(l.Name)
+		if self, parent := s.addrs.vmacs.concerns(l.Name); self || parent {
+			s.addrs.reconcileVMACs()
+		}
 		if l.Up {
 			s.addrs.returned(l.Name)
 		}
@@ -254,6 +279,7 @@ func (s *speaker) linkFact(f netif.Fact) {
 	}
 	s.engine.SetLink(linkState(l))
 	switch {
+	case !log:
 	case l.Up && (!seen || !was.Up):
 		s.say(event.LinkUp, event.F(event.Interface, l.Name), event.F(event.Address, l.Primary))
 	case gone:

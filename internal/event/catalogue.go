@@ -50,6 +50,10 @@ const (
 	AddressForeign  Name = "address.foreign"
 	AddressFailed   Name = "address.failed"
 
+	VMACCreated Name = "vmac.created"
+	VMACRemoved Name = "vmac.removed"
+	VMACFailed  Name = "vmac.failed"
+
 	LinkUp   Name = "link.up"
 	LinkDown Name = "link.down"
 
@@ -122,6 +126,9 @@ var Catalogue = []Spec{
 	{AddressRestored, LevelWarn, []Key{Instance, Interface, Address, Reason}},
 	{AddressForeign, LevelWarn, []Key{Instance, Interface, Address, Reason}},
 	{AddressFailed, LevelError, []Key{Instance, Interface, Address, Err}},
+	{VMACCreated, LevelInfo, []Key{Instance, Interface, MAC}},
+	{VMACRemoved, LevelInfo, []Key{Interface}},
+	{VMACFailed, LevelError, []Key{Instance, Interface, Err}},
 	{LinkUp, LevelInfo, []Key{Interface, Address}},
 	{LinkDown, LevelWarn, []Key{Interface, Reason}},
 	{ServerUp, LevelInfo, []Key{Service, Server, Check, From, Took}},

@@ -17,6 +17,7 @@ const (
 	Peer      Key = "peer"
 	Priority  Key = "priority"
 	Address   Key = "address"
+	MAC       Key = "mac"
 	Command   Key = "command"
 	Added     Key = "added"
 	Changed   Key = "changed"

@@ -50,6 +50,14 @@ func (m *Manager) Link(name string) (LinkState, error) {
 	return s, nil
 }
 
+// Exists says whether there is an interface of that name.
+func (m *Manager) Exists(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.link(name)
+	return err == nil
+}
+
 // link asks each time: one request costs little, and an index kept from
 // before the interface was made anew would cost a takeover.
 func (m *Manager) link(name string) (netlink.Link, error) {

@@ -66,6 +66,7 @@ type Manager struct {
 	variant *relayVariant // what the kernel can do, once known
 
 	forwarders map[string]*forwarder // relays in user space by name
+	parents    map[string]*Sysctls   // changed for VMACs, by interface
 }
 
 // New opens the netlink sockets. Close releases them.
@@ -73,7 +74,8 @@ func New(opts Options) (*Manager, error) {
 	if opts.Timeout == 0 {
 		opts.Timeout = defaultTimeout
 	}
-	m := &Manager{opts: opts, record: newRecord(opts.RecordFile), forwarders: make(map[string]*forwarder)}
+	m := &Manager{opts: opts, record: newRecord(opts.RecordFile), forwarders: make(map[string]*forwarder),
+		parents: make(map[string]*Sysctls)}
 	var err error
 	if m.h, err = newHandle(opts.Timeout); err != nil {
 		return nil, fmt.Errorf("open route netlink socket: %w", err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -92,6 +93,20 @@ func (s *Sysctls) Set(name, value string) error {
 	}
 	s.changed = append(s.changed, sysctlChange{name: name, was: was, now: value})
 	return nil
+}
+
+// atLeast is Set, and leaves a larger number alone.
+func (s *Sysctls) atLeast(name, value string) error {
+	was, err := ReadSysctl(name)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(was)
+	least, err2 := strconv.Atoi(value)
+	if err == nil && err2 == nil && n >= least {
+		return nil
+	}
+	return s.Set(name, value)
 }
 
 // Restore puts back every changed parameter that still has the value Set gave
