@@ -108,6 +108,7 @@ func (b *builder) peers(r *rawInstance, c *vrrp.Config) {
 		return
 	}
 	list, at := v.get(b.node), v.at(b.node)
+	c.Peers = list
 	if len(list) == 0 {
 		b.errorf(at, "is empty").remedy("name the other director's address, or remove the key: adverts are then multicast")
 	}

@@ -135,7 +135,11 @@ func (d *decoder) key(path string, k *keySpec, v any, f reflect.Value) {
 			m, ok = map[string]any{short.name: v}, true
 		}
 		if !ok {
-			d.errorf(path, "expected a table, found %s", kindOf(v)).remedy("write [%s] and its keys below it", heading(path))
+			found := kindOf(v)
+			if k.secret {
+				found = "something else"
+			}
+			d.errorf(path, "expected a table, found %s", found).remedy("write [%s] and its keys below it", heading(path))
 			if f.Kind() == reflect.Struct {
 				d.table(path, nil, f)
 			}

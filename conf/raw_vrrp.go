@@ -28,7 +28,7 @@ type rawInstance struct {
 	UnicastTTL      nodeValue[int]          `toml:"unicast_ttl" default:"255" range:"1…255"`
 	UnicastTTLMin   nodeValue[int]          `toml:"unicast_ttl_min" default:"255" range:"1…255"`
 	CheckUnicastSrc nodeValue[bool]         `toml:"check_unicast_src" default:"true"`
-	Authentication  *rawAuthentication      `toml:"authentication"`
+	Authentication  *rawAuthentication      `toml:"authentication" secret:"true"`
 
 	UseVMAC      nodeValue[bool]   `toml:"use_vmac" default:"false"`
 	VMACName     nodeValue[string] `toml:"vmac_name" inherit:"vrrp. and the virtual_router_id, as in vrrp.51; over IPv6 vrrp6.51"`

@@ -19,6 +19,7 @@ import (
 //	enum:"DR|NAT|TUN"       the words that are allowed, in any case
 //	required:"example"      must be given; the example goes into the remedy
 //	shorthand:"true"        a bare value instead of the table means this key
+//	secret:"true"           no message repeats what the file has
 type keySpec struct {
 	name      string
 	index     []int // of the struct's field
@@ -30,6 +31,7 @@ type keySpec struct {
 	enum      []string
 	required  string
 	shorthand bool
+	secret    bool
 	table     reflect.Type // of kinds that are tables
 }
 
@@ -67,7 +69,7 @@ func specOf(t reflect.Type) *tableSpec {
 		k := &keySpec{
 			name: name, index: f.Index,
 			def: f.Tag.Get("default"), inherit: f.Tag.Get("inherit"), required: f.Tag.Get("required"),
-			shorthand: f.Tag.Get("shorthand") != "",
+			shorthand: f.Tag.Get("shorthand") != "", secret: f.Tag.Get("secret") != "",
 		}
 		if r := f.Tag.Get("range"); r != "" {
 			var ok bool

@@ -113,6 +113,10 @@ func (d *decoder) duplicated(text []byte) (again, ok bool) {
 }
 
 func (d *decoder) syntax(offset int, message string) {
+	if strings.Contains(d.lineAt(offset), "auth_pass") { // neither the message nor the hint may repeat it
+		d.syntaxRemedy(offset, "syntax error in the line of a password", `write auth_pass = "…", in quotes`)
+		return
+	}
 	message = strings.ToLower(message[:min(1, len(message))]) + strings.TrimSuffix(message[min(1, len(message)):], ".")
 	d.syntaxRemedy(offset, "syntax error: "+clipTo(message, 120), d.syntaxHint(offset, message))
 }
@@ -124,14 +128,18 @@ func (d *decoder) syntaxRemedy(offset int, message, remedy string) *Problem {
 	})
 }
 
-// syntaxHint guesses from the line what a keepalived user meant to write.
-func (d *decoder) syntaxHint(offset int, message string) string {
-	line := d.index.line(offset)
-	text := d.index.data[d.index.lines[line-1]:]
+// lineAt returns the line around a byte.
+func (d *decoder) lineAt(offset int) string {
+	text := d.index.data[d.index.lines[d.index.line(offset)-1]:]
 	if i := bytes.IndexByte(text, '\n'); i >= 0 {
 		text = text[:i]
 	}
-	s := strings.TrimSpace(string(text))
+	return string(text)
+}
+
+// syntaxHint guesses from the line what a keepalived user meant to write.
+func (d *decoder) syntaxHint(offset int, message string) string {
+	s := strings.TrimSpace(d.lineAt(offset))
 	key, value, assigned := strings.Cut(s, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	switch {
