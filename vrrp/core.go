@@ -31,6 +31,7 @@ type Core struct {
 	tracked   map[string]TrackState
 	timers    schedule
 	stopping  bool
+	hurried   bool // Stop does not wait
 	packet    [MaxPacket]byte
 }
 
@@ -231,7 +232,7 @@ func (i *instance) failover(now time.Time) error {
 // without. It may be called again to lose patience. Apply does nothing from
 // here on.
 func (c *Core) Stop(now bool) {
-	c.stopping = true
+	c.stopping, c.hurried = true, now
 	at := c.opts.Now()
 	for _, name := range sorted(c.instances) {
 		if i := c.instances[name]; i != nil {

@@ -338,3 +338,73 @@ func TestValuesTravel(t *testing.T) {
 	there(Notice{Kind: NoticeTransition, Time: t0, From: Backup, To: Master}, new(Notice))
 	there(Status{Config: c, Role: Master, Since: t0, Master: addrA, Dropped: map[string]uint64{"ttl": 1}}, new(Status))
 }
+
+// Addresses that cannot be withdrawn when an instance stops: another director
+// is about to have them too.
+func TestStopTriesUntilTheAddressesAreGone(t *testing.T) {
+	now := t0
+	have, broken, done := false, false, 0
+	c := NewCore(EngineOptions{
+		Listen: func(Endpoint) (Conn, error) { return &loop{from: addrB}, nil },
+		Addresses: setFunc(func(present bool) error {
+			if broken {
+				return errors.New("device or resource busy")
+			}
+			have = present
+			return nil
+		}),
+		Announcer: nothing{}, Notify: func(n Notice) {
+			if n.Kind == NoticeTransition && n.To == Init {
+				done++
+			}
+		},
+		Now: func() time.Time { return now }, Wall: func() time.Time { return now },
+	})
+	run := func(d time.Duration) {
+		for end := now.Add(d); ; c.Tick() {
+			next, ok := c.Next()
+			if !ok || next.After(end) {
+				now = end
+				return
+			}
+			now = next
+		}
+	}
+	start := func() {
+		c.Apply([]Config{instanceConfig(150)}, nil, nil)
+		run(10 * time.Second)
+		if !have {
+			t.Fatal("it is not master")
+		}
+	}
+	c.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
+	c.SetReady(map[string]bool{"VI_1": true})
+	start()
+	broken = true
+	c.Apply(nil, nil, nil)
+	run(time.Minute) // the leave window is long over
+	if len(c.Status()) != 1 {
+		t.Error("it was forgotten with its addresses on the interface")
+	}
+	broken = false
+	run(time.Minute)
+	if have || len(c.Status()) != 0 || done != 1 {
+		t.Errorf("has the addresses: %v, instances: %d, stopped %d times", have, len(c.Status()), done)
+	}
+
+	start()
+	broken = true
+	c.Stop(false)
+	run(5 * time.Second)
+	if c.Stopped() {
+		t.Error("it has not tried again")
+	}
+	run(time.Minute)
+	if !c.Stopped() {
+		t.Error("a stop waits for ever")
+	}
+}
+
+type setFunc func(present bool) error
+
+func (f setFunc) Set(_ Config, present bool, _ Handover) error { return f(present) }

@@ -189,6 +189,7 @@ func (i *instance) expired(now time.Time) {
 	i.fireAnnounce(now)
 	if i.link != nil {
 		i.reschedule()
+		i.finish(now)
 	}
 }
 
@@ -206,7 +207,18 @@ func (i *instance) step(now time.Time, ev Event) {
 		}
 	}
 	i.reschedule()
-	if i.state.role() == Init && !i.state.Running && (i.removing || i.next != nil) {
+	i.finish(now)
+}
+
+// finish ends an instance that has stopped. Addresses that could not be
+// withdrawn are tried again before: another director may hold them by now.
+// Who stops altogether does not wait for that for ever.
+func (i *instance) finish(now time.Time) {
+	if i.state.role() != Init || i.state.Running || !i.removing && i.next == nil {
+		return
+	}
+	enough := i.core.hurried || i.core.stopping && i.claim.backoff == claimRetryMost
+	if i.claim.retryAt.IsZero() || enough {
 		i.core.finished(now, i)
 	}
 }
