@@ -96,6 +96,7 @@ type State struct {
 	// Backup.
 	Expired      bool       // the deadline has passed, the ready gate was closed
 	Listening    bool       // we have stalled: the deadline gives others one interval to be heard
+	Stalls       int        // how often in a row: Listening was slept through
 	Holding      bool       // the addresses are still here: we stalled as master
 	PreemptSince time.Time  // first advert of a lower master, for preempt_delay
 	YieldTo      netip.Addr // whom we handed over to: not preempted

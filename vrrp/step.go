@@ -122,8 +122,15 @@ func (m *machine) inBackup(ev *Event) {
 		if latest := m.now.Add(m.p.StartupDelay + m.p.downInterval(m.p.activeInterval(&m.State))); m.Deadline.After(latest) {
 			m.Deadline = latest // the interval was made shorter
 		}
+		if latest := m.now.Add(m.p.downInterval(m.p.activeInterval(&m.State))); m.PeerUntil.After(latest) {
+			m.PeerUntil = latest
+		}
 		if ev.Reload {
 			m.YieldTo = netip.Addr{}
+		}
+		if m.PeerPriority > 0 && m.now.Before(m.PeerUntil) && m.Deadline.Before(m.PeerUntil) && m.spares(m.PeerPriority, m.Peer) {
+			// It was being preempted, and is not to be any more.
+			m.Deadline, m.Expired = m.PeerUntil, false
 		}
 		m.backupExpires()
 	default:
@@ -149,7 +156,7 @@ func (m *machine) backupExpires() {
 		m.becomeMaster(ReasonReady)
 	case alive && m.PeerPriority == 0:
 		m.becomeMaster(ReasonMasterLeft)
-	case alive:
+	case alive && m.PeerPriority < m.p.Priority:
 		m.becomeMaster(ReasonPreempt)
 	default:
 		m.becomeMaster(ReasonMasterDown)
@@ -174,7 +181,7 @@ func (m *machine) backupHears(a *Advert, from netip.Addr) {
 		return
 	}
 	switch {
-	case !m.p.preempts() || a.Priority >= m.p.Priority || from == m.YieldTo:
+	case m.spares(a.Priority, from):
 		m.PreemptSince = time.Time{}
 		if from != m.YieldTo {
 			m.YieldTo = netip.Addr{}
@@ -187,11 +194,16 @@ func (m *machine) backupHears(a *Advert, from netip.Addr) {
 	}
 }
 
+// spares says whether a master is left in its place.
+func (m *machine) spares(priority uint8, from netip.Addr) bool {
+	return !m.p.preempts() || priority >= m.p.Priority || from == m.YieldTo
+}
+
 // accept resets Active_Down_Timer for the master that sent a.
 func (m *machine) accept(a *Advert) {
 	m.ActiveInterval = a.Interval
 	m.Deadline = m.now.Add(m.p.downInterval(m.p.activeInterval(&m.State)))
-	m.Expired, m.Listening = false, false
+	m.Expired, m.Listening, m.Stalls = false, false, 0
 }
 
 // preemptDelayed says whether preempt_delay still protects a lower master. It
@@ -340,6 +352,7 @@ func (m *machine) inFault(ev *Event) {
 	case ev.Kind == EventShutdown:
 		m.stopped()
 	case m.p.Fault != "":
+		m.Reason = m.p.Fault // the fault that is cleared last names the transition
 	case m.Reason == ReasonLinkDown || m.Reason == ReasonLinkUnknown:
 		m.begin(ReasonLinkUp)
 	default:
@@ -380,9 +393,10 @@ func (m *machine) stall() {
 		m.enter(Backup, ReasonStalled)
 		m.Listening, m.Holding = true, true
 		m.Deadline = m.now.Add(m.p.AdvertInterval)
-	case m.Role == Backup && !m.Expired && !m.Listening && m.p.backupStalled(&m.State, m.now):
+	case m.Role == Backup && !m.Expired && m.Stalls < maxStalls && m.p.backupStalled(&m.State, m.now):
 		m.out.add(Action{Kind: ActionStalled, Took: m.now.Sub(m.Deadline)})
 		m.Listening = true
+		m.Stalls++
 		m.Deadline = m.now.Add(m.p.activeInterval(&m.State))
 	}
 }

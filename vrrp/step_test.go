@@ -589,8 +589,16 @@ func TestStall(t *testing.T) {
 		backup(t).at(late).tick("stalled 1s").
 			at(late+time.Second/2).hears(200, addrB, "nothing").due(late + time.Second/2 + down150)
 	})
-	t.Run("but only once: a machine that is always late still takes over", func(t *testing.T) {
-		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick(tookOver)
+	t.Run("and listens again when it has slept through that", func(t *testing.T) {
+		backup(t).at(time.Minute).tick("stalled 56.5859375s").
+			at(2*time.Minute).tick("stalled 59s").due(2*time.Minute+time.Second).
+			hears(200, addrB, "nothing").is(Backup)
+		master(t).at(time.Minute).tick("stalled 56.5859375s, MASTER>BACKUP (stalled)").
+			at(2*time.Minute).hears(200, addrB, "stalled 59s, withdraw for 192.168.16.112").is(Backup)
+	})
+	t.Run("but not for ever: a machine that is always late still takes over", func(t *testing.T) {
+		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick("stalled 59s").
+			at(3 * time.Minute).tick("stalled 59s").at(4 * time.Minute).tick(tookOver)
 	})
 	t.Run("a second stall is one again", func(t *testing.T) {
 		backup(t).at(time.Minute).tick("stalled 56.5859375s").hears(200, addrB, "nothing").
@@ -604,6 +612,35 @@ func TestStall(t *testing.T) {
 		backup(t, every(40*time.Second)).at(137*time.Second).tick(tookOver).
 			at(167*time.Second).changed(every(time.Second), "nothing").is(Master)
 	})
+}
+
+func TestReloadOfABackup(t *testing.T) {
+	priority := func(n uint8) func(*Params) { return func(p *Params) { p.Priority = n } }
+	noPreempt := func(p *Params) { p.Preempt = false }
+	discards := func(t *testing.T) *script {
+		return backup(t).at(2*time.Second).hears(200, addrB, "nothing").
+			changed(priority(254), "nothing").at(3*time.Second).hears(200, addrB, "nothing").due(5*time.Second + 2*time.Second/256)
+	}
+	t.Run("a master that is not to be preempted any more is waited for", func(t *testing.T) {
+		discards(t).at(4*time.Second).changed(priority(100), "nothing").due(6*time.Second + 2*time.Second/256)
+		discards(t).at(4*time.Second).changed(noPreempt, "nothing").due(6*time.Second + 2*time.Second/256)
+	})
+	t.Run("also when the gate was closed until then", func(t *testing.T) {
+		discards(t).at(4*time.Second).changed(notReady, "nothing").at(5500*time.Millisecond).hears(200, addrB, "nothing").tick("nothing").
+			changed(priority(100), "nothing").changed(ready, "nothing").is(Backup)
+	})
+	t.Run("a shorter interval makes nobody a lower priority", func(t *testing.T) {
+		backup(t, every(40*time.Second)).at(time.Second).hears(200, addrB, "nothing").
+			at(2*time.Second).changed(func(p *Params) { p.DownTimerAdverts = 1 }, "nothing").
+			at(2*time.Second + 40*time.Second + skewTime(V3, 150, 40*time.Second)).tick(tookOver)
+	})
+}
+
+// What is left of a fault when the first has gone names the end of it.
+func TestLastFaultNamesTheEnd(t *testing.T) {
+	noSocket := func(p *Params) { p.CanSend, p.Fault = false, ReasonNoSocket }
+	master(t).at(4*time.Second).changed(linkDown, "withdraw, MASTER>FAULT (link down)").
+		changed(noSocket, "nothing").changed(linkUp, "withdraw, FAULT>BACKUP (fault cleared)")
 }
 
 func TestFaultsCombined(t *testing.T) {

@@ -10,6 +10,10 @@ const (
 	// successor. Taking over costs the successor netlink and firewall work
 	// that does not get faster when adverts do.
 	leaveFloor = 500 * time.Millisecond
+
+	// maxStalls is how many stalls in a row make a backup listen: one that is
+	// always late must take over in the end.
+	maxStalls = 3
 )
 
 // skewTime is Skew_Time of section 6.1: the higher the priority, the sooner a
