@@ -136,7 +136,7 @@ func (b *builder) prefix(path, s string) (netip.Prefix, bool) {
 	host := fmt.Sprintf("/%d", a.BitLen())
 	switch {
 	case a.Is4In6():
-		b.errorf(path, "%s is an IPv4 address in IPv6's clothes", a).remedy("write %s", a.Unmap())
+		b.errorf(path, "%s is an IPv4 address written as an IPv6 one", a).remedy("write %s", a.Unmap())
 	case !unicast(a) || p.Bits() == 0:
 		b.errorf(path, "%s is not an address that a host can have", p).remedy("use an address of the network that the clients reach")
 	case p.Bits() < a.BitLen()-1 && a == p.Masked().Addr():
@@ -160,6 +160,9 @@ func virtualHint(s string) string {
 	}
 	if words := strings.Fields(s); len(words) > 1 {
 		return fmt.Sprintf(`write a table: { address = %q, … }`, clip(words[0]))
+	}
+	if strings.Contains(s, ":") {
+		return `write "2001:db8::200/64"`
 	}
 	return `write "192.168.16.200/24"`
 }

@@ -29,7 +29,7 @@ func (b *builder) memberList(r *rawSyncGroup) []string {
 	for i, name := range r.Group.v {
 		at := element(r.Group.path, i)
 		if _, known := b.names[name]; !known {
-			b.missing(at, "vrrp_instance", name, slices.Sorted(maps.Keys(b.names)))
+			b.missing(at, "vrrp_instance", name, slices.Collect(maps.Keys(b.names)))
 			continue
 		}
 		if first, taken := b.members[name]; taken {
@@ -97,6 +97,8 @@ func (b *builder) owner(members []string) *rawInstance {
 
 // missing tells of a name that nothing has.
 func (b *builder) missing(at, kind, name string, known []string) {
+	slices.Sort(known)
+	known = slices.Compact(known)
 	p := b.errorf(at, "there is no %s %q", kind, clip(name))
 	switch n := nearest(name, known); {
 	case n != "":

@@ -10,21 +10,24 @@ import (
 
 // expand reads a route as keepalived and ip route write it:
 // "[src A] [to] NETWORK via A dev NAME table N".
-func (*rawRoute) expand(d *decoder, path, text string) map[string]any {
-	return d.words(path, text, "to", map[string]string{
+func (r *rawRoute) expand(d *decoder, path, text string) map[string]any {
+	m := d.words(path, text, "to", map[string]string{
 		"to": "to", "via": "via", "gw": "via", "dev": "dev", "src": "src", "table": "table",
 		"metric": "metric", "priority": "metric", "preference": "metric", "scope": "scope", "mtu": "mtu",
 	}, `{ to = "192.0.2.0/24", via = "10.0.0.1" }`)
+	r.broken = m == nil
+	return m
 }
 
 // expand reads a rule as keepalived and ip rule write it:
 // "from NETWORK to NETWORK iif NAME fwmark N priority N table N".
-func (*rawRule) expand(d *decoder, path, text string) map[string]any {
+func (r *rawRule) expand(d *decoder, path, text string) map[string]any {
 	m := d.words(path, text, "", map[string]string{
 		"from": "from", "to": "to", "iif": "iif", "oif": "oif", "fwmark": "fwmark",
 		"priority": "priority", "preference": "priority", "pref": "priority", "order": "priority",
 		"table": "table", "lookup": "table",
 	}, `{ from = "192.0.2.0/24", priority = 100, table = 100 }`)
+	r.broken = m == nil
 	return m
 }
 
@@ -76,6 +79,9 @@ func (b *builder) routes(r *rawInstance) []vrrp.Route {
 	var out []vrrp.Route
 	for i := range r.VirtualRoutes {
 		rr := &r.VirtualRoutes[i]
+		if rr.broken {
+			continue
+		}
 		x := vrrp.Route{
 			Device: rr.Dev.get(b.node), Via: rr.Via.get(b.node), Source: rr.Src.get(b.node),
 			Table: uint32(rr.Table.v), Metric: uint32(rr.Metric.v), Scope: rr.Scope.v, MTU: uint32(rr.MTU.v),
@@ -145,7 +151,7 @@ func (b *builder) network(v *value[string], six bool) (netip.Prefix, bool) {
 	}
 	switch {
 	case p.Addr().Is4In6():
-		b.errorf(v.path, "%s is an IPv4 address in IPv6's clothes", p.Addr()).remedy("write %s", p.Addr().Unmap())
+		b.errorf(v.path, "%s is an IPv4 network written as an IPv6 one", p).remedy("write %q", netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)))
 	case p != p.Masked():
 		b.errorf(v.path, "%s is an address in a network, not the network", p).remedy("write %q", p.Masked())
 	default:
@@ -159,6 +165,9 @@ func (b *builder) rules(r *rawInstance, family vrrp.Family) []vrrp.Rule {
 	var out []vrrp.Rule
 	for i := range r.VirtualRules {
 		rr := &r.VirtualRules[i]
+		if rr.broken {
+			continue
+		}
 		x := vrrp.Rule{
 			IIF: rr.IIF.get(b.node), OIF: rr.OIF.get(b.node), Mark: uint32(rr.FWMark.v),
 			Priority: uint32(rr.Priority.v), Table: uint32(rr.Table.v),

@@ -71,7 +71,7 @@ func (b *builder) tracks(r *rawTracks, cfg *Config, vi *rawInstance) []vrrp.Trac
 					continue
 				}
 			case strings.ContainsAny(t.Name, " \t"):
-				b.errorf(at, "%q is not a name", clip(t.Name)).remedy("write a table: { name = %q, weight = -10 }", clip(strings.Fields(t.Name + " x")[0]))
+				b.errorf(at, "%q is not a name", clip(t.Name)).remedy("write a table: %s", trackTable(t.Name))
 				continue
 			case l.kind == vrrp.TrackInterface:
 				if !b.interfaceName(at, t.Name) {
@@ -80,7 +80,7 @@ func (b *builder) tracks(r *rawTracks, cfg *Config, vi *rawInstance) []vrrp.Trac
 			default:
 				d := l.known[t.Name]
 				if d == nil {
-					b.missing(at, l.table, t.Name, slices.Sorted(maps.Keys(l.known)))
+					b.missing(at, l.table, t.Name, slices.Collect(maps.Keys(l.known)))
 					continue
 				}
 				d.used = true
@@ -97,6 +97,19 @@ func (b *builder) tracks(r *rawTracks, cfg *Config, vi *rawInstance) []vrrp.Trac
 		}
 	}
 	return out
+}
+
+// trackTable guesses the table that keepalived's "name weight -20 reverse" means.
+func trackTable(s string) string {
+	f := strings.Fields(s + " …")
+	table := fmt.Sprintf("{ name = %q", clip(f[0]))
+	if len(f) > 3 && f[1] == "weight" {
+		table += ", weight = " + clip(f[2])
+	}
+	if slices.Contains(f, "reverse") {
+		table += ", reverse = true"
+	}
+	return table + " }"
 }
 
 // bearing checks that what is tracked can have an effect on the instance.

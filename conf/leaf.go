@@ -166,6 +166,10 @@ func (d *decoder) word(path string, k *keySpec, s *string) bool {
 			return true
 		}
 	}
+	if len(k.enum) == 1 {
+		d.errorf(path, "%q is not %s", clip(*s), k.enum[0]).remedy("use %q, or remove the key", k.enum[0])
+		return false
+	}
 	p := d.errorf(path, "%q is not one of %s", *s, strings.Join(k.enum, ", "))
 	if n := nearest(*s, k.enum); n != "" {
 		p.remedy("did you mean %q?", n)

@@ -60,6 +60,7 @@ type rawAddress struct {
 // rawRoute may also be written as ip route would: see expand.
 type rawRoute struct {
 	place
+	broken bool                  // a text that made no sense, told already
 	To     value[string]         `toml:"to" required:"\"192.0.2.0/24\""`
 	Via    nodeValue[netip.Addr] `toml:"via" inherit:"the network is on dev itself"`
 	Dev    nodeValue[string]     `toml:"dev" inherit:"the interface that via is reached by"`
@@ -73,6 +74,7 @@ type rawRoute struct {
 // rawRule may also be written as ip rule would: see expand.
 type rawRule struct {
 	place
+	broken   bool              // as in rawRoute
 	From     value[string]     `toml:"from" inherit:"any source"`
 	To       value[string]     `toml:"to" inherit:"any destination"`
 	IIF      nodeValue[string] `toml:"iif" inherit:"any interface"`
