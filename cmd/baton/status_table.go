@@ -34,6 +34,9 @@ func statusTable(st control.Status, zone *time.Location, p paint) string {
 	for _, i := range st.Instances {
 		t.instance(i)
 	}
+	for _, g := range st.Groups {
+		t.group(g)
+	}
 	for _, s := range st.Services {
 		t.service(s)
 	}
@@ -161,8 +164,65 @@ func (t *table) instance(i control.Instance) {
 	if i.EffectivePriority != i.Priority {
 		t.wrap(yellow, "  ", fmt.Sprintf("configured priority %d", i.Priority))
 	}
+	t.tracks(i.Tracks)
+	if i.Group != "" {
+		t.wrap(plain, "  ", "in group "+i.Group)
+	}
 	t.wrap(dim, "  ", fmt.Sprintf("%s; VRRPv%d, VRID %d on %s, adverts every %s",
 		or(strings.Join(i.Addresses, ", "), "no address"), i.Version, i.VRID, i.Interface, i.AdvertInterval))
+}
+
+// group writes a vrrp_sync_group with what its members share.
+func (t *table) group(g control.Group) {
+	colour := yellow
+	switch g.State {
+	case "MASTER":
+		colour = green
+	case "FAULT":
+		colour = red
+	case "BACKUP":
+		colour = plain
+	}
+	t.b.WriteByte('\n')
+	t.wrap(colour, "", "group "+g.Name+" is "+g.State+": "+strings.Join(g.Members, ", "))
+	t.tracks(g.Tracks)
+}
+
+// tracks writes one line for each thing that is tracked: what fails is red, or
+// yellow where it costs priority only.
+func (t *table) tracks(tracks []control.Track) {
+	for _, k := range tracks {
+		colour := dim
+		switch {
+		case (k.State == "down") == k.Reverse: // it is well
+		case k.Weight == 0:
+			colour = red
+		default:
+			colour = yellow
+		}
+		line := fmt.Sprintf("tracks %s %s: %s", k.Kind, k.Name, k.State)
+		if k.Kind == "file" && k.State == "up" {
+			line = fmt.Sprintf("tracks file %s: %d", k.Name, k.Value)
+			if k.Weight == 0 && (k.Value != 0) != k.Reverse {
+				colour = red
+			}
+		}
+		if !k.Since.IsZero() {
+			line += " for " + t.ago(k.Since)
+		}
+		weight := "a failure is a fault"
+		if k.Weight != 0 {
+			weight = fmt.Sprintf("weight %d", k.Weight)
+		}
+		if k.Reverse {
+			weight += ", reverse"
+		}
+		line += " (" + weight + ")"
+		if k.Reason != "" {
+			line += ": " + k.Reason
+		}
+		t.wrap(colour, "  ", line)
+	}
 }
 
 func (t *table) service(s control.Service) {

@@ -42,7 +42,15 @@ func bad() control.Status {
 				Priority: 150, EffectivePriority: 150, Ready: true, Link: true, Handover: true, AdvertInterval: "1s", Addresses: []string{"192.168.16.200/24"}},
 			{Name: "VI_2", Interface: "bond0.1234", VRID: 52, Version: 2, State: "FAULT", Since: before(26 * time.Hour), Reason: "bond0.1234 is down",
 				Priority: 150, EffectivePriority: 100, Ready: true, Master: "192.168.16.112", MasterPriority: 100, AdvertInterval: "100ms",
-				Addresses: []string{"10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "10.0.0.4/24"}},
+				Addresses: []string{"10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24", "10.0.0.4/24"}, Group: "VG_1",
+				Tracks: []control.Track{
+					{Kind: "script", Name: "chk_http", State: "down", Since: before(26 * time.Hour), Reason: "exit status 1"},
+					{Kind: "process", Name: "haproxy", Weight: -50, State: "down", Since: before(time.Minute), Reason: "0 of at least 1 processes run"},
+					{Kind: "file", Name: "maintenance", Weight: 1, State: "up", Value: -20, Since: before(3 * time.Second), Reason: "/etc/baton/maintenance holds -20"},
+					{Kind: "file", Name: "stop", State: "up", Value: 1, Since: before(3 * time.Second), Reason: "/run/stop holds 1"},
+					{Kind: "interface", Name: "eth9", Reverse: true, State: "unknown"},
+					{Kind: "virtual_server", Name: "tcp 192.168.16.200:80", Weight: 20, State: "up", Since: before(75 * time.Hour), Reason: "1 of 4 servers up"},
+				}},
 			{Name: "an-instance-whose-name-is-long", Interface: "eth1", VRID: 53, Version: 3, State: "BACKUP", Since: before(90 * time.Minute), Reason: "start",
 				Priority: 254, EffectivePriority: 254, Link: true, NotReady: "2 health checks have not answered yet, among them tcp 192.168.16.200:80 192.168.16.103:80 http_get",
 				Master: "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", MasterPriority: 255, AdvertInterval: "1s", Addresses: []string{"2001:db8::1/64"}},
@@ -59,6 +67,11 @@ func bad() control.Status {
 			{Name: "udp 192.168.16.200:53", Scheduler: "rr", Servers: []control.Server{
 				{Address: "192.168.16.103:53", Forward: "NAT", Weight: 1, State: "down", Since: before(2400 * time.Hour), Reason: "timeout"}}},
 			{Name: "tcp 192.168.16.200:443", Scheduler: "rr", Programmed: true},
+		},
+		Groups: []control.Group{
+			{Name: "VG_1", State: "FAULT", Members: []string{"VI_2", "an-instance-whose-name-is-long"}, Tracks: []control.Track{
+				{Kind: "script", Name: "chk_uplink", State: "up", Since: before(26 * time.Hour), Reason: "exit status 0"}}},
+			{Name: "VG_2", State: "changing", Members: []string{"VI_1", "VI_4"}},
 		},
 		Foreign: []string{"tcp 10.96.0.1:443", "tcp 10.96.0.10:53", "udp 10.96.0.10:53", "tcp 10.104.33.181:8080"},
 	}
@@ -111,6 +124,8 @@ func TestTableFitsEightyColumns(t *testing.T) {
 		i := &st.Instances[0]
 		i.Name, i.Interface, i.Reason, i.Master, i.NotReady, i.Addresses, i.State = s(), s(), s(), s(), s(), []string{s(), s()}, "BACKUP"
 		i.Ready, i.Link = rapid.Bool().Draw(t, "ready"), rapid.Bool().Draw(t, "link")
+		i.Group, st.Groups[0].Name, st.Groups[0].State, st.Groups[0].Members = s(), s(), s(), []string{s(), s()}
+		i.Tracks = []control.Track{{Kind: s(), Name: s(), State: s(), Reason: s(), Weight: -254, Reverse: true, Since: now}}
 		sv := &st.Services[0].Servers[1]
 		sv.Address, sv.Reason, sv.Detail = s(), s(), s()
 		st.Foreign = []string{s()}

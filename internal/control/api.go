@@ -19,6 +19,7 @@ type Status struct {
 	Config    Config     `json:"config"`
 	Children  []Child    `json:"children"`
 	Instances []Instance `json:"instances"`
+	Groups    []Group    `json:"groups,omitempty"`
 	Services  []Service  `json:"services"`
 	Foreign   []string   `json:"foreign_services,omitempty"` // in the kernel's table, not ours, never touched
 }
@@ -64,6 +65,28 @@ type Instance struct {
 	Received          uint64            `json:"adverts_received"`
 	Dropped           map[string]uint64 `json:"adverts_dropped,omitempty"` // by reason
 	Transitions       uint64            `json:"transitions"`
+	Group             string            `json:"group,omitempty"`  // its vrrp_sync_group
+	Tracks            []Track           `json:"tracks,omitempty"` // its own; those of its group stand there
+}
+
+// Group is one vrrp_sync_group.
+type Group struct {
+	Name    string   `json:"name"`
+	State   string   `json:"state"` // that of its members; "changing" while they differ
+	Members []string `json:"members"`
+	Tracks  []Track  `json:"tracks,omitempty"`
+}
+
+// Track is something that bears on an election.
+type Track struct {
+	Kind    string    `json:"kind"` // interface, script, file, process or virtual_server
+	Name    string    `json:"name"`
+	Weight  int       `json:"weight"` // 0: a failure is a fault
+	Reverse bool      `json:"reverse,omitempty"`
+	State   string    `json:"state"`           // up, down or unknown
+	Value   int       `json:"value,omitempty"` // of a file
+	Since   time.Time `json:"since,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
 }
 
 // Service is one virtual_server: configuration, health and the kernel's view.

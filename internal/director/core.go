@@ -11,6 +11,7 @@ import (
 	"baton/healthcheck"
 	"baton/internal/event"
 	"baton/internal/journal"
+	"baton/internal/track"
 	"baton/ipvs"
 	"baton/vrrp"
 )
@@ -40,6 +41,12 @@ type core struct {
 	lastErr  string
 	foreign  map[ipvs.ServiceKey]bool
 	drains   map[drainKey]drain
+
+	tracks   map[string]trackState // by vrrp.Track.Key, interfaces excepted
+	watcher  *track.Scheduler      // of what the prober may not run
+	notifier *notifier
+	notified map[string]string  // the state that notify scripts were told last, by "INSTANCE/name" and "GROUP/name"
+	retired  map[string]retired // by name
 
 	speaker   link
 	prober    link
@@ -91,14 +98,24 @@ type passWaiter struct {
 
 func newCore(opts Options, log *logger) *core {
 	now := time.Now()
-	return &core{
+	c := &core{
 		opts: opts, log: log, inbox: make(chan func(), 256), begun: now,
 		loaded: now, lastReload: now, lastOK: true,
 		verdicts: map[string]healthcheck.Verdict{}, servers: map[serverID]serverState{},
 		quorum: map[ipvs.ServiceKey]bool{}, foreign: map[ipvs.ServiceKey]bool{},
 		drains: map[drainKey]drain{}, instances: map[string]*instance{},
 		handovers: map[string][]chan<- vrrp.Notice{},
+		tracks:    map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
 	}
+	posted := func(n event.Name, fields ...event.Field) {
+		c.postAlways(func() { c.say(n, fields...) })
+	}
+	c.watcher = track.NewScheduler(track.Options{
+		Changed: func(key string, s track.State) { c.postAlways(func() { c.gotTrack(key, s) }) },
+		Trouble: func(t track.Trouble) { tellTrouble(posted, t) },
+	})
+	c.notifier = newNotifier(nil, posted)
+	return c
 }
 
 // run executes what the others hand in, and looks once a second at what
@@ -111,6 +128,9 @@ func (c *core) run(ctx context.Context) {
 		case f := <-c.inbox:
 			f()
 		case <-tick.C:
+			if c.settleServiceTracks(time.Now()) {
+				c.sendTrack()
+			}
 			c.evaluateGates()
 			c.advanceDrains()
 		case <-ctx.Done():
@@ -172,6 +192,7 @@ func (c *core) adopt(cfg *conf.Config, observed ipvs.Table) {
 // install makes cfg the configuration: the instances, the checks and the table
 // follow from it. It returns the number of the table.
 func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
+	c.retire(cfg)
 	c.cfg, c.services, c.loaded = cfg, cfg.Services, now
 	vis := cfg.Instances
 	next := make(map[string]*instance, len(vis))
@@ -199,6 +220,8 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 		}
 	}
 	c.settleServers(now, event.Field{})
+	c.forgetTracks()
+	c.settleServiceTracks(now)
 	seq := c.program()
 	c.evaluateGates()
 	c.sendSpeaker()
@@ -213,7 +236,7 @@ func (c *core) program() uint64 {
 }
 
 func (c *core) sendSpeaker() {
-	st := speakerState{Instances: c.cfg.Instances, Ready: c.readiness(), Resume: map[string]bool{},
+	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Resume: map[string]bool{},
 		Ports: tcpPorts(c.cfg.Instances, c.services), RuntimeDir: c.cfg.Global.RuntimeDir}
 	for name, in := range c.instances {
 		if in.resumes() {
@@ -241,7 +264,10 @@ func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string
 }
 
 func (c *core) sendProber() {
-	c.prober.send(kindApply, string(kindApply), proberState{Checks: c.cfg.Checks()})
+	known := c.knownTracks()
+	prober, own := trackSpecs(c.cfg)
+	c.prober.send(kindApply, string(kindApply), proberState{Checks: c.cfg.Checks(), Track: prober, Known: known})
+	c.watcher.Apply(own, known)
 }
 
 func (c *core) readiness() map[string]bool {
@@ -261,7 +287,9 @@ func (c *core) evaluateGates() {
 		}
 		waited := in.waits
 		elapsed := time.Since(in.since)
-		in.waits = gateWaits(in.cfg, c.services, c.verdicts, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
+		tracking := in.cfg
+		tracking.Track = tracksOf(in.cfg, c.cfg.SyncGroups)
+		in.waits = gateWaits(tracking, c.services, c.verdicts, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
 		if in.waits != "" {
 			continue
 		}

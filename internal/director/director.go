@@ -77,6 +77,7 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	c.notifier.run = runNotify(cfg.Global.ProberUser)
 	c.say(event.DirectorStarted, event.F(event.Version, opts.Version), event.F(event.PID, os.Getpid()), event.F(event.File, opts.ConfigFile))
 	c.adopt(cfg, observed)
 	c.tellApplied(conf.Diff(nil, cfg), begun)
@@ -102,6 +103,10 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	if err == nil && cfg.Global.OnStop == conf.OnStopRemove {
 		err = c.removeTable()
+	}
+	// The speaker has said its last word, and the core takes it in order.
+	if c.ask(coreCtx, c.notifyStop) == nil {
+		c.notifier.stop(stopNotifyWithin)
 	}
 	stopCore()
 	core.Wait()
@@ -140,6 +145,10 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 				<-ctx.Done()
 			}
 			return nil
+		}),
+		newTask("scripts", func(ctx context.Context, ready func()) error {
+			ready()
+			return c.watcher.Run(ctx)
 		}),
 		newTask("watchdog", func(ctx context.Context, ready func()) error {
 			ready()

@@ -3,6 +3,7 @@ package director
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"baton/conf"
@@ -29,9 +30,14 @@ func gateWaits(vi vrrp.Config, services []conf.VirtualServer, verdicts map[strin
 	for _, a := range vi.All() {
 		own[a.Prefix.Addr()] = true
 	}
+	tracks := func(vs conf.VirtualServer) bool {
+		return slices.ContainsFunc(vi.Track, func(t vrrp.Track) bool {
+			return t.Kind == vrrp.TrackVirtualServer && t.Name == vs.Name
+		})
+	}
 	waiting, first := 0, ""
 	for _, vs := range services {
-		if !own[vs.Service.Key.Address] {
+		if !own[vs.Service.Key.Address] && !tracks(vs) {
 			continue
 		}
 		for _, rs := range vs.Servers {

@@ -11,8 +11,12 @@ import (
 // judged takes over a verdict of the prober.
 func (c *core) judged(v healthcheck.Verdict) {
 	c.verdicts[v.ID] = v
-	if c.settleServers(time.Now(), event.F(event.Check, v.ID)) {
+	now := time.Now()
+	if c.settleServers(now, event.F(event.Check, v.ID)) {
 		c.program()
+	}
+	if c.settleServiceTracks(now) {
+		c.sendTrack()
 	}
 	c.evaluateGates()
 }

@@ -3,6 +3,7 @@ package director
 import (
 	"baton/healthcheck"
 	"baton/internal/ipc"
+	"baton/internal/track"
 	"baton/vrrp"
 )
 
@@ -20,6 +21,7 @@ const (
 	kindEvent   ipc.Kind = "event"   // event.Event
 	kindNotice  ipc.Kind = "notice"  // vrrp.Notice
 	kindVerdict ipc.Kind = "verdict" // healthcheck.Verdict
+	kindTracked ipc.Kind = "tracked" // trackFact
 	kindRefused ipc.Kind = "refused" // refusal: why a failover was not begun
 )
 
@@ -38,5 +40,7 @@ type speakerState struct {
 
 // proberState is everything that the prober works from.
 type proberState struct {
-	Checks []healthcheck.Spec `json:"checks"`
+	Checks []healthcheck.Spec     `json:"checks"`
+	Track  track.Specs            `json:"track"`
+	Known  map[string]track.State `json:"known,omitempty"` // of Track, from the prober before this one
 }

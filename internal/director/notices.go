@@ -118,6 +118,8 @@ func (c *core) noticed(n vrrp.Notice) {
 		if in != nil {
 			in.role = n.To
 		}
+		c.notifyTransition(n)
+		c.askStatus()
 	case vrrp.NoticeHandoverDone, vrrp.NoticeHandoverFailed:
 		c.endHandover(n)
 	}

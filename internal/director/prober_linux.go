@@ -12,10 +12,12 @@ import (
 	"baton/healthcheck"
 	"baton/internal/event"
 	"baton/internal/ipc"
+	"baton/internal/track"
 )
 
-// RunProber is the prober process: it checks what the director tells it to and
-// sends verdicts back. It holds no privilege, for it reads what strangers send.
+// RunProber is the prober process: it checks and watches what the director
+// tells it to and sends verdicts and states back. It holds no privilege, for it
+// reads what strangers send.
 func RunProber(ctx context.Context) error {
 	ignoreTerminalSignals(signal.Ignore)
 	conn, err := ipc.Inherited()
@@ -38,8 +40,14 @@ func RunProber(ctx context.Context) error {
 		Notify:   func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
 		Overload: func(o healthcheck.Overload) { tellOverload(say, o) },
 	})
+	watcher := track.NewScheduler(track.Options{
+		Changed: func(key string, s track.State) { out.Put(kindTracked, "track "+key, trackFact{key, s}) },
+		Trouble: func(t track.Trouble) { tellTrouble(say, t) },
+	})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	watched := make(chan error, 1)
+	go func() { watched <- watcher.Run(ctx) }()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -50,7 +58,7 @@ func RunProber(ctx context.Context) error {
 	out.Put(kindHello, "", os.Getpid())
 
 	lost := make(chan error, 1)
-	go func() { lost <- serveProber(conn, sched) }()
+	go func() { lost <- serveProber(conn, sched, watcher) }()
 	select {
 	case err = <-lost:
 		if errors.Is(err, io.EOF) {
@@ -61,12 +69,13 @@ func RunProber(ctx context.Context) error {
 	case err = <-ran:
 		cancel()
 	}
+	err = errors.Join(err, <-watched)
 	<-sent
 	return err
 }
 
 // serveProber acts on messages until the director says stop or is gone.
-func serveProber(conn *ipc.Conn, sched *healthcheck.Scheduler) error {
+func serveProber(conn *ipc.Conn, sched *healthcheck.Scheduler, watcher *track.Scheduler) error {
 	for {
 		m, err := conn.Receive()
 		if err != nil {
@@ -81,6 +90,7 @@ func serveProber(conn *ipc.Conn, sched *healthcheck.Scheduler) error {
 			if err := sched.Apply(st.Checks); err != nil {
 				return fmt.Errorf("apply checks: %w", err)
 			}
+			watcher.Apply(st.Track, st.Known)
 		case kindStop:
 			return nil
 		}

@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"baton/healthcheck"
@@ -62,6 +63,9 @@ func (c *core) status() control.Status {
 	}
 	for _, name := range c.instanceNames() {
 		st.Instances = append(st.Instances, c.instanceStatus(name, byName[name]))
+	}
+	for _, g := range c.cfg.SyncGroups {
+		st.Groups = append(st.Groups, c.groupStatus(g))
 	}
 	for _, vs := range c.services {
 		k := vs.Service.Key
@@ -127,6 +131,12 @@ func (c *core) instanceStatus(name string, s vrrp.Status) control.Instance {
 	for _, a := range in.cfg.Addresses {
 		out.Addresses = append(out.Addresses, a.Prefix.String())
 	}
+	for _, g := range c.cfg.SyncGroups {
+		if slices.Contains(g.Members, name) {
+			out.Group = g.Name
+		}
+	}
+	out.Tracks = c.trackStatus(in.cfg.Track)
 	if s.Config.Name == "" {
 		return out
 	}
@@ -139,6 +149,36 @@ func (c *core) instanceStatus(name string, s vrrp.Status) control.Instance {
 	out.Sent, out.Received, out.Transitions = s.Sent, s.Received, s.Transitions
 	out.Dropped = s.Dropped
 	return out
+}
+
+// groupStatus says what the members of a group have in common.
+func (c *core) groupStatus(g vrrp.SyncGroup) control.Group {
+	out := control.Group{Name: g.Name, State: "changing", Members: g.Members, Tracks: c.trackStatus(g.Track)}
+	if role, settled := groupRole(c.rolesOf(g)); settled {
+		out.State = string(role)
+	}
+	return out
+}
+
+func (c *core) trackStatus(tracks []vrrp.Track) []control.Track {
+	var out []control.Track
+	for _, t := range tracks {
+		is := c.tracks[t.Key()]
+		out = append(out, control.Track{Kind: string(t.Kind), Name: t.Name, Weight: t.Weight, Reverse: t.Reverse,
+			State: stateWord(is), Value: is.Value, Since: is.since, Reason: is.Reason})
+	}
+	return out
+}
+
+// stateWord is up, down or unknown.
+func stateWord(t trackState) string {
+	switch {
+	case !t.known:
+		return string(healthcheck.Unknown)
+	case t.Up:
+		return string(healthcheck.Up)
+	}
+	return string(healthcheck.Down)
 }
 
 // Events returns what the journal holds from since on.

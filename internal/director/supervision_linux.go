@@ -82,7 +82,7 @@ func (c *core) proberChild(user string) (*supervised, error) {
 		Message: func(m ipc.Message) { c.fromProber(s, m) },
 		Exited: func(pid int, reason string) {
 			c.postAlways(func() {
-				// Fail static: its last verdicts stand.
+				// Fail static: its last verdicts stand, and the states of what it watched.
 				c.prober.disconnect()
 				c.prober.deaths++
 				c.tellExit("prober", pid, reason)
@@ -169,6 +169,11 @@ func (c *core) fromProber(s *supervised, m ipc.Message) {
 		if c.decoded(m, &v) {
 			c.postAlways(func() { c.judged(v) })
 		}
+	case kindTracked:
+		var f trackFact
+		if c.decoded(m, &f) {
+			c.postAlways(func() { c.gotTrack(f.Key, f.State) })
+		}
 	}
 }
 
@@ -249,7 +254,7 @@ func (c *core) withdraw() {
 			continue
 		}
 		in.diedAsMaster = false
-		in.role = vrrp.Init
+		in.role = vrrp.Fault
 		ctx, cancel := context.WithTimeout(context.Background(), setWithin)
 		for dev := range byDevice(in.cfg) {
 			if _, err := m.SetAddresses(ctx, dev, nil, prefixes(in.cfg, dev)); err != nil {
@@ -259,5 +264,6 @@ func (c *core) withdraw() {
 		cancel()
 		c.say(event.VRRPWithdrawn, event.F(event.Instance, name),
 			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", max(in.cfg.AdvertInterval, minRespawn))))
+		c.notifyTransition(vrrp.Notice{Instance: name, From: vrrp.Master, To: vrrp.Fault, Reason: "the speaker died"})
 	}
 }

@@ -67,6 +67,16 @@ const (
 
 	CheckLate Name = "check.late"
 
+	TrackChanged    Name = "track.changed"
+	TrackUnreadable Name = "track.unreadable"
+
+	ScriptFailed Name = "script.failed"
+	ScriptLate   Name = "script.late"
+
+	NotifyRan     Name = "notify.ran"
+	NotifyFailed  Name = "notify.failed"
+	NotifyDropped Name = "notify.dropped"
+
 	IPVSApplied Name = "ipvs.applied"
 	IPVSDrift   Name = "ipvs.drift"
 	IPVSForeign Name = "ipvs.foreign"
@@ -138,6 +148,13 @@ var Catalogue = []Spec{
 	{ServerDrained, LevelInfo, []Key{Service, Server, Reason, Count, Took}},
 	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason}},
 	{CheckLate, LevelWarn, []Key{Count, Took}},
+	{TrackChanged, LevelInfo, []Key{Track, From, To, Reason}},
+	{TrackUnreadable, LevelWarn, []Key{Track, Reason}},
+	{ScriptFailed, LevelWarn, []Key{Track, Reason, Took, Detail}},
+	{ScriptLate, LevelWarn, []Key{Track, Reason, Count, Took}},
+	{NotifyRan, LevelDebug, []Key{Instance, Group, To, Command, Took}},
+	{NotifyFailed, LevelWarn, []Key{Instance, Group, To, Command, Reason, Took, Detail}},
+	{NotifyDropped, LevelWarn, []Key{Instance, Group, To, Reason}},
 	{IPVSApplied, LevelInfo, []Key{Added, Changed, Deleted, Took}},
 	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason}},
 	{IPVSForeign, LevelInfo, []Key{Service, Reason}},

@@ -4,11 +4,13 @@ package event
 // that order.
 const (
 	Instance  Key = "instance"
+	Group     Key = "group"
 	VRID      Key = "vrid"
 	Interface Key = "interface"
 	Service   Key = "service"
 	Server    Key = "server"
 	Check     Key = "check"
+	Track     Key = "track"
 	Child     Key = "child"
 	PID       Key = "pid"
 	From      Key = "from"

@@ -22,9 +22,9 @@ type Script struct {
 	Fall     int           `json:"fall"`     // failures in a row until it is down, 1 or more
 }
 
-// File is a vrrp_track_file: a file that holds a number. It is up while the
-// number is 0. What cannot be read counts as 0, as in keepalived: a file that
-// somebody forgot to write must not move an address.
+// File is a vrrp_track_file: a file that holds a number. It is always up: what
+// the number means is for a weight to say. What cannot be read counts as 0, as
+// in keepalived: a file that nobody has written yet must not move an address.
 type File struct {
 	Name     string        `json:"name"`
 	Path     string        `json:"path"`     // absolute

@@ -238,9 +238,9 @@ func TestFile(t *testing.T) {
 		missing := "/f counts as 0: no such file or directory"
 		b.expect(500*time.Millisecond, "0s file/f unreadable 0: "+missing, "0s file/f up=true value=0: "+missing)
 		b.set(func() { b.fileErr, b.file = nil, " 7\n" })
-		b.expect(time.Second, "1s file/f up=false value=7: /f holds 7")
+		b.expect(time.Second, "1s file/f up=true value=7: /f holds 7")
 		b.set(func() { b.file = "-3" })
-		b.expect(time.Second, "2s file/f up=false value=-3: /f holds -3")
+		b.expect(time.Second, "2s file/f up=true value=-3: /f holds -3")
 		b.set(func() { b.file = "seven" })
 		b.expect(time.Second, `3s file/f unreadable 0: /f counts as 0: "seven" is not a number`, `3s file/f up=true value=0: /f counts as 0: "seven" is not a number`)
 		b.set(func() { b.file = "0" })
@@ -408,7 +408,7 @@ func TestSchedulerRunsRealScripts(t *testing.T) {
 		Files:     []File{{Name: "f", Path: write("f", "5\n"), Interval: time.Hour}},
 		Processes: []Process{{Name: "p", Process: "no-such-process-here", Quorum: 1, Interval: time.Hour}},
 	}, nil)
-	want := map[string]bool{"script/good true 0": true, "script/bad false 0": true, "script/nobody false 0": true, "file/f false 5": true, "process/p false 0": true}
+	want := map[string]bool{"script/good true 0": true, "script/bad false 0": true, "script/nobody false 0": true, "file/f true 5": true, "process/p false 0": true}
 	got := map[string]bool{}
 	for range want {
 		select {

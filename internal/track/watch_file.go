@@ -23,7 +23,7 @@ func (s *Scheduler) watchFile(ctx context.Context, sp File) {
 		if err == nil {
 			n, err = parseNumber(raw)
 		}
-		st := State{Up: n == 0, Value: n}
+		st := State{Up: true, Value: n}
 		why := ""
 		if err != nil {
 			why = fmt.Sprintf("%s counts as 0: %v", sp.Path, reasonOf(err))
@@ -35,7 +35,7 @@ func (s *Scheduler) watchFile(ctx context.Context, sp File) {
 			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Unreadable, Reason: why})
 		}
 		unreadable = why
-		if !told || st.Up != last.Up || st.Value != last.Value {
+		if !told || st.Value != last.Value {
 			told, last = true, st
 			s.changed(ctx, sp.Key(), st)
 		}

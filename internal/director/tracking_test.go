@@ -1,0 +1,223 @@
+package director
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/journal"
+	"baton/internal/track"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// testCore is a core without processes and kernel whose events are collected.
+func testCore(t *testing.T, cfg *conf.Config) *core {
+	t.Helper()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := newLogger(null, "json", "debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.close(); null.Close() })
+	c := newCore(Options{}, log)
+	c.journal, err = journal.Open(journal.Options{Dir: t.TempDir(), Failed: func(err error, _ uint64) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.journal.Close() })
+	c.prog = &programmer{wake: make(chan struct{}, 1)}
+	c.install(cfg, time.Now())
+	return c
+}
+
+// told returns the lines of the named events, without their times.
+func (c *core) told(names ...event.Name) []string {
+	var out []string
+	for _, e := range c.journal.Since(time.Time{}) {
+		if !slices.Contains(names, e.Name) {
+			continue
+		}
+		line := string(e.Name)
+		for _, f := range e.Fields {
+			line += fmt.Sprintf(" %s=%s", f.Key, f.Value)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func tracking(tracks ...vrrp.Track) *conf.Config {
+	vi := instanceOn("192.168.16.200/24")
+	vi.Track = tracks
+	return &conf.Config{Instances: []vrrp.Config{vi}, Global: conf.Global{ProberUser: "baton", StartupDelayMax: 30 * time.Second}}
+}
+
+func TestTrackSpecsAreDividedByUser(t *testing.T) {
+	script := func(name, user, group string) conf.TrackScript {
+		return conf.TrackScript{Name: name, Command: conf.Command{Args: []string{"/x"}, User: user, Group: group, Timeout: time.Second}, Interval: time.Second, Rise: 1, Fall: 2}
+	}
+	cfg := tracking()
+	for _, n := range []string{"plain", "prober", "root", "group", "twice"} {
+		cfg.Instances[0].Track = append(cfg.Instances[0].Track, vrrp.Track{Kind: vrrp.TrackScript, Name: n})
+	}
+	cfg.SyncGroups = []vrrp.SyncGroup{{Name: "g", Track: []vrrp.Track{{Kind: vrrp.TrackFile, Name: "f"}, {Kind: vrrp.TrackProcess, Name: "p"}, {Kind: vrrp.TrackScript, Name: "twice"}}}}
+	cfg.Scripts = []conf.TrackScript{script("plain", "", ""), script("prober", "baton", ""), script("root", "root", ""), script("group", "", "ops"), script("unused", "", ""), script("twice", "", "")}
+	cfg.Files = []conf.TrackFile{{Name: "f", Path: "/f", Interval: time.Second}, {Name: "unused"}}
+	cfg.Processes = []conf.TrackProcess{{Name: "p", Process: "haproxy", Quorum: 2, Delay: 3, TerminateDelay: 4, Interval: time.Second}, {Name: "unused"}}
+	prober, own := trackSpecs(cfg)
+	spec := func(name, user, group string) track.Script {
+		return track.Script{Name: name, Args: []string{"/x"}, User: user, Group: group, Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 2}
+	}
+	if want := (track.Specs{
+		Scripts:   []track.Script{spec("plain", "", ""), spec("prober", "", ""), spec("twice", "", "")},
+		Files:     []track.File{{Name: "f", Path: "/f", Interval: time.Second}},
+		Processes: []track.Process{{Name: "p", Process: "haproxy", Quorum: 2, Delay: 3, TerminateDelay: 4, Interval: time.Second}},
+	}); !reflect.DeepEqual(prober, want) {
+		t.Errorf("prober watches %+v", prober)
+	}
+	if want := (track.Specs{Scripts: []track.Script{spec("root", "root", ""), spec("group", "baton", "ops")}}); !reflect.DeepEqual(own, want) {
+		t.Errorf("director watches %+v", own)
+	}
+}
+
+func TestQuorumState(t *testing.T) {
+	const u, d, q = healthcheck.Up, healthcheck.Down, healthcheck.Unknown
+	good := trackState{TrackState: vrrp.TrackState{Up: true, Reason: "it was"}, known: true}
+	for _, c := range []struct {
+		servers   []healthcheck.State
+		was       trackState
+		waited    bool
+		up, known bool
+		reason    string
+	}{
+		{[]healthcheck.State{d, u}, trackState{}, false, true, true, "1 of 2 servers up"},
+		{[]healthcheck.State{q, u}, trackState{}, false, true, true, "1 of 2 servers up"},
+		{[]healthcheck.State{d, d}, good, false, false, true, "no server is up"},
+		{nil, good, false, false, true, "no servers"},
+		{[]healthcheck.State{d, q}, good, true, true, true, "it was"},
+		{[]healthcheck.State{d, q}, trackState{}, false, true, false, "not answered yet"},
+		{[]healthcheck.State{q, q}, trackState{}, true, false, true, "2 servers unknown when"},
+	} {
+		got := quorumState(c.servers, c.was, c.waited)
+		if got.Up != c.up || got.known != c.known || !strings.Contains(got.Reason, c.reason) {
+			t.Errorf("%v after %+v, waited %v: %+v", c.servers, c.was, c.waited, got)
+		}
+	}
+}
+
+// TestStatesStandAndAreToldOnce: a state comes once, is told once, survives a
+// reload and the prober, and is forgotten with what it belongs to.
+func TestStatesStandAndAreToldOnce(t *testing.T) {
+	chk := vrrp.Track{Kind: vrrp.TrackScript, Name: "chk"}
+	file := vrrp.Track{Kind: vrrp.TrackFile, Name: "f", Weight: 1}
+	cfg := tracking(chk, file)
+	c := testCore(t, cfg)
+	if got := c.trackStates(); len(got) != 0 {
+		t.Errorf("before the first answer the election is told %v", got)
+	}
+	c.gotTrack("script/chk", track.State{Up: true, Reason: "exit status 0"})
+	c.gotTrack("script/chk", track.State{Up: true, Reason: "exit status 0"})
+	c.gotTrack("script/chk", track.State{Reason: "exit status 1"})
+	c.gotTrack("file/f", track.State{Up: true, Value: 7, Reason: "/f holds 7"})
+	c.gotTrack("file/f", track.State{Up: true, Value: -3, Reason: "/f holds -3"})
+	c.gotTrack("script/stranger", track.State{Up: true})
+	want := []string{
+		"track.changed track=script/chk from=unknown to=up reason=exit status 0",
+		"track.changed track=script/chk from=up to=down reason=exit status 1",
+		"track.changed track=file/f from=unknown to=7 reason=/f holds 7",
+		"track.changed track=file/f from=7 to=-3 reason=/f holds -3",
+	}
+	if got := c.told(event.TrackChanged); !slices.Equal(got, want) {
+		t.Errorf("told\n%s", strings.Join(got, "\n"))
+	}
+	c.install(tracking(chk), time.Now())
+	if got := c.trackStates(); !reflect.DeepEqual(got, map[string]vrrp.TrackState{"script/chk": {Reason: "exit status 1"}}) {
+		t.Errorf("after the reload the election is told %v", got)
+	}
+	if got := c.knownTracks(); !reflect.DeepEqual(got, map[string]track.State{"script/chk": {Reason: "exit status 1"}}) {
+		t.Errorf("a new prober starts from %v", got)
+	}
+}
+
+// TestTrackedServiceFaultsNobodyBeforeItsChecks: a director that starts is not
+// put into FAULT because its checks have not answered yet; the gate holds it.
+func TestTrackedServiceFaultsNobodyBeforeItsChecks(t *testing.T) {
+	cfg := tracking()
+	// Not on the instance's own address: the gate looks at what is tracked too.
+	other := ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("10.0.0.9:80"))
+	vs := conf.VirtualServer{Name: other.String(), Service: ipvs.Service{Key: other}, Servers: []conf.RealServer{server("192.168.16.103:80", 1, "a"), server("192.168.16.104:80", 1, "b")}}
+	cfg.Services = []conf.VirtualServer{vs}
+	cfg.SyncGroups = []vrrp.SyncGroup{{Name: "g", Members: []string{"VI_1", "VI_2"}, Track: []vrrp.Track{{Kind: vrrp.TrackVirtualServer, Name: vs.Name}}}}
+	c := testCore(t, cfg)
+	c.last.seq = 1
+	key := "virtual_server/" + vs.Name
+	state := func() vrrp.TrackState { return c.trackStates()[key] }
+	if s := state(); !s.Up || !strings.Contains(s.Reason, "not answered") {
+		t.Errorf("at the start: %+v", s)
+	}
+	if c.evaluateGates(); c.instances["VI_1"].ready {
+		t.Error("the gate is open before the checks of what is tracked have answered")
+	}
+	c.judged(healthcheck.Verdict{ID: "a", Reason: healthcheck.Refused})
+	if s := state(); !s.Up {
+		t.Errorf("with one unknown: %+v", s)
+	}
+	c.judged(healthcheck.Verdict{ID: "b", Reason: healthcheck.Refused})
+	if s := state(); s.Up || s.Reason != "no server is up" {
+		t.Errorf("with both down: %+v", s)
+	}
+	if !c.instances["VI_1"].ready {
+		t.Errorf("the gate waits for %s", c.instances["VI_1"].waits)
+	}
+	c.judged(healthcheck.Verdict{ID: "b", Up: true})
+	want := []string{
+		"track.changed track=" + key + " from=unknown to=down reason=no server is up",
+		"track.changed track=" + key + " from=down to=up reason=1 of 2 servers up",
+	}
+	if got := c.told(event.TrackChanged); !slices.Equal(got, want) {
+		t.Errorf("told\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestTrackedServiceIsDownWhenTheWaitIsOver(t *testing.T) {
+	cfg := tracking(vrrp.Track{Kind: vrrp.TrackVirtualServer, Name: webKey.String()})
+	cfg.Services = web(server("192.168.16.103:80", 1, "a"))
+	c := testCore(t, cfg)
+	c.settleServiceTracks(c.loaded.Add(29 * time.Second))
+	if s := c.trackStates()["virtual_server/"+webKey.String()]; !s.Up {
+		t.Errorf("before: %+v", s)
+	}
+	if !c.settleServiceTracks(c.loaded.Add(30 * time.Second)) {
+		t.Error("the election is not told")
+	}
+	if s := c.trackStates()["virtual_server/"+webKey.String()]; s.Up {
+		t.Errorf("after: %+v", s)
+	}
+}
+
+func TestTroubleHasItsEvent(t *testing.T) {
+	for _, k := range []track.TroubleKind{track.Failed, track.Late, track.Unreadable} {
+		var got event.Name
+		var fields []event.Field
+		tellTrouble(func(n event.Name, f ...event.Field) { got, fields = n, f },
+			track.Trouble{Key: "script/chk", Kind: k, Reason: "r", Detail: "d", Count: 2, Took: time.Second})
+		if got == "" {
+			t.Errorf("%s has no event", k)
+		}
+		if listed := event.Listed(got, slices.Clone(fields)); !reflect.DeepEqual(listed, fields) {
+			t.Errorf("%s: %v are not all in the catalogue", got, fields)
+		}
+	}
+}
