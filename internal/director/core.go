@@ -69,6 +69,9 @@ type instance struct {
 	ready bool
 	waits string // what a closed gate waits for
 	role  vrrp.Role
+	// effective is the priority after tracking, as the speaker said last; 0: it
+	// has not yet.
+	effective uint8
 	// diedAsMaster: the speaker died while this instance was master; the next
 	// one resumes it.
 	diedAsMaster bool
@@ -200,6 +203,9 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 		in := c.instances[vi.Name]
 		if in == nil {
 			in = &instance{since: now}
+		}
+		if in.cfg.Priority != vi.Priority {
+			in.effective = 0
 		}
 		in.cfg = vi
 		next[vi.Name] = in

@@ -120,6 +120,10 @@ func (c *core) noticed(n vrrp.Notice) {
 		}
 		c.notifyTransition(n)
 		c.askStatus()
+	case vrrp.NoticePriorityChanged:
+		if in != nil {
+			in.effective = n.Priority
+		}
 	case vrrp.NoticeHandoverDone, vrrp.NoticeHandoverFailed:
 		c.endHandover(n)
 	}

@@ -121,12 +121,10 @@ func peerEnv(n vrrp.Notice) []string {
 	return []string{"BATON_PEER=" + n.Peer.String()}
 }
 
-// effectivePriority is what the speaker said last.
+// effectivePriority is the priority after tracking.
 func (c *core) effectivePriority(cfg vrrp.Config) int {
-	for _, s := range c.statuses {
-		if s.Config.Name == cfg.Name && s.Config.Priority == cfg.Priority && s.EffectivePriority != 0 {
-			return int(s.EffectivePriority)
-		}
+	if in := c.instances[cfg.Name]; in != nil && in.effective != 0 {
+		return int(in.effective)
 	}
 	return int(cfg.Priority)
 }

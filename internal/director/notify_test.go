@@ -159,6 +159,34 @@ func TestNotifyEnvironment(t *testing.T) {
 	})
 }
 
+// TestNotifyIsToldTheEffectivePriority: configured, and changed by tracking.
+func TestNotifyIsToldTheEffectivePriority(t *testing.T) {
+	cfg := pair()
+	cfg.Notify = map[string]conf.Notify{"INSTANCE/VI_1": {Any: command("/a")}}
+	notifying(t, cfg, func(t *testing.T, c *core, r *ran) {
+		c.turns(t, "VI_1", vrrp.Init, vrrp.Master)
+		do := func(f func()) {
+			if err := c.ask(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(func() {
+			c.noticed(vrrp.Notice{Kind: vrrp.NoticePriorityChanged, Instance: "VI_1", Was: 150, Priority: 90})
+		})
+		c.turns(t, "VI_1", vrrp.Master, vrrp.Backup)
+		do(func() { c.gotStatus([]vrrp.Status{{Config: c.instances["VI_1"].cfg, EffectivePriority: 120}}) })
+		c.turns(t, "VI_1", vrrp.Backup, vrrp.Master)
+		next := pair()
+		next.Notify, next.Instances[0].Priority = cfg.Notify, 70
+		do(func() { c.install(next, time.Now()) })
+		c.turns(t, "VI_1", vrrp.Master, vrrp.Backup)
+		want := []string{"/a INSTANCE VI_1 MASTER 150", "/a INSTANCE VI_1 BACKUP 90", "/a INSTANCE VI_1 MASTER 120", "/a INSTANCE VI_1 BACKUP 70"}
+		if got := r.since(0); !slices.Equal(got, want) {
+			t.Errorf("ran %q", got)
+		}
+	})
+}
+
 // TestHangingScriptHoldsUpItsQueueOnly: the core goes on, the other instance's
 // scripts run, and the queue keeps its order and its bound.
 func TestHangingScriptHoldsUpItsQueueOnly(t *testing.T) {

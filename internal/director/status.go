@@ -44,6 +44,11 @@ func (c *core) Status(ctx context.Context) (control.Status, error) {
 // gotStatus takes over the speaker's answer.
 func (c *core) gotStatus(st []vrrp.Status) {
 	c.statuses, c.statusAt = st, time.Now()
+	for _, s := range st {
+		if in := c.instances[s.Config.Name]; in != nil && in.cfg.Priority == s.Config.Priority {
+			in.effective = s.EffectivePriority
+		}
+	}
 	for _, w := range c.statusWaiters {
 		w <- struct{}{}
 	}
@@ -164,10 +169,26 @@ func (c *core) trackStatus(tracks []vrrp.Track) []control.Track {
 	var out []control.Track
 	for _, t := range tracks {
 		is := c.tracks[t.Key()]
+		if t.Kind == vrrp.TrackInterface {
+			is = c.linkState(t)
+		}
 		out = append(out, control.Track{Kind: string(t.Kind), Name: t.Name, Weight: t.Weight, Reverse: t.Reverse,
 			State: stateWord(is), Value: is.Value, Since: is.since, Reason: is.Reason})
 	}
 	return out
+}
+
+// linkState is what the speaker said last of a tracked interface, which it
+// watches itself.
+func (c *core) linkState(t vrrp.Track) trackState {
+	for _, s := range c.statuses {
+		for _, k := range s.Tracks {
+			if k.Key() == t.Key() && k.State != string(healthcheck.Unknown) {
+				return trackState{TrackState: vrrp.TrackState{Up: k.State == string(healthcheck.Up), Reason: k.Reason}, known: true}
+			}
+		}
+	}
+	return trackState{}
 }
 
 // stateWord is up, down or unknown.

@@ -12,6 +12,7 @@ import (
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/internal/control"
 	"baton/internal/event"
 	"baton/internal/journal"
 	"baton/internal/track"
@@ -219,5 +220,34 @@ func TestTroubleHasItsEvent(t *testing.T) {
 		if listed := event.Listed(got, slices.Clone(fields)); !reflect.DeepEqual(listed, fields) {
 			t.Errorf("%s: %v are not all in the catalogue", got, fields)
 		}
+	}
+}
+
+// TestStatusShowsTracksAndGroups: with their states, the interfaces' from the
+// speaker.
+func TestStatusShowsTracksAndGroups(t *testing.T) {
+	eth1 := vrrp.Track{Kind: vrrp.TrackInterface, Name: "eth1"}
+	cfg := tracking(vrrp.Track{Kind: vrrp.TrackScript, Name: "chk", Weight: -20, Reverse: true}, eth1)
+	cfg.SyncGroups = []vrrp.SyncGroup{{Name: "VG", Members: []string{"VI_1"}, Track: []vrrp.Track{{Kind: vrrp.TrackFile, Name: "f", Weight: 2}}}}
+	c := testCore(t, cfg)
+	c.gotTrack("script/chk", track.State{Reason: "exit status 1"})
+	c.gotTrack("file/f", track.State{Up: true, Value: 7})
+	c.gotStatus([]vrrp.Status{{Config: cfg.Instances[0], Role: vrrp.Master, EffectivePriority: 130,
+		Tracks: []vrrp.TrackStatus{{Track: eth1, State: "failed", Reason: "link down"}}}})
+	c.instances["VI_1"].role = vrrp.Master
+	st := c.status()
+	for i := range st.Instances[0].Tracks {
+		st.Instances[0].Tracks[i].Since = time.Time{}
+	}
+	st.Groups[0].Tracks[0].Since = time.Time{}
+	if want := []control.Track{
+		{Kind: "script", Name: "chk", Weight: -20, Reverse: true, State: "down", Reason: "exit status 1"},
+		{Kind: "interface", Name: "eth1", State: "down", Reason: "link down"},
+	}; !reflect.DeepEqual(st.Instances[0].Tracks, want) || st.Instances[0].Group != "VG" || st.Instances[0].EffectivePriority != 130 {
+		t.Errorf("instance is %+v", st.Instances[0])
+	}
+	if want := []control.Group{{Name: "VG", State: "MASTER", Members: []string{"VI_1"},
+		Tracks: []control.Track{{Kind: "file", Name: "f", Weight: 2, State: "up", Value: 7}}}}; !reflect.DeepEqual(st.Groups, want) {
+		t.Errorf("groups are %+v", st.Groups)
 	}
 }
