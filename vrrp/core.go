@@ -25,6 +25,9 @@ type Core struct {
 	opts      EngineOptions
 	instances map[string]*instance
 	waiting   []*instance // for the place of another on their interface
+	groups    map[string]*group
+	groupOf   map[string]*group // by the name of a member
+	batch     bool              // groups are looked at afterwards
 	facts     map[string]LinkState
 	links     map[Endpoint]*link
 	ready     map[string]bool
@@ -45,7 +48,17 @@ func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 	if c.stopping {
 		return
 	}
+	c.together(func() { c.apply(cfgs, groups, resume) })
+}
+
+func (c *Core) apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) {
 	now := c.opts.Now()
+	c.setGroups(cfgs, groups)
+	for _, i := range c.instances {
+		if i.group != nil {
+			i.await(now)
+		}
+	}
 	named := make(map[string]bool, len(cfgs))
 	for _, cfg := range cfgs {
 		named[cfg.Name] = true
@@ -60,23 +73,32 @@ func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 		switch {
 		case i == nil:
 			c.add(now, cfg, resume[cfg.Name])
-		case i.cfg.Endpoint() != cfg.Endpoint() || i.cfg.VRID != cfg.VRID:
+		case i.restarts(&cfg):
 			i.removing, i.next = false, &cfg
 			i.step(now, Event{Kind: EventShutdown})
 		default:
 			if i.removing || i.next != nil {
 				i.removing, i.next = false, nil
 				i.step(now, Event{Kind: EventStartup})
+				i.group.restart(now)
 			}
 			if !reflect.DeepEqual(i.cfg, cfg) {
 				i.configure(now, cfg)
 			}
 		}
 	}
+	// Who comes to a group or leaves it, and whoever is in it already, finds
+	// other facts than before.
+	for _, name := range sorted(c.instances) {
+		i := c.instances[name]
+		if i.group != nil || i.params.Group {
+			i.factsChanged(now, false)
+		}
+	}
 }
 
 func (c *Core) add(now time.Time, cfg Config, resume bool) {
-	i := &instance{core: c, resume: resume, since: c.opts.Wall(), timer: timer{pos: -1}}
+	i := &instance{core: c, group: c.groupOf[cfg.Name], resume: resume, since: c.opts.Wall(), timer: timer{pos: -1}}
 	i.timer.fire = i.expired
 	i.configure(now, cfg)
 	c.instances[cfg.Name] = i
@@ -96,7 +118,8 @@ func (c *Core) attach(now time.Time, i *instance) bool {
 	i.link = l
 	l.open(now)
 	now = c.opts.Now() // who could not hear yet has not waited
-	i.patience = now.Add(i.cfg.patient())
+	i.known = nil
+	i.await(now)
 	i.factsChanged(now, false)
 	i.step(now, Event{Kind: EventStartup, Resume: i.resume})
 	return true
@@ -152,8 +175,25 @@ func (c *Core) link(at Endpoint) *link {
 func (c *Core) SetReady(ready map[string]bool) {
 	now := c.opts.Now()
 	c.ready = ready
+	c.together(func() {
+		c.eachGroupOnce(func(i *instance) { i.factsChanged(now, false) })
+	})
+}
+
+// eachGroupOnce calls f for every instance, but for one member of a sync group
+// only.
+func (c *Core) eachGroupOnce(f func(*instance)) {
+	done := make(map[*group]bool, len(c.groups))
 	for _, name := range sorted(c.instances) {
-		c.instances[name].factsChanged(now, false)
+		if i := c.instances[name]; i.group == nil || !done[i.group] {
+			if i.link == nil {
+				continue
+			}
+			if i.group != nil {
+				done[i.group] = true
+			}
+			f(i)
+		}
 	}
 }
 
@@ -168,9 +208,11 @@ func (c *Core) SetLink(f LinkState) {
 		}
 	}
 	slices.SortFunc(on, func(a, b *link) int { return a.at.compare(b.at) })
-	for _, l := range on {
-		l.set(now, f)
-	}
+	c.together(func() {
+		for _, l := range on {
+			l.set(now, f)
+		}
+	})
 	c.reconsider(func(t Track) bool { return t.Kind == TrackInterface && t.Name == f.Interface })
 }
 
@@ -184,36 +226,74 @@ func (c *Core) SetTrack(states map[string]TrackState) {
 // is true for.
 func (c *Core) reconsider(concerned func(Track) bool) {
 	now := c.opts.Now()
-	for _, name := range sorted(c.instances) {
-		if i := c.instances[name]; slices.ContainsFunc(i.cfg.Track, concerned) {
-			i.factsChanged(now, false)
-		}
-	}
+	c.together(func() {
+		c.eachGroupOnce(func(i *instance) {
+			if slices.ContainsFunc(i.watched(), concerned) {
+				i.factsChanged(now, false)
+			}
+		})
+	})
 }
 
 // Failover is Engine.Failover.
 func (c *Core) Failover(name string) error {
-	now := c.opts.Now()
-	if name != "" {
-		i := c.instances[name]
-		if i == nil {
-			return fmt.Errorf("fail over instance %q: there is none of that name", name)
-		}
-		return i.failover(now)
+	targets, err := c.masters(name)
+	if err != nil {
+		return err
 	}
+	now := c.opts.Now()
 	var errs []error
-	for _, name := range sorted(c.instances) {
-		if i := c.instances[name]; i.state.Role == Master && i.state.Leaving == "" {
+	c.together(func() {
+		for _, i := range targets {
 			errs = append(errs, i.failover(now))
 		}
-	}
-	if len(errs) == 0 {
-		return errors.New("fail over: no instance is master here; run it on the master's director")
-	}
+	})
 	return errors.Join(errs...)
 }
 
+// masters returns the instances that a failover of name means: all members of
+// a sync group where it names one of them, or the group.
+func (c *Core) masters(name string) ([]*instance, error) {
+	var targets []*instance
+	if name != "" {
+		i, g := c.instances[name], c.groups[name]
+		switch {
+		case i != nil && i.group == nil:
+			return []*instance{i}, nil
+		case i != nil:
+			targets = i.group.members()
+		case g != nil:
+			targets = g.members()
+		default:
+			return nil, fmt.Errorf("fail over instance %q: there is none of that name", name)
+		}
+		for _, i := range targets {
+			if err := i.mayFailOver(); err != nil {
+				return nil, err
+			}
+		}
+		return targets, nil
+	}
+	for _, name := range sorted(c.instances) {
+		if i := c.instances[name]; i.state.Role == Master && i.state.Leaving == "" {
+			targets = append(targets, i)
+		}
+	}
+	if len(targets) == 0 {
+		return nil, errors.New("fail over: no instance is master here; run it on the master's director")
+	}
+	return targets, nil
+}
+
 func (i *instance) failover(now time.Time) error {
+	if err := i.mayFailOver(); err != nil {
+		return err
+	}
+	i.step(now, Event{Kind: EventFailover})
+	return nil
+}
+
+func (i *instance) mayFailOver() error {
 	switch {
 	case i.state.Role != Master:
 		where := "the master is not known"
@@ -224,7 +304,6 @@ func (i *instance) failover(now time.Time) error {
 	case i.state.Leaving != "":
 		return fmt.Errorf("fail over instance %q: it is being handed over already", i.cfg.Name)
 	}
-	i.step(now, Event{Kind: EventFailover})
 	return nil
 }
 
@@ -234,12 +313,14 @@ func (i *instance) failover(now time.Time) error {
 func (c *Core) Stop(now bool) {
 	c.stopping, c.hurried = true, now
 	at := c.opts.Now()
-	for _, name := range sorted(c.instances) {
-		if i := c.instances[name]; i != nil {
-			i.removing, i.next = true, nil
-			i.step(at, Event{Kind: EventShutdown, Now: now})
+	c.together(func() {
+		for _, name := range sorted(c.instances) {
+			if i := c.instances[name]; i != nil {
+				i.removing, i.next = true, nil
+				i.step(at, Event{Kind: EventShutdown, Now: now})
+			}
 		}
-	}
+	})
 }
 
 // Stopped says whether every instance has stopped after Stop.

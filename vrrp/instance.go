@@ -3,6 +3,7 @@ package vrrp
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -12,6 +13,9 @@ type instance struct {
 	core *Core
 	cfg  Config
 	link *link // nil: its place on the interface is still taken by another
+
+	group *group  // nil: in none
+	known []Track // what watched was when patience began
 
 	params Params
 	state  State
@@ -49,10 +53,8 @@ type counters struct {
 // needs a restart.
 func (i *instance) configure(now time.Time, cfg Config) {
 	addresses := !reflect.DeepEqual(i.cfg.Addresses, cfg.Addresses)
-	if !reflect.DeepEqual(cfg.Track, i.cfg.Track) {
-		i.patience = now.Add(cfg.patient())
-	}
 	i.cfg = cfg
+	i.await(now)
 	i.list = appendAddresses(i.list[:0], cfg.Addresses)
 	i.factsChanged(now, true)
 	if addresses && i.claim.present {
@@ -63,46 +65,87 @@ func (i *instance) configure(now time.Time, cfg Config) {
 	i.reschedule()
 }
 
-// factsChanged builds the parameters anew and lets Step see them.
+// factsChanged builds the parameters anew, of a sync group's all, and lets Step
+// see them.
 func (i *instance) factsChanged(now time.Time, reload bool) {
-	l := i.link
-	if l == nil {
-		return
+	switch {
+	case i.link == nil:
+	case i.group == nil:
+		i.accept(now, i.facts(now), reload)
+	case reload:
+		i.group.factsChanged(now, i)
+	default:
+		i.group.factsChanged(now, nil)
 	}
-	c := &i.cfg
+}
+
+// facts is what is known that bears on an instance, but for its sync group.
+type facts struct {
+	verdict
+	canSend bool
+}
+
+func (i *instance) facts(now time.Time) facts {
 	if !i.patience.IsZero() && !now.Before(i.patience) {
 		i.patience = time.Time{}
 	}
-	v := judge(c.Priority, c.Track, i.core.tracked, i.core.facts, !i.patience.IsZero())
-	if !v.unknown {
+	f := facts{verdict: judge(i.cfg.Priority, i.watched(), i.core.tracked, i.core.facts, !i.patience.IsZero())}
+	if !f.unknown {
 		i.patience = time.Time{}
 	}
+	link := func(why Reason) { f.fault, f.detail, f.early = why, "", false }
+	switch l := i.link; {
+	case !l.known:
+		link(ReasonLinkUnknown)
+		f.early = i.state.role() == Init && (!i.state.Running || now.Before(i.state.Deadline))
+	case !l.up:
+		link(ReasonLinkDown)
+	case !i.source().IsValid():
+		link(ReasonNoAddress)
+	case l.conn == nil:
+		link(ReasonNoSocket)
+	default:
+		f.canSend = true
+	}
+	return f
+}
+
+// await gives what bears on the instance from now on time to be told of.
+func (i *instance) await(now time.Time) {
+	if w := i.watched(); !slices.Equal(i.known, w) {
+		i.known, i.patience = slices.Clone(w), now.Add(i.cfg.patient())
+	}
+}
+
+// watched is what bears on the instance: what it tracks, in a sync group what
+// the group and all others in it do.
+func (i *instance) watched() []Track {
+	if i.group != nil {
+		return i.group.tracks
+	}
+	return i.cfg.Track
+}
+
+// accept makes parameters of f and lets Step see them where they are new.
+func (i *instance) accept(now time.Time, f facts, reload bool) {
+	c := &i.cfg
 	p := Params{
 		Version:          c.Version,
-		Priority:         v.priority,
+		Priority:         f.priority,
 		AdvertInterval:   c.AdvertInterval,
 		Preempt:          c.Preempt,
 		PreemptDelay:     c.PreemptDelay,
 		StartupDelay:     c.StartupDelay,
 		DownTimerAdverts: c.DownTimerAdverts,
 		Source:           i.source(),
+		Group:            i.group != nil,
+		CanSend:          f.canSend,
+		Fault:            f.fault,
+		Early:            f.early,
 		Ready:            i.core.ready[c.Name],
 	}
-	i.detail = ""
-	switch {
-	case !l.known:
-		p.Fault = ReasonLinkUnknown
-	case !l.up:
-		p.Fault = ReasonLinkDown
-	case !p.Source.IsValid():
-		p.Fault = ReasonNoAddress
-	case l.conn == nil:
-		p.Fault = ReasonNoSocket
-	default:
-		p.CanSend = true
-		p.Fault, p.Early, i.detail = v.fault, v.early, v.detail
-	}
-	i.tellPriority(p.Priority, v.tracks, reload)
+	i.detail = f.detail
+	i.tellPriority(p.Priority, f.tracks, reload)
 	if p == i.params && !reload {
 		i.reschedule()
 		return
@@ -181,6 +224,10 @@ func (i *instance) expired(now time.Time) {
 	if !i.patience.IsZero() && !now.Before(i.patience) {
 		i.factsChanged(now, false)
 	}
+	if g := i.group; g != nil && !g.waits.IsZero() && !now.Before(g.waits) {
+		g.events.changed = true
+		g.settle()
+	}
 	// Step comes before all that speaks: it may find that we have stalled.
 	i.step(now, Event{Kind: EventTick})
 	if !i.claim.done && !i.claim.retryAt.IsZero() && !now.Before(i.claim.retryAt) {
@@ -196,6 +243,7 @@ func (i *instance) expired(now time.Time) {
 // step lets Step decide, and does it.
 func (i *instance) step(now time.Time, ev Event) {
 	var todo Actions
+	before, g := i.state, i.group
 	i.state, todo = Step(i.params, i.state, now, ev)
 	for k := range todo.n {
 		i.do(now, &todo.list[k])
@@ -208,6 +256,10 @@ func (i *instance) step(now time.Time, ev Event) {
 	}
 	i.reschedule()
 	i.finish(now)
+	if g != nil {
+		g.saw(now, i, &before)
+		g.settle()
+	}
 }
 
 // finish ends an instance that has stopped. Addresses that could not be
@@ -233,6 +285,9 @@ func (i *instance) reschedule() {
 	}
 	if i.link != nil {
 		at = soonest(at, i.patience)
+	}
+	if i.group != nil {
+		at = soonest(at, i.group.waits)
 	}
 	i.core.timers.set(&i.timer, at)
 }
@@ -280,6 +335,9 @@ func (i *instance) transition(now time.Time, a *Action) {
 	n := Notice{Kind: NoticeTransition, From: a.From, To: a.To, Reason: string(a.Reason), Peer: a.Peer, Priority: a.Priority}
 	if a.To == Fault {
 		n.Detail = i.detail
+	}
+	if i.group != nil {
+		i.group.cause(a.Reason, n.Detail)
 	}
 	i.notify(n)
 }
@@ -355,4 +413,10 @@ func (i *instance) fireAnnounce(now time.Time) {
 func (i *instance) notify(n Notice) {
 	n.Instance, n.VRID, n.Interface = i.cfg.Name, i.cfg.VRID, i.cfg.Interface
 	i.core.notify(n)
+}
+
+// restarts says whether cfg makes another virtual router of i, or one that is
+// heard elsewhere.
+func (i *instance) restarts(cfg *Config) bool {
+	return i.cfg.Endpoint() != cfg.Endpoint() || i.cfg.VRID != cfg.VRID || !reflect.DeepEqual(i.cfg.VMAC, cfg.VMAC)
 }

@@ -74,7 +74,7 @@ func (l *lan) deliver(from *port, message []byte, meta Meta) {
 		ports := append([]*port(nil), l.ports...)
 		l.mu.Unlock()
 		for _, p := range ports {
-			if p != from {
+			if p != from && (from == nil || p.at.Interface == from.at.Interface) {
 				p.arrive(message, meta)
 			}
 		}
@@ -90,6 +90,7 @@ func (l *lan) inject(a Advert, from netip.Addr, addresses []Address) {
 type port struct {
 	lan   *lan
 	node  *node
+	at    Endpoint
 	mu    sync.Mutex
 	queue []queued
 	more  chan struct{}
@@ -103,7 +104,7 @@ type queued struct {
 
 func (p *port) arrive(message []byte, meta Meta) {
 	p.node.mu.Lock()
-	deaf := p.node.deaf
+	deaf := p.node.deaf || p.node.deafOn[p.at.Interface]
 	p.node.mu.Unlock()
 	if deaf {
 		return
@@ -135,10 +136,15 @@ func (p *port) Send(message []byte, d Delivery) error {
 	}
 	n.sent++
 	n.lastSent = append(n.lastSent[:0], message...)
-	if n.mute {
+	if n.mute || n.muteOn[p.at.Interface] {
 		return nil
 	}
-	if priority := message[2]; priority != n.lastPriority || n.tell {
+	if n.lastOf != nil {
+		if priority := message[2]; priority != n.lastOf[message[1]] {
+			n.lastOf[message[1]] = priority
+			p.lan.write(n.name, "%d sends %d", message[1], priority)
+		}
+	} else if priority := message[2]; priority != n.lastPriority || n.tell {
 		n.lastPriority, n.tell = priority, false
 		p.lan.write(n.name, "sends %d", priority)
 	}
@@ -198,6 +204,7 @@ type node struct {
 	lan  *lan
 	addr netip.Addr
 	cfg  Config
+	cfgs []Config // of a node with several instances
 	*Engine
 	stopRun context.CancelFunc
 	ran     chan struct{}
@@ -206,7 +213,10 @@ type node struct {
 	mu           sync.Mutex
 	port         *port
 	deaf, mute   bool
-	tell         bool // the next advert is to be written
+	deafOn       map[string]bool // interfaces
+	muteOn       map[string]bool
+	lastOf       map[uint8]uint8 // by VRID: lines name the instance; nil: there is only one
+	tell         bool            // the next advert is to be written
 	lastPriority uint8
 	lastSent     []byte
 	sent         int
@@ -288,14 +298,14 @@ func (n *node) change(f func()) {
 	f()
 }
 
-func (n *node) listen(Endpoint) (Conn, error) {
+func (n *node) listen(at Endpoint) (Conn, error) {
 	time.Sleep(n.listenTakes)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.listenErr != nil {
 		return nil, n.listenErr
 	}
-	p := &port{lan: n.lan, node: n, more: make(chan struct{}, 1), gone: make(chan struct{})}
+	p := &port{lan: n.lan, node: n, at: at, more: make(chan struct{}, 1), gone: make(chan struct{})}
 	n.port = p
 	n.lan.mu.Lock()
 	n.lan.ports = append(n.lan.ports, p)
@@ -326,9 +336,17 @@ func (n *node) Set(cfg Config, present bool, h Handover) error {
 		what += ": " + err.Error()
 	}
 	if !quiet {
-		n.lan.write(n.name, "%s", what)
+		n.lan.write(n.called(cfg.Name), "%s", what)
 	}
 	return err
+}
+
+// called is the node's name in a line, with the instance's where it has several.
+func (n *node) called(instance string) string {
+	if n.lastOf == nil {
+		return n.name
+	}
+	return n.name + " " + instance
 }
 
 func (n *node) Announce(Config) error {
@@ -344,13 +362,15 @@ func (n *node) notify(x Notice) {
 	quiet := n.mute && n.deaf
 	n.mu.Unlock()
 	if !quiet {
-		n.lan.write(n.name, "%s", x.brief())
+		n.lan.write(n.called(x.Instance), "%s", x.brief())
 	}
 }
 
 // brief is a notice as the tests write it.
 func (x Notice) brief() string {
 	switch x.Kind {
+	case NoticeGroup:
+		return fmt.Sprintf("group %s>%s: %s", x.From, x.To, x.Reason)
 	case NoticeTransition:
 		if x.Detail != "" {
 			return fmt.Sprintf("%s>%s: %s (%s)", x.From, x.To, x.Reason, x.Detail)

@@ -10,6 +10,7 @@ type NoticeKind string
 
 const (
 	NoticeTransition        NoticeKind = "transition"         // From, To, Reason, Peer and Priority of the advert that caused it, Detail of a fault
+	NoticeGroup             NoticeKind = "group"              // Instance: the group's name; From, To, Reason, Detail
 	NoticePriorityChanged   NoticeKind = "priority_changed"   // Was, Priority, Reason, Detail: which track and why
 	NoticeAdvertDropped     NoticeKind = "advert_dropped"     // Drop, Peer, Count since the notice before
 	NoticePeerFound         NoticeKind = "peer_found"         // Peer, Priority

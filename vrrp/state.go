@@ -40,6 +40,8 @@ const (
 	ReasonStalled        Reason = "stalled"
 	ReasonSilence        Reason = "no other master was heard"
 	ReasonNoSuccessor    Reason = "no successor was heard"
+	ReasonGroup          Reason = "sync group"
+	ReasonGroupFault     Reason = "sync group member in fault"
 	ReasonTrackInterface Reason = "tracked interface failed"
 	ReasonTrackScript    Reason = "tracked script failed"
 	ReasonTrackFile      Reason = "tracked file failed"
@@ -64,6 +66,8 @@ type Params struct {
 	StartupDelay     time.Duration
 	DownTimerAdverts int
 	Source           netip.Addr // what our adverts come from, the primary address of RFC 9568 section 1.7
+
+	Group bool // a member of a sync group: Take makes it master, not its deadline
 
 	CanSend bool   // an advert would reach the wire
 	Fault   Reason // why the instance must not take part; "": it may
@@ -94,7 +98,8 @@ type State struct {
 	PeerUntil    time.Time // from here on it counts as gone
 
 	// Backup.
-	Expired      bool       // the deadline has passed, the ready gate was closed
+	Expired      bool       // the deadline has passed, the ready gate was closed or the sync group was not agreed
+	Cause        Reason     // why it would have become master, but for its sync group
 	Listening    bool       // we have stalled: the deadline gives others one interval to be heard
 	Stalls       int        // how often in a row: Listening was slept through
 	Holding      bool       // the addresses are still here: we stalled as master
@@ -104,7 +109,8 @@ type State struct {
 	// Master.
 	LastAdvert   time.Time
 	Said         uint8  // the priority in our last advert that did not resign
-	Leaving      Reason // "", ReasonStop or ReasonFailover: resigned, the addresses kept for the successor
+	Leaving      Reason // "", ReasonStop, ReasonFailover or ReasonGroup: resigned, the addresses kept for the successor
+	Follow       bool   // leaving: another of the sync group has its successor already, so no way back
 	LeavingSince time.Time
 	LeaveBy      time.Time // when waiting for the successor ends
 }
@@ -135,6 +141,10 @@ const (
 	EventStartup                   // Resume
 	EventShutdown                  // Now: without a handover
 	EventFailover
+	EventTake  // the sync group becomes master; Reason: regardless of what this member has heard
+	EventLeave // another of the sync group has lost, or leaves: follow it
+	EventHurry // the master of another of the sync group has resigned
+	eventKinds // how many there are
 )
 
 // Event is one thing that happens to an instance.
@@ -143,6 +153,7 @@ type Event struct {
 	Resume bool
 	Reload bool
 	Now    bool
+	Reason Reason
 	Advert Advert
 	From   netip.Addr
 }

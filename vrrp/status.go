@@ -9,6 +9,7 @@ import (
 // Status is what an engine knows about one instance at one moment.
 type Status struct {
 	Config            Config            `json:"config"`
+	Group             string            `json:"group,omitempty"` // the sync group
 	Role              Role              `json:"role"`
 	Reason            string            `json:"reason"` // of the last transition
 	Since             time.Time         `json:"since"`  // of the last transition
@@ -60,6 +61,9 @@ func (i *instance) status() Status {
 		out.Master, out.MasterPriority = i.params.Source, i.params.Priority
 	case Backup:
 		out.Master, out.MasterPriority = s.Peer, s.PeerPriority
+	}
+	if i.group != nil {
+		out.Group = i.group.cfg.Name
 	}
 	if i.link != nil {
 		out.Link = i.link.up

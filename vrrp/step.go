@@ -12,8 +12,8 @@ import (
 // It departs from the RFC in what it does with the addresses, so that passing
 // them on costs nobody a connection: a new master has them before it says so,
 // and an old one that leaves on purpose keeps them until it hears its
-// successor. It adds the state Fault, the ready gate, preempt_delay, and that
-// who has stalled listens before it speaks.
+// successor. It adds the state Fault, the ready gate, preempt_delay, sync groups,
+// and that who has stalled listens before it speaks.
 //
 //	state    event                      action                          next
 //	INIT     Startup, owner             take addresses, advert, announce MASTER
@@ -29,6 +29,9 @@ import (
 //	leaving  advert                     withdraw addresses               BACKUP or INIT
 //	leaving  no successor               Failover: advert, announce       MASTER
 //	leaving  no successor               Shutdown: withdraw addresses     INIT
+//	leaving  no successor               Leave: withdraw addresses        BACKUP
+//	BACKUP   Take                       take addresses, advert, announce MASTER
+//	MASTER   Leave                      advert 0                         MASTER, leaving
 //	any      fault                      advert 0, withdraw addresses     FAULT
 //	FAULT    fault cleared              as Startup
 func Step(p Params, s State, now time.Time, ev Event) (State, Actions) {
@@ -98,7 +101,7 @@ func (m *machine) begin(why Reason) {
 	switch {
 	case m.Resume:
 		m.becomeMaster(ReasonResume)
-	case owner && delay == 0 && m.p.Ready:
+	case owner && delay == 0 && m.p.Ready && !m.p.Group:
 		m.becomeMaster(ReasonOwner)
 	default:
 		m.withdraw(netip.Addr{})
@@ -118,6 +121,16 @@ func (m *machine) inBackup(ev *Event) {
 		m.stopped()
 	case EventAdvert:
 		m.backupHears(&ev.Advert, ev.From)
+	case EventTake:
+		m.take(ev.Reason)
+	case EventLeave:
+		if m.Holding {
+			m.Holding = false
+			m.withdraw(netip.Addr{})
+			m.waitAgain()
+		}
+	case EventHurry:
+		m.hurry()
 	case EventChanged:
 		if latest := m.now.Add(m.p.StartupDelay + m.p.downInterval(m.p.activeInterval(&m.State))); m.Deadline.After(latest) {
 			m.Deadline = latest // the interval was made shorter
@@ -143,31 +156,75 @@ func (m *machine) backupExpires() {
 	if m.now.Before(m.Deadline) {
 		return
 	}
+	if m.p.Group {
+		if !m.Expired && (m.p.Ready || m.Holding) {
+			m.Cause = m.cause()
+		}
+		m.Expired = true
+		return
+	}
 	if !m.p.Ready && !m.Holding {
 		m.Expired = true
 		return
 	}
+	m.becomeMaster(m.cause())
+}
+
+// cause is why a backup whose deadline has passed becomes master.
+func (m *machine) cause() Reason {
 	switch alive := m.now.Before(m.PeerUntil); {
+	case m.Cause != "":
+		return m.Cause
 	case m.Holding:
-		m.becomeMaster(ReasonSilence)
+		return ReasonSilence
 	case m.Expired && m.p.Priority == PriorityOwner && !alive:
-		m.becomeMaster(ReasonOwner)
+		return ReasonOwner
 	case m.Expired:
-		m.becomeMaster(ReasonReady)
+		return ReasonReady
 	case alive && m.PeerPriority == 0:
-		m.becomeMaster(ReasonMasterLeft)
+		return ReasonMasterLeft
 	case alive && m.PeerPriority < m.p.Priority:
-		m.becomeMaster(ReasonPreempt)
+		return ReasonPreempt
 	default:
-		m.becomeMaster(ReasonMasterDown)
+		return ReasonMasterDown
 	}
+}
+
+// take makes a member master because its sync group becomes so.
+func (m *machine) take(why Reason) {
+	if !m.p.Ready && (!m.Holding || why != "") || !m.Expired && why == "" {
+		return
+	}
+	if why == "" {
+		why = m.cause()
+	}
+	m.becomeMaster(why)
+}
+
+// hurry shortens the wait when the master of another in the sync group has
+// resigned. All of a group resign together, so a resignation that is missing
+// here was lost, or could not be sent: one advert more that does not come is
+// enough to believe it.
+func (m *machine) hurry() {
+	if m.Expired || m.Holding || m.Listening || m.PeerPriority == 0 || !m.Deadline.Equal(m.PeerUntil) {
+		return
+	}
+	spare := time.Duration(m.p.DownTimerAdverts-1) * m.p.activeInterval(&m.State)
+	m.Deadline, m.Cause = m.Deadline.Add(-spare), ReasonMasterLeft
+	m.backupExpires()
+}
+
+// waitAgain gives others a whole down interval to be heard.
+func (m *machine) waitAgain() {
+	m.Deadline = m.now.Add(m.p.downInterval(m.p.activeInterval(&m.State)))
+	m.Expired, m.Listening, m.Cause = false, false, ""
 }
 
 func (m *machine) backupHears(a *Advert, from netip.Addr) {
 	m.heard(a, from)
 	if a.Priority == 0 {
 		m.Deadline = m.now.Add(skewTime(m.p.Version, m.p.Priority, m.p.activeInterval(&m.State)))
-		m.Expired = false
+		m.Expired, m.Cause = false, ""
 		m.PreemptSince = time.Time{}
 		if from == m.YieldTo {
 			m.YieldTo = netip.Addr{}
@@ -202,8 +259,8 @@ func (m *machine) spares(priority uint8, from netip.Addr) bool {
 // accept resets Active_Down_Timer for the master that sent a.
 func (m *machine) accept(a *Advert) {
 	m.ActiveInterval = a.Interval
-	m.Deadline = m.now.Add(m.p.downInterval(m.p.activeInterval(&m.State)))
-	m.Expired, m.Listening, m.Stalls = false, false, 0
+	m.Stalls = 0
+	m.waitAgain()
 }
 
 // preemptDelayed says whether preempt_delay still protects a lower master. It
@@ -236,6 +293,13 @@ func (m *machine) inMaster(ev *Event) {
 		if m.Leaving == "" {
 			m.leave(ReasonFailover)
 		}
+	case EventLeave:
+		switch m.Leaving {
+		case "":
+			m.leave(ReasonGroup)
+		case ReasonFailover:
+			m.Follow = true
+		}
 	case EventStartup:
 		if m.Leaving != "" {
 			m.handoverFailed(ReasonStartup)
@@ -264,6 +328,11 @@ func (m *machine) masterExpires() {
 		m.withdraw(netip.Addr{})
 		m.handoverFailed(ReasonNoSuccessor)
 		m.stopped()
+	case (m.Leaving == ReasonGroup || m.Follow) && !m.now.Before(m.LeaveBy):
+		m.withdraw(netip.Addr{})
+		m.handoverFailed(ReasonNoSuccessor)
+		m.enter(Backup, ReasonGroup)
+		m.waitAgain()
 	case m.Leaving != "" && !m.now.Before(m.LeaveBy):
 		m.handoverFailed(ReasonNoSuccessor)
 		m.assert(true)
@@ -324,6 +393,8 @@ func (m *machine) yield(a *Advert, from netip.Addr, why Reason) {
 func (m *machine) leave(why Reason) {
 	if m.Leaving == "" {
 		m.LeavingSince = m.now
+	}
+	if (m.Leaving == "" || m.Leaving == ReasonGroup) && why != ReasonGroup {
 		m.out.add(Action{Kind: ActionHandoverBegun, Reason: why})
 	}
 	m.Leaving = why
@@ -336,6 +407,11 @@ func (m *machine) leave(why Reason) {
 func (m *machine) succeeded(a *Advert, from netip.Addr) {
 	m.heard(a, from)
 	m.withdraw(from)
+	if m.Leaving == ReasonGroup {
+		m.enter(Backup, ReasonGroup)
+		m.accept(a)
+		return
+	}
 	m.out.add(Action{Kind: ActionHandoverDone, Peer: from, Priority: a.Priority, Took: m.now.Sub(m.LeavingSince)})
 	if m.Leaving == ReasonStop {
 		m.stopped()
@@ -355,6 +431,8 @@ func (m *machine) inFault(ev *Event) {
 		m.Reason = m.p.Fault // the fault that is cleared last names the transition
 	case m.Reason == ReasonLinkDown || m.Reason == ReasonLinkUnknown:
 		m.begin(ReasonLinkUp)
+	case m.Reason == ReasonGroupFault:
+		m.begin(ReasonGroup)
 	default:
 		m.begin(ReasonFaultCleared)
 	}
@@ -455,10 +533,10 @@ func (m *machine) withdraw(successor netip.Addr) {
 }
 
 func (m *machine) handoverFailed(why Reason) {
-	if m.Leaving != "" {
+	if m.Leaving != "" && m.Leaving != ReasonGroup {
 		m.out.add(Action{Kind: ActionHandoverFailed, Reason: why, Took: m.now.Sub(m.LeavingSince)})
-		m.Leaving = ""
 	}
+	m.Leaving, m.Follow = "", false
 }
 
 func (m *machine) resign() { m.advertise(0) }

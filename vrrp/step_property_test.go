@@ -18,6 +18,7 @@ func drawParams(t *rapid.T) Params {
 		StartupDelay:     time.Duration(rapid.IntRange(0, 1).Draw(t, "startup")) * 5 * time.Second,
 		DownTimerAdverts: rapid.IntRange(1, 4).Draw(t, "adverts"),
 		Source:           addrB,
+		Group:            rapid.Bool().Draw(t, "group"),
 		Fault:            rapid.SampledFrom([]Reason{"", "", "", "", ReasonLinkDown, ReasonLinkUnknown, "script failed"}).Draw(t, "fault"),
 		Ready:            rapid.SampledFrom([]bool{true, true, false}).Draw(t, "ready"),
 	}
@@ -27,7 +28,7 @@ func drawParams(t *rapid.T) Params {
 }
 
 func drawEvent(t *rapid.T) Event {
-	ev := Event{Kind: EventKind(rapid.IntRange(0, int(EventFailover)).Draw(t, "event"))}
+	ev := Event{Kind: EventKind(rapid.IntRange(0, int(eventKinds)-1).Draw(t, "event"))}
 	switch ev.Kind {
 	case EventAdvert:
 		ev.From = rapid.SampledFrom([]netip.Addr{addrA, addrB, addrC}).Draw(t, "from")
@@ -40,6 +41,8 @@ func drawEvent(t *rapid.T) Event {
 		ev.Resume = rapid.Bool().Draw(t, "resume")
 	case EventShutdown:
 		ev.Now = rapid.Bool().Draw(t, "now")
+	case EventTake:
+		ev.Reason = rapid.SampledFrom([]Reason{"", ReasonGroup}).Draw(t, "take")
 	case EventChanged:
 		ev.Reload = rapid.Bool().Draw(t, "reload")
 	}
@@ -93,6 +96,9 @@ func checkStep(t *rapid.T, p Params, before, s State, now time.Time, ev Event, t
 				t.Fatalf("transition %s to %s from %s", a.From, a.To, role)
 			}
 			role = a.To
+			if role == Master && p.Group && ev.Kind != EventTake && a.Reason != ReasonResume {
+				t.Fatalf("a member of a group became master by itself: %s", a.Reason)
+			}
 			if role == Master && !p.Ready && a.Reason != ReasonResume && a.Reason != ReasonSilence {
 				t.Fatalf("not ready, became master: %s", a.Reason)
 			}
@@ -173,7 +179,7 @@ func TestStepTotal(t *testing.T) {
 			PreemptSince: at("since"),
 			YieldTo:      rapid.SampledFrom([]netip.Addr{{}, addrA}).Draw(t, "yield"),
 			LastAdvert:   at("last"),
-			Leaving:      rapid.SampledFrom([]Reason{"", ReasonStop, ReasonFailover}).Draw(t, "leaving"),
+			Leaving:      rapid.SampledFrom([]Reason{"", ReasonStop, ReasonFailover, ReasonGroup}).Draw(t, "leaving"),
 			LeavingSince: at("leaving since"),
 			LeaveBy:      at("leave by"),
 		}

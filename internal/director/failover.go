@@ -34,9 +34,15 @@ func (c *core) Failover(ctx context.Context, name string) (control.Failover, err
 			return
 		}
 		ended = make(chan vrrp.Notice, len(targets))
+		asked := map[string]bool{}
 		for _, t := range targets {
 			c.handovers[t] = append(c.handovers[t], ended)
-			c.speaker.send(kindFailover, "", t)
+			if !asked[t] {
+				c.speaker.send(kindFailover, "", t)
+			}
+			for _, m := range c.fellows(t) {
+				asked[m] = true
+			}
 		}
 	})
 	if err != nil {
@@ -73,6 +79,14 @@ func (c *core) Failover(ctx context.Context, name string) (control.Failover, err
 // mastered returns the instances that a failover of name means, or why it
 // cannot be done.
 func (c *core) mastered(name string) (targets []string, refusal string) {
+	if members := c.fellows(name); members != nil {
+		for _, m := range members {
+			if in, ok := c.instances[m]; !ok || in.role != vrrp.Master {
+				return nil, fmt.Sprintf("%s of the same sync group is not MASTER here; run baton failover on the director where all are", m)
+			}
+		}
+		return members, ""
+	}
 	if name != "" {
 		in, ok := c.instances[name]
 		switch {
@@ -92,6 +106,22 @@ func (c *core) mastered(name string) (targets []string, refusal string) {
 		return nil, "no instance is MASTER here; run baton failover on the director that is"
 	}
 	return targets, ""
+}
+
+// fellows returns the members of the sync group that name is, or that it is a
+// member of.
+func (c *core) fellows(name string) []string {
+	for _, g := range c.cfg.SyncGroups {
+		if slices.Contains(g.Members, name) {
+			return g.Members
+		}
+	}
+	for _, g := range c.cfg.SyncGroups {
+		if _, instance := c.instances[name]; g.Name == name && !instance {
+			return g.Members
+		}
+	}
+	return nil
 }
 
 func roleWord(r vrrp.Role) vrrp.Role {

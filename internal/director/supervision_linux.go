@@ -152,6 +152,9 @@ func (c *core) fromSpeaker(s *supervised, m ipc.Message) {
 		if c.decoded(m, &r) {
 			c.postAlways(func() {
 				c.endHandover(vrrp.Notice{Kind: vrrp.NoticeHandoverFailed, Instance: r.Instance, Reason: r.Reason})
+				for _, m := range c.fellows(r.Instance) { // one was asked for all
+					c.endHandover(vrrp.Notice{Kind: vrrp.NoticeHandoverFailed, Instance: m, Reason: r.Reason})
+				}
 			})
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	ChildLimited   Name = "child.limited"
 
 	VRRPTransition        Name = "vrrp.transition"
+	VRRPGroupTransition   Name = "vrrp.group.transition"
 	VRRPPriorityChanged   Name = "vrrp.priority.changed"
 	VRRPAdvertDropped     Name = "vrrp.advert.dropped"
 	VRRPPeerFound         Name = "vrrp.peer.found"
@@ -111,6 +112,7 @@ var Catalogue = []Spec{
 	{ChildRestarted, LevelWarn, []Key{Child, Count, Took}},
 	{ChildLimited, LevelWarn, []Key{Child, Reason, Detail}},
 	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail, Peer, Priority}},
+	{VRRPGroupTransition, LevelInfo, []Key{Group, From, To, Reason, Detail}},
 	{VRRPPriorityChanged, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail}},
 	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Peer, Count}},
 	{VRRPPeerFound, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority}},
