@@ -76,6 +76,12 @@ type Conn interface {
 	Close() error
 }
 
+// overhearer is a Conn that hears what a VMAC takes away from its interface.
+// Overhear is called each time that the VMAC may have been made or replaced.
+type overhearer interface {
+	Overhear(device string) error
+}
+
 // ErrEmpty is Receive's answer when nothing has arrived.
 var ErrEmpty = errors.New("no packet has arrived")
 

@@ -213,6 +213,11 @@ func (c *Core) SetLink(f LinkState) {
 			l.set(now, f)
 		}
 	})
+	for _, i := range c.instances {
+		if v := i.cfg.VMAC; v != nil && v.Name == f.Interface {
+			i.overhear(now)
+		}
+	}
 	c.reconsider(func(t Track) bool { return t.Kind == TrackInterface && t.Name == f.Interface })
 }
 

@@ -308,6 +308,14 @@ func (w *watched) Receive(buf []byte) ([]byte, Meta, error) {
 	return message, meta, err
 }
 
+// Overhear passes on what not every Conn can do.
+func (w *watched) Overhear(device string) error {
+	if o, ok := w.Conn.(overhearer); ok {
+		return o.Overhear(device)
+	}
+	return nil
+}
+
 // Close ends the goroutine as well.
 func (w *watched) Close() error {
 	close(w.closed)

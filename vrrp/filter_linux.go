@@ -9,6 +9,8 @@ import (
 
 // Opcodes of classic BPF (linux/filter.h) that are used here.
 const (
+	bpfLoadByte = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
+	bpfLoadHalf = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
 	bpfLoadWord = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	bpfEqual    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 	bpfAtLeast  = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
@@ -45,6 +47,25 @@ func onlyGroup6(group netip.Addr) []unix.SockFilter {
 		{Code: bpfEqual, K: word(2), Jf: 3},
 		{Code: bpfLoadWord, K: destination + 12},
 		{Code: bpfEqual, K: word(3), Jf: 1},
+		{Code: bpfReturn, K: takeAll},
+		{Code: bpfReturn, K: 0},
+	}
+}
+
+// onlyFrom takes VRRP in frames that come from a MAC address: what else arrives
+// on a VMAC, the clients' traffic above all, costs two instructions.
+func onlyFrom(mac [6]byte, family Family) []unix.SockFilter {
+	protocol := uint32(networkHeader + 9)
+	if family == IPv6 {
+		protocol = networkHeader + 6
+	}
+	return []unix.SockFilter{
+		{Code: bpfLoadByte, K: protocol},
+		{Code: bpfEqual, K: Protocol, Jf: 5},
+		{Code: bpfLoadWord, K: linkHeader + 6},
+		{Code: bpfEqual, K: binary.BigEndian.Uint32(mac[:]), Jf: 3},
+		{Code: bpfLoadHalf, K: linkHeader + 10},
+		{Code: bpfEqual, K: uint32(binary.BigEndian.Uint16(mac[4:])), Jf: 1},
 		{Code: bpfReturn, K: takeAll},
 		{Code: bpfReturn, K: 0},
 	}

@@ -68,6 +68,7 @@ func (i *instance) configure(now time.Time, cfg Config) {
 // factsChanged builds the parameters anew, of a sync group's all, and lets Step
 // see them.
 func (i *instance) factsChanged(now time.Time, reload bool) {
+	i.overhear(now)
 	switch {
 	case i.link == nil:
 	case i.group == nil:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -56,7 +57,24 @@ func cable(t *testing.T) (a, b *host) {
 			}
 		})
 	}
+	for _, h := range []*host{a, b} {
+		h.eventually("there is a route for IPv6 multicast", h.reachesGroup6)
+	}
 	return a, b
+}
+
+// reachesGroup6 says whether the kernel has got to know that eth0 has a carrier.
+func (h *host) reachesGroup6() (yes bool) {
+	h.in(func() {
+		fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		to := unix.SockaddrInet6{Port: 9, ZoneId: uint32(h.link("eth0").Attrs().Index), Addr: Group6.As16()}
+		yes = unix.Connect(fd, &to) == nil
+	})
+	return yes
 }
 
 func newHost(t *testing.T, addr netip.Addr) *host {
@@ -221,6 +239,48 @@ func (r *recorder) all() string {
 	return all.String()
 }
 
+// inside is a Conn of a host: it opens its VMACs there.
+type inside struct {
+	Conn
+	h *host
+}
+
+func (c inside) Send(message []byte, d Delivery) (err error) {
+	if d.Device == "" {
+		return c.Conn.Send(message, d)
+	}
+	c.h.in(func() { err = c.Conn.Send(message, d) })
+	return err
+}
+
+func (c inside) Overhear(device string) (err error) {
+	c.h.in(func() { err = c.Conn.(overhearer).Overhear(device) })
+	return err
+}
+
+// vmac makes a VMAC for VRID 51 on eth0, up as the director keeps it.
+func (h *host) vmac(name string, family Family) {
+	h.t.Helper()
+	mac := net.HardwareAddr{0x00, 0x00, 0x5e, 0x00, 1, 51}
+	if family == IPv6 {
+		mac[4] = 2
+	}
+	h.in(func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex, attrs.HardwareAddr = name, h.link("eth0").Attrs().Index, mac
+		if err := netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PRIVATE}); err != nil {
+			h.t.Fatalf("add %s: %v", name, err)
+		}
+		// The director gives it no IPv6 until it holds addresses.
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte("1"), 0); err != nil {
+			h.t.Fatal(err)
+		}
+		if err := netlink.LinkSetUp(h.link(name)); err != nil {
+			h.t.Fatalf("set %s up: %v", name, err)
+		}
+	})
+}
+
 // engine runs instances on the host with real sockets and clock.
 func (h *host) engine(cfgs ...Config) (*Engine, *recorder, context.CancelFunc) {
 	h.t.Helper()
@@ -228,11 +288,21 @@ func (h *host) engine(cfgs ...Config) (*Engine, *recorder, context.CancelFunc) {
 	e := NewEngine(EngineOptions{
 		Listen: func(at Endpoint) (conn Conn, err error) {
 			h.in(func() { conn, err = Listen(at) })
-			return conn, err
+			if err != nil {
+				return nil, err
+			}
+			return inside{conn, h}, nil
 		},
 		Addresses: r, Announcer: r, Notify: r.notify,
 	})
 	e.SetLink(LinkState{Interface: "eth0", Up: true, Primary: h.addr, LinkLocal: h.link6, Index: 2})
+	for _, c := range cfgs {
+		if c.VMAC != nil {
+			var index int
+			h.in(func() { index = h.link(c.VMAC.Name).Attrs().Index })
+			e.SetLink(LinkState{Interface: c.VMAC.Name, Up: true, Index: index})
+		}
+	}
 	ready := map[string]bool{}
 	for _, c := range cfgs {
 		ready[c.Name] = true

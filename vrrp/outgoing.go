@@ -1,6 +1,9 @@
 package vrrp
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // outgoing is what an instance sends to one destination: its group, or one of
 // its unicast peers. The bytes depend on where they go: the pseudo-header has
@@ -99,4 +102,19 @@ func (i *instance) delivery(to netip.Addr) Delivery {
 		d.Device = c.VMAC.Name
 	}
 	return d
+}
+
+// overhear lets the socket hear what the instance's VMAC takes away from the
+// interface: the adverts of whoever has the same MAC address.
+func (i *instance) overhear(now time.Time) {
+	if i.cfg.VMAC == nil || i.link == nil {
+		return
+	}
+	conn, ok := i.link.conn.(overhearer)
+	if !ok {
+		return
+	}
+	if err := conn.Overhear(i.cfg.VMAC.Name); err != nil {
+		i.limits.tell(now, limitReceive, Notice{Kind: NoticeReceiveFailed, Err: err.Error(), Count: 1}, i.notify)
+	}
 }

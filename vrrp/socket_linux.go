@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -21,16 +22,26 @@ const (
 	receiveBuffer = 1 << 20
 )
 
-// socket is a raw socket for protocol 112 on one interface.
+// socket is a raw socket for protocol 112 on one interface, and what is open of
+// the VMACs on it.
 type socket struct {
 	wire
-	at   Endpoint
-	fd   int // file's, for calls that must not wait for Wait's
-	file *os.File
-	raw  syscall.RawConn
+	at      Endpoint
+	fd      int
+	devices map[string]*device
 
+	// Wait waits for all of them at once: epoll is a file that is readable
+	// when one of those in it is.
+	epoll int // file's, for calls that must not wait for Wait's
+	file  *os.File
+	raw   syscall.RawConn
 	poll  [1]unix.PollFd
 	ready func(fd uintptr) bool
+
+	// What epoll said is readable: one packet of each before it is asked
+	// again, so that a flood on one does not drown the others.
+	space  [16]unix.EpollEvent
+	events []unix.EpollEvent
 }
 
 // wire is what a socket does differently in each family. receive's error is
@@ -71,13 +82,29 @@ func listen(at Endpoint) (*socket, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	s.file = os.NewFile(uintptr(fd), "vrrp "+at.Interface)
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		s.file.Close()
+	if err := s.watch(); err != nil {
+		unix.Close(fd)
 		return nil, err
 	}
-	s.ready = s.isReady
 	return s, nil
+}
+
+// watch makes s.file.
+func (s *socket) watch() (err error) {
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	o := options{}
+	o.call("epoll_ctl", unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd)}))
+	o.call("fcntl", unix.SetNonblock(s.epoll, true))
+	s.file = os.NewFile(uintptr(s.epoll), "vrrp "+s.at.Interface)
+	s.raw, err = s.file.SyscallConn()
+	if err = errors.Join(append(o.errs, err)...); err != nil {
+		s.file.Close()
+		return err
+	}
+	s.ready = s.isReady
+	return nil
 }
 
 func (s *socket) configure() error {
@@ -94,9 +121,7 @@ func (s *socket) configure() error {
 	}
 	// IP_TOS also sets the priority: SO_PRIORITY comes after it.
 	o.set("SO_PRIORITY", unix.SOL_SOCKET, unix.SO_PRIORITY, priorityControl)
-	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		o.set("SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-	}
+	o.receiveBuffer()
 	return errors.Join(o.errs...)
 }
 
@@ -119,14 +144,22 @@ type options struct {
 	errs []error
 }
 
-func (o *options) add(name string, err error) {
-	if err != nil {
-		o.errs = append(o.errs, os.NewSyscallError("setsockopt "+name, err))
-	}
-}
+func (o *options) add(name string, err error) { o.call("setsockopt "+name, err) }
 
 func (o *options) set(name string, level, opt, value int) {
 	o.add(name, unix.SetsockoptInt(o.fd, level, opt, value))
+}
+
+func (o *options) call(name string, err error) {
+	if err != nil {
+		o.errs = append(o.errs, os.NewSyscallError(name, err))
+	}
+}
+
+func (o *options) receiveBuffer() {
+	if unix.SetsockoptInt(o.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		o.set("SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
 }
 
 // control is a buffer of control messages, made once and filled in for each
@@ -155,16 +188,21 @@ func (c *control) add(level, kind int32, size int) unsafe.Pointer {
 }
 
 // Send implements Conn. The kernel refuses a source that the host does not
-// have.
+// have, except from a VMAC.
 func (s *socket) Send(message []byte, d Delivery) error {
 	for {
-		err := s.send(message, d)
+		var err error
+		if d.Device == "" {
+			err = s.send(message, d)
+		} else {
+			err = s.sendFrom(message, d)
+		}
 		switch err {
 		case nil:
 			return nil
 		case unix.EINTR:
 		default:
-			return fmt.Errorf("send advert on %s from %s to %s: %w", s.at.Interface, d.Source, d.Destination, err)
+			return fmt.Errorf("send advert on %s from %s to %s: %w", cmp.Or(d.Device, s.at.Interface), d.Source, d.Destination, err)
 		}
 	}
 }
@@ -172,7 +210,7 @@ func (s *socket) Send(message []byte, d Delivery) error {
 // Receive implements Conn.
 func (s *socket) Receive(buf []byte) ([]byte, Meta, error) {
 	for {
-		message, meta, err := s.receive(buf)
+		message, meta, err := s.receiveAny(buf)
 		switch err {
 		case nil:
 			return message, meta, nil
@@ -183,6 +221,52 @@ func (s *socket) Receive(buf []byte) ([]byte, Meta, error) {
 			return nil, Meta{}, fmt.Errorf("receive adverts on %s: %w", s.at.Interface, err)
 		}
 	}
+}
+
+// receiveAny reads from whatever has something; EINTR asks to be called again.
+func (s *socket) receiveAny(buf []byte) ([]byte, Meta, error) {
+	if len(s.devices) == 0 {
+		return s.receive(buf)
+	}
+	if len(s.events) == 0 {
+		n, err := unix.EpollWait(s.epoll, s.space[:], 0)
+		if err != nil {
+			return nil, Meta{}, err
+		}
+		if n == 0 {
+			return nil, Meta{}, unix.EAGAIN
+		}
+		s.events = s.space[:n]
+	}
+	fd := int(s.events[0].Fd)
+	s.events = s.events[1:]
+	if fd == s.fd {
+		return againIfEmpty(s.receive(buf))
+	}
+	for name, d := range s.devices {
+		if d.fd != fd {
+			continue
+		}
+		message, meta, err := d.receive(buf, s.at.Family)
+		if err == nil || err == unix.EAGAIN || err == unix.EINTR {
+			return againIfEmpty(message, meta, err)
+		}
+		// It went down or away. What comes in its place is opened by Send and
+		// Overhear.
+		if index, gone := indexOf(s.fd, name); gone != nil || index != d.index {
+			s.closeDevice(name)
+		}
+		break
+	}
+	return nil, Meta{}, unix.EINTR
+}
+
+// againIfEmpty: there was nothing here, but there may be elsewhere.
+func againIfEmpty(message []byte, meta Meta, err error) ([]byte, Meta, error) {
+	if err == unix.EAGAIN {
+		err = unix.EINTR
+	}
+	return message, meta, err
 }
 
 // Wait implements Conn.
@@ -200,4 +284,10 @@ func (s *socket) isReady(fd uintptr) bool {
 }
 
 // Close implements Conn.
-func (s *socket) Close() error { return s.file.Close() }
+func (s *socket) Close() error {
+	err := s.file.Close()
+	for name := range s.devices {
+		s.closeDevice(name)
+	}
+	return errors.Join(err, unix.Close(s.fd))
+}
