@@ -46,6 +46,7 @@ type addresses struct {
 	announcers map[string]*announce.Announcer  // by interface
 	fading     map[string]*fading              // by instance and kind: relays and lingers in force
 	restores   limiter
+	waiting    map[string]*time.Timer // for the window of a limit to pass
 	vmacs      *vmacs
 	done       sync.WaitGroup
 }
@@ -59,7 +60,7 @@ type fading struct {
 func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addresses {
 	a := &addresses{netif: m, say: say, ports: map[string][]uint16{}, held: map[string]vrrp.Config{},
 		macs: map[netip.Addr]net.HardwareAddr{}, announcers: map[string]*announce.Announcer{},
-		fading: map[string]*fading{}, restores: limiter{}, vmacs: newVMACs(m, say)}
+		fading: map[string]*fading{}, restores: limiter{}, waiting: map[string]*time.Timer{}, vmacs: newVMACs(m, say)}
 	a.vmacs.again = a.reconcileVMACs
 	return a
 }
@@ -148,6 +149,11 @@ func (a *addresses) set(c vrrp.Config, present bool) error {
 		}
 	}
 	var errs []error
+	if present {
+		errs = append(errs, a.removePaths(was, c))
+	} else {
+		errs = append(errs, a.removePaths(was, vrrp.Config{}), a.removePaths(c, vrrp.Config{}))
+	}
 	for dev, want := range desired {
 		if !present {
 			want = nil
@@ -158,6 +164,10 @@ func (a *addresses) set(c vrrp.Config, present bool) error {
 		if err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if present {
+		_, err := a.addPaths(c, event.RouteAdded)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -405,11 +415,16 @@ func (a *addresses) vanished(l netif.LinkState, p netip.Prefix) {
 	}
 	if !allowed {
 		a.say(event.AddressFailed, event.F(event.Instance, owner.Name), event.F(event.Interface, dev), event.F(event.Address, p), event.F(event.Err,
-			fmt.Errorf("removed by somebody else more than %d times within %v; it is put back after that time", restoreTries, restoreWindow)))
+			errFight("removed")))
 		time.AfterFunc(restoreWindow, func() { a.vanished(l, p) })
 		return
 	}
 	a.restore(owner, "somebody else removed it")
+}
+
+// errFight says that somebody else does not let go.
+func errFight(done string) error {
+	return fmt.Errorf("%s by somebody else more than %d times within %v; it is put back after that time", done, restoreTries, restoreWindow)
 }
 
 // returned sees to it that an interface that can be used again has what the
@@ -418,7 +433,8 @@ func (a *addresses) returned(dev string) {
 	a.mu.Lock()
 	var holders []vrrp.Config
 	for _, c := range a.held {
-		if len(byDevice(c)[dev]) > 0 {
+		onDev := func(p path) bool { return p.device == dev }
+		if dev == c.Interface || len(byDevice(c)[dev]) > 0 || slices.ContainsFunc(a.paths(c), onDev) {
 			holders = append(holders, c)
 		}
 	}
@@ -484,5 +500,7 @@ func (a *addresses) reassert(c vrrp.Config) map[string]reasserted {
 		ch, err := a.addTo(ctx, dev, want, []netip.Prefix{})
 		out[dev] = reasserted{ch, err}
 	}
+	// The kernel removes routes with an address or an interface without a word.
+	a.restorePaths(c, "it was gone with its interface or an address")
 	return out
 }

@@ -106,6 +106,10 @@ func (s *speaker) run(ctx context.Context) error {
 	defer stopWatching()
 	watched := make(chan error, 1)
 	go func() { watched <- s.netif.Watch(watching, s.fact) }()
+	go func() {
+		s.limit(s.netif.WatchRoutes(watching, s.addrs.pathsVanished), "virtual routes and rules that somebody deletes are not put back")
+	}()
+	s.addrs.cleanStrays(first.Instances)
 	s.apply(first)
 	s.out.Put(kindHello, "", os.Getpid())
 

@@ -1,7 +1,6 @@
 package director
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -123,7 +122,7 @@ func (v *vmacs) ensure(w vmac) {
 		return // its coming is told of
 	}
 	if !v.netif.Exists(w.Name) && !v.made.allow(w.Name, time.Now()) {
-		v.failed(w, fmt.Errorf("deleted by somebody else more than %d times within %v; it is made again after that time", restoreTries, restoreWindow))
+		v.failed(w, errFight("deleted"))
 		return
 	}
 	changed, err := v.netif.EnsureVMAC(w.VMAC)

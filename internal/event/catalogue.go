@@ -51,6 +51,11 @@ const (
 	AddressForeign  Name = "address.foreign"
 	AddressFailed   Name = "address.failed"
 
+	RouteAdded    Name = "route.added"
+	RouteRemoved  Name = "route.removed"
+	RouteRestored Name = "route.restored"
+	RouteFailed   Name = "route.failed"
+
 	VMACCreated Name = "vmac.created"
 	VMACRemoved Name = "vmac.removed"
 	VMACFailed  Name = "vmac.failed"
@@ -138,6 +143,10 @@ var Catalogue = []Spec{
 	{AddressRestored, LevelWarn, []Key{Instance, Interface, Address, Reason}},
 	{AddressForeign, LevelWarn, []Key{Instance, Interface, Address, Reason}},
 	{AddressFailed, LevelError, []Key{Instance, Interface, Address, Err}},
+	{RouteAdded, LevelInfo, []Key{Instance, Route}},
+	{RouteRemoved, LevelInfo, []Key{Instance, Route, Reason}},
+	{RouteRestored, LevelWarn, []Key{Instance, Route, Reason}},
+	{RouteFailed, LevelError, []Key{Instance, Err}},
 	{VMACCreated, LevelInfo, []Key{Instance, Interface, MAC}},
 	{VMACRemoved, LevelInfo, []Key{Interface}},
 	{VMACFailed, LevelError, []Key{Instance, Interface, Err}},

@@ -19,6 +19,7 @@ const (
 	Peer      Key = "peer"
 	Priority  Key = "priority"
 	Address   Key = "address"
+	Route     Key = "route"
 	MAC       Key = "mac"
 	Command   Key = "command"
 	Added     Key = "added"

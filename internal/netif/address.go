@@ -113,6 +113,39 @@ func (m *Manager) OwnedAddresses(iface string) ([]netip.Prefix, error) {
 	return ours, m.record.takeLoadError()
 }
 
+// RemoveStrayAddresses removes the addresses that are ours and not among those
+// kept of their interface, and returns them: an earlier run has left them.
+func (m *Manager) RemoveStrayAddresses(keep map[string][]netip.Prefix) (map[string][]netip.Prefix, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	links, err := m.h.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	removed := map[string][]netip.Prefix{}
+	var errs []error
+	for _, link := range links {
+		name := link.Attrs().Name
+		observed, err := m.addresses(link)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		var strays []address
+		for _, a := range observed {
+			if a.ours && !slices.Contains(keep[name], a.prefix) {
+				strays = append(strays, a)
+			}
+		}
+		gone, err := m.remove(context.Background(), link, observed, strays)
+		if len(gone) > 0 {
+			removed[name] = gone
+		}
+		errs = append(errs, err)
+	}
+	return removed, errors.Join(errs...)
+}
+
 // addresses lists what stands on link, both families, in the kernel's order.
 func (m *Manager) addresses(link netlink.Link) ([]address, error) {
 	raw, err := m.dump.AddrList(link, netlink.FAMILY_ALL)
