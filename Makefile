@@ -12,6 +12,9 @@ FUZZTIME ?= 10s
 BENCH ?= .
 BENCHTIME ?= 1s
 SCENARIOS ?=
+SIM_SEED ?= 1
+SIM_DAYS ?= 10000
+SIM_FOR ?= 0
 RESULTS := .cache/results.json
 
 # The go command that go.mod asks for, looked for only when a recipe needs it.
@@ -89,6 +92,12 @@ demo: build vmrun ## build the lab, cut the master off, measure the gap
 bench: ## benchmarks, takeovers beside keepalived's included; BENCH=pattern BENCHTIME=1s
 	$(go) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(units)
 	$(go) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 30m ./integration
+
+.PHONY: sim
+sim: ## simulated clusters of directors; SIM_DAYS=10000 SIM_SEED=1 SIM_FOR=10m, one seed: SIM_DAYS=0
+	@mkdir -p bin
+	@$(go) build -o bin/sim ./vrrp/sim/cmd
+	@bin/sim -seed $(SIM_SEED) -days $(SIM_DAYS) -for $(SIM_FOR) $(if $(filter 0,$(SIM_DAYS)),-v)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME=10s

@@ -322,6 +322,10 @@ func (c *Core) Stop(now bool) {
 		for _, name := range sorted(c.instances) {
 			if i := c.instances[name]; i != nil {
 				i.removing, i.next = true, nil
+				if !i.claim.present && !i.claim.retryAt.IsZero() {
+					i.claim.backoff = 0 // what failed for long is tried once more
+					i.apply(at)
+				}
 				i.step(at, Event{Kind: EventShutdown, Now: now})
 			}
 		}

@@ -403,6 +403,21 @@ func TestStopTriesUntilTheAddressesAreGone(t *testing.T) {
 	if !c.Stopped() {
 		t.Error("a stop waits for ever")
 	}
+
+	// What has failed since long before, and would succeed now.
+	broken = false
+	c = NewCore(c.opts)
+	c.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
+	c.SetReady(map[string]bool{"VI_1": true})
+	start()
+	broken = true
+	c.SetLink(LinkState{Interface: "eth0", Primary: addrA, Index: 2})
+	run(time.Hour)
+	broken = false
+	c.Stop(true)
+	if have || !c.Stopped() {
+		t.Errorf("has stopped: %v, has the addresses: %v", c.Stopped(), have)
+	}
 }
 
 type setFunc func(present bool) error

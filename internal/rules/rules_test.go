@@ -37,6 +37,8 @@ func TestCheckFindsEachBrokenRule(t *testing.T) {
 	for file, imp := range map[string]string{
 		"vrrp/engine.go":             "baton/ipvs",
 		"vrrp/sim/lan.go":            "baton/conf",
+		"vrrp/sim/world.go":          "sync",
+		"vrrp/core.go":               "baton/vrrp/sim",
 		"ipvs/reconcile.go":          "go.uber.org/zap/zapcore",
 		"healthcheck/http.go":        "baton/internal/event",
 		"vrrp/step.go":               "net",

@@ -36,6 +36,10 @@ var Imports = []Rule{
 		Deny: own("vrrp/...", "ipvs/..."), Why: "a check knows nothing of what follows from it",
 	},
 	{
+		Name: "only the simulation's command runs the simulation", Files: []string{"vrrp/*.go", "cmd/...", "conf/...", "internal/..."},
+		Deny: own("vrrp/sim/..."), Why: "it judges the product and is no part of it",
+	},
+	{
 		Name:  "the domain packages report, others write",
 		Files: []string{"vrrp/...", "ipvs/...", "healthcheck/..."},
 		Deny: []string{"log/...", "go.uber.org/zap/...", "github.com/prometheus/...", "github.com/BurntSushi/...",
@@ -110,6 +114,13 @@ var Pure = []Rule{
 		Name:  "VRRP's rules are pure",
 		Files: []string{"vrrp/advert.go", "vrrp/step.go", "vrrp/timing.go", "vrrp/state.go"},
 		Deny:  effects, Why: "a simulation runs them on a virtual clock, and a reader beside RFC 9568 section 6.4",
+	},
+	{
+		Name:   "the simulation has no world but its own",
+		Files:  []string{"vrrp/sim/..."},
+		Except: []string{"vrrp/sim/cmd/..."},
+		Deny:   append([]string{"math/rand", "crypto/...", "sync/...", "context", "runtime/..."}, effects...),
+		Why:    "the same seed gives the same trace: no clock, no goroutine, no chance but the seed's",
 	},
 	{
 		Name:  "IPVS planning is pure",
