@@ -28,10 +28,10 @@ type Config struct {
 	Warnings  Problems        // what is suspicious but not wrong, by position
 
 	SyncGroups []vrrp.SyncGroup
-	Scripts    []TrackScript
-	Files      []TrackFile
+	Scripts    []TrackScript // those that something tracks, as Files and Processes
+	Files      []TrackFile   // of vrrp.Track.Name, like Scripts and Processes
 	Processes  []TrackProcess
-	Notify     map[string]Notify // by "INSTANCE/name" and "GROUP/name"
+	Notify     map[string]Notify // by "INSTANCE/name" and "GROUP/name"; who has none is not in it
 }
 
 // Command is a program that Baton runs, without a shell.
@@ -63,7 +63,7 @@ type TrackFile struct {
 type TrackProcess struct {
 	Name           string
 	Process        string        // the program's path, or its last element
-	Args           []string      // its arguments, all; nil: any
+	Args           []string      // its arguments, all; nil: any, empty: none
 	Quorum         int           // 1 or more
 	QuorumMax      int           // 0: no limit
 	Delay          time.Duration // that a change must last

@@ -7,16 +7,17 @@ import (
 	"testing"
 
 	"baton/conf"
+	"baton/vrrp"
 )
 
 // TestExamples: every example is right on both of its directors, without as
 // much as a warning.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("../examples/*.toml")
-	if err != nil || len(files) < 3 {
+	if err != nil || len(files) < 7 {
 		t.Fatalf("%d examples: %v", len(files), err)
 	}
-	kinds := map[string]bool{}
+	kinds, shown := map[string]bool{}, map[string]bool{}
 	for _, file := range files {
 		for _, node := range []string{"lvs-a", "lvs-b"} {
 			cfg, err := conf.Load(file, node)
@@ -26,6 +27,17 @@ func TestExamples(t *testing.T) {
 			if len(cfg.Warnings) > 0 || len(cfg.Instances) == 0 || len(cfg.Services) == 0 {
 				t.Errorf("%s on %s: %d instances, %d services, warnings %v", file, node, len(cfg.Instances), len(cfg.Services), cfg.Warnings)
 			}
+			for _, vi := range cfg.Instances {
+				shown["IPv6"] = shown["IPv6"] || vi.Family() == vrrp.IPv6
+				shown["unicast"] = shown["unicast"] || len(vi.Peers) > 0
+				shown["VMAC"] = shown["VMAC"] || vi.VMAC != nil
+			}
+			for _, g := range cfg.SyncGroups {
+				for _, t := range g.Track {
+					shown[string(t.Kind)] = true
+				}
+			}
+			shown["notify"] = shown["notify"] || len(cfg.Notify) > 0
 			for _, s := range cfg.Services {
 				for _, r := range s.Servers {
 					kinds[string(r.Server.Forward)] = true
@@ -36,12 +48,17 @@ func TestExamples(t *testing.T) {
 	if len(kinds) != 3 {
 		t.Errorf("the examples show %v only", kinds)
 	}
+	for _, what := range []string{"IPv6", "unicast", "VMAC", "script", "file", "virtual_server", "notify"} {
+		if !shown[what] {
+			t.Errorf("no example shows %s", what)
+		}
+	}
 }
 
 // TestConfigurationsInTheDocuments reads every TOML block of the documents that
 // show configurations.
 func TestConfigurationsInTheDocuments(t *testing.T) {
-	for file, least := range map[string]int{"docs/config.md": 2, "README.md": 1} {
+	for file, least := range map[string]int{"docs/config.md": 7, "README.md": 1} {
 		raw, err := os.ReadFile(filepath.Join("..", file))
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 // FuzzParse: no text panics, a refusal has a place inside the file for each
 // problem, and what is accepted is accepted by the packages it is for.
 func FuzzParse(f *testing.F) {
-	for _, pattern := range []string{"testdata/invalid/*.toml", "testdata/diff/*.toml", "../examples/*.toml"} {
+	for _, pattern := range []string{"testdata/invalid/*.toml", "testdata/diff/*.toml", "../examples/*.toml", "reference.toml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			f.Fatalf("%s: %d files: %v", pattern, len(files), err)
@@ -27,6 +27,8 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	}
+	f.Add([]byte(tracked))
+	f.Add([]byte(full))
 	f.Fuzz(judged)
 }
 
@@ -35,6 +37,8 @@ var odd = []string{
 	`-1`, `1e400`, `nan`, `"1h"`, `0.0001`, `{ lvs-a = 255, lvs-b = 255 }`, `{ lvs-a = "x" }`, `[]`, `[[]]`, `[{}]`, `{}`, `""`, `"\u0000"`,
 	`1979-05-27T07:32:00Z`, `"::ffff:192.168.16.200"`, `"[fe80::1%eth0]:80"`, `"0.0.0.0:0"`, `{ a = { b = 1 } }`, `"999999h"`, `"%n"`, `"2"`,
 	"1\n[global]", "'''\n\n'''", `9223372036854775807`, `["192.168.16.200", { address = "192.168.16.201" }]`, `"("`, `true`,
+	`"from ::/0 priority 1 table 1"`, `["default via fe80::1 dev eth0"]`, `"/bin/a 'b"`, `["/bin/x", ""]`, `["10.0.0.1"]`, `"fe80::1"`,
+	`{ lvs-a = ["10.0.0.1"], lvs-b = ["10.0.0.2"] }`, `[{ name = "chk_dns", weight = 0, reverse = true }]`,
 }
 
 // reference is reference.toml without its comments, by line, and the numbers
