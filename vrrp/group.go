@@ -267,12 +267,13 @@ func (g *group) mayTake(now time.Time, members []*instance) bool {
 	lead := slices.MinFunc(members, func(a, b *instance) int {
 		return cmp.Or(cmp.Compare(a.cfg.VRID, b.cfg.VRID), cmp.Compare(a.cfg.Name, b.cfg.Name))
 	})
-	if p := lead.state.Peer; !p.IsValid() || p.Compare(lead.params.Source) <= 0 {
+	p := &lead.params
+	recently := g.lostAt.Add(-p.downInterval(p.AdvertInterval))
+	if !slices.ContainsFunc(lead.peers.known, func(o peer) bool { return o.addr.Compare(p.Source) > 0 && !o.seen.Before(recently) }) {
 		return true
 	}
-	if g.waits.IsZero() {
-		g.waits = now.Add(lead.params.AdvertInterval)
-	}
+	// Past all that the first may have to wait for.
+	g.waits = g.lostAt.Add(p.leaveWindow() + p.downInterval(p.AdvertInterval) + p.AdvertInterval)
 	return !now.Before(g.waits)
 }
 
