@@ -5,6 +5,7 @@ package vrrp
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -47,6 +48,11 @@ func cable(t *testing.T) (a, b *host) {
 	})
 	for _, h := range []*host{a, b} {
 		h.in(func() {
+			// No link-local address but the one that the tests know: 1 is
+			// IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/eth0/addr_gen_mode", []byte("1"), 0); err != nil {
+				t.Fatal(err)
+			}
 			h.add(h.addr.String() + "/24")
 			h.add(h.link6.String() + "/64")
 			h.add(h.wide.String() + "/64")
@@ -324,11 +330,16 @@ func (h *host) engine(cfgs ...Config) (*Engine, *recorder, context.CancelFunc) {
 	return e, r, stop
 }
 
-// keepalived runs Debian's keepalived on the host as priority 100.
-func (h *host) keepalived(version Version) {
+// keepalived runs Debian's keepalived on the host as priority 100, with the
+// addresses and more of its configuration.
+func (h *host) keepalived(version Version, addresses []Address, more string) {
 	h.t.Helper()
 	dir := h.t.TempDir()
 	conf := filepath.Join(dir, "keepalived.conf")
+	var list strings.Builder
+	for _, a := range addresses {
+		fmt.Fprintf(&list, "\t\t%s\n", a.Prefix)
+	}
 	text := fmt.Sprintf(`
 global_defs {
 	router_id peer
@@ -340,11 +351,11 @@ vrrp_instance VI_1 {
 	virtual_router_id 51
 	priority 100
 	advert_int 1
+	%s
 	virtual_ipaddress {
-		192.168.16.200/24
-	}
+%s	}
 }
-`, version)
+`, version, more, list.String())
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
@@ -372,15 +383,15 @@ vrrp_instance VI_1 {
 	})
 }
 
-// holds says whether the host has the virtual address.
-func (h *host) holds() (yes bool) {
+// holds says whether the host has the address, on whatever interface.
+func (h *host) holds(address Address) (yes bool) {
 	h.in(func() {
-		addrs, err := netlink.AddrList(h.link("eth0"), netlink.FAMILY_V4)
-		if err != nil {
+		addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // which somebody changes meanwhile
 			h.t.Fatal(err)
 		}
 		for _, a := range addrs {
-			yes = yes || a.IP.String() == "192.168.16.200"
+			yes = yes || a.IP.String() == address.Prefix.Addr().String()
 		}
 	})
 	return yes

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -298,49 +297,6 @@ func TestKernelQuickAdverts(t *testing.T) {
 	}
 	if d > down+50*time.Millisecond+2*worst {
 		t.Errorf("takeover took %v, by arithmetic at most %v", d, down)
-	}
-}
-
-func TestKernelKeepalived(t *testing.T) {
-	for _, version := range []Version{V2, V3} {
-		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
-			a, b := cable(t)
-			a.t, b.t = t, t
-			conn := a.listen()
-			defer conn.Close()
-			b.keepalived(version)
-			message, meta := receive(t, conn, 20*time.Second)
-			want := Want{Version: version, VRID: 51, Interval: time.Second, Source: addrA}
-			advert, drop := Parse(message, meta, &want)
-			if drop != DropNone || advert.Priority != 100 || advert.Len() != 1 || advert.Address(0) != vip[0].Prefix.Addr() {
-				t.Fatalf("its advert %x is read as %+v (%v)", message, advert, drop)
-			}
-			if version == V3 && advert.Checksum != ChecksumPseudo {
-				t.Errorf("its checksum is %q: the default for %q should be its form", advert.Checksum, ChecksumAuto)
-			}
-			b.eventually("keepalived has the address", b.holds)
-
-			// We preempt it, and it lets go.
-			cfg := instanceConfig(150)
-			cfg.Version = version
-			e, r, _ := a.engine(cfg)
-			_, n := r.await(t, 0, "BACKUP>MASTER: preempted a lower priority", 20*time.Second)
-			b.eventually("keepalived has given the address up", func() bool { return !b.holds() })
-			if s := e.Status(); len(s[0].Dropped) != 0 {
-				t.Errorf("dropped %v", s[0].Dropped)
-			}
-
-			// It succeeds us, and we let go only then.
-			if err := e.Failover("VI_1"); err != nil {
-				t.Fatal(err)
-			}
-			done, n := r.await(t, n, "handover_done 192.168.16.112", 10*time.Second)
-			if done.Duration > 3*time.Second {
-				t.Errorf("it took keepalived %v to succeed, its skew time is 609ms", done.Duration)
-			}
-			r.await(t, n, "MASTER>BACKUP: failover", time.Second)
-			b.eventually("keepalived has the address again", b.holds)
-		})
 	}
 }
 
