@@ -24,8 +24,12 @@ type family struct {
 	others map[int]uint64 // the same, of those without the marker
 }
 
-// pollEvery is how often the dying are looked at.
-const pollEvery = 10 * time.Millisecond
+// pollEvery is how often the dying are looked at, scanEvery how often all
+// processes are, for such as were started meanwhile: there may be thousands.
+const (
+	pollEvery = 10 * time.Millisecond
+	scanEvery = 100 * time.Millisecond
+)
 
 // end ends the family, with SIGTERM first where there is a grace. It returns
 // how many are left: none, but for processes that the kernel does not let die.
@@ -37,27 +41,32 @@ func (f *family) end(gone <-chan struct{}, grace time.Duration) int {
 	return len(f.await(gone, killing, unix.SIGKILL))
 }
 
-// await looks until nobody is left or the time is over. Who appears meanwhile
-// gets the signal as well: a process may start others until it dies.
+// await sends the signal and looks until nobody is left or the time is over.
+// Who appears meanwhile gets the signal as well: a process may start others
+// until it dies.
 func (f *family) await(gone <-chan struct{}, within time.Duration, sig unix.Signal) []process {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	told := map[int]bool{}
+	var left []process
+	var scanned time.Time
 	for {
-		left := f.members()
+		left = living(left)
+		if len(left) == 0 || time.Since(scanned) >= scanEvery {
+			left, scanned = f.members(), time.Now()
+		}
 		if len(left) == 0 && closed(gone) {
 			return nil
 		}
-		var fresh []process
 		for _, p := range left {
 			if !told[p.pid] {
 				told[p.pid] = true
-				fresh = append(fresh, p)
+				// The only error is that it is gone.
+				_ = unix.Kill(p.pid, sig)
 			}
 		}
-		f.signal(fresh, sig)
 		select {
 		case <-poll.C:
 		case <-deadline.C:
@@ -65,6 +74,20 @@ func (f *family) await(gone <-chan struct{}, within time.Duration, sig unix.Sign
 		}
 	}
 }
+
+// living keeps those that still run.
+func living(ps []process) []process {
+	out := ps[:0]
+	for _, p := range ps {
+		if is, ok := readStat(p.pid); ok && is.started == p.started && is.alive() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// alive says that it is more than an entry that waits for its parent.
+func (p process) alive() bool { return p.state != 'Z' && p.state != 'X' }
 
 func closed(c <-chan struct{}) bool {
 	if c == nil {
@@ -75,13 +98,6 @@ func closed(c <-chan struct{}) bool {
 		return true
 	default:
 		return false
-	}
-}
-
-func (f *family) signal(ps []process, sig unix.Signal) {
-	for _, p := range ps {
-		// The only error is that it is gone, or was never ours.
-		_ = unix.Kill(p.pid, sig)
 	}
 }
 
@@ -113,7 +129,7 @@ func (f *family) members() []process {
 			continue
 		}
 		f.known[p.pid] = p.started
-		if p.state != 'Z' && p.state != 'X' {
+		if p.alive() {
 			out = append(out, p)
 		}
 	}
@@ -155,15 +171,19 @@ func processes() []process {
 		if err != nil {
 			continue
 		}
-		raw, err := os.ReadFile("/proc/" + name + "/stat")
-		if err != nil {
-			continue
-		}
-		if p, ok := parseStat(pid, raw); ok {
+		if p, ok := readStat(pid); ok {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+func readStat(pid int) (process, bool) {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return process{}, false
+	}
+	return parseStat(pid, raw)
 }
 
 // parseStat reads the fields after the name, which may hold anything.

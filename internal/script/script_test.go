@@ -103,12 +103,8 @@ func started(t *testing.T, file string, n int) []int {
 
 // alive says whether a process runs; a zombie does not.
 func alive(pid int) bool {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return false
-	}
-	p, ok := parseStat(pid, raw)
-	return ok && p.state != 'Z' && p.state != 'X'
+	p, ok := readStat(pid)
+	return ok && p.alive()
 }
 
 // hangs are programs that do not end, with the number of processes that they

@@ -84,7 +84,7 @@ type TroubleKind string
 // The kinds.
 const (
 	Failed     TroubleKind = "failed"     // a script has not passed: Reason, Detail, Took; told when the reason changes
-	Late       TroubleKind = "late"       // Count runs were skipped because one was still running: Reason, Took; told at the first in a row
+	Late       TroubleKind = "late"       // Count runs were skipped because one was still running: Reason, Took; told once a minute at most
 	Unreadable TroubleKind = "unreadable" // a file counts as 0: Reason
 )
 

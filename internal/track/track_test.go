@@ -169,10 +169,11 @@ func TestLateRunIsSkippedAndTold(t *testing.T) {
 		// The runs of 1 s and 2 s are skipped, the next begins at 3 s.
 		b.expect(2600*time.Millisecond, "2.5s script/chk up=true value=0: exit status 0", "2.5s script/chk late 2: the run took longer than interval")
 		b.set(func() { b.takes = 0 })
-		b.expect(10 * time.Second) // told once; the run at 3 s was late no more
+		b.expect(10 * time.Second) // the run at 3 s was late no more
 		b.set(func() { b.takes = 1500 * time.Millisecond })
-		// Every run is late from now on.
-		b.expect(8*time.Second, "14.5s script/chk late 1: the run took longer than interval")
+		// Every run is late from 13 s on, and one is skipped each time: told after
+		// a minute, counted.
+		b.expect(60*time.Second, "1m2.5s script/chk late 25: the run took longer than interval")
 	})
 }
 

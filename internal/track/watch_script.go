@@ -7,11 +7,15 @@ import (
 	"baton/internal/script"
 )
 
+// lateEvery bounds how often skipped runs are told of.
+const lateEvery = time.Minute
+
 // watchScript runs a script at every interval. While one run lasts there is no
 // other: those that fall into it are skipped.
 func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 	var reason string // of the last failure that was told
-	late := false
+	late := 0         // runs skipped since that was told last
+	var lateTold time.Time
 	next := time.Now()
 	every(ctx, func() time.Duration {
 		r := s.opts.Run(ctx, sp)
@@ -30,16 +34,15 @@ func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 		s.outlast(ctx, sp, r)
 		next = next.Add(sp.Interval)
 		now := time.Now()
-		skipped := 0
 		for !next.After(now) {
 			next = next.Add(sp.Interval)
-			skipped++
+			late++
 		}
-		if skipped > 0 && !late {
-			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Late, Count: skipped, Took: r.Took,
+		if late > 0 && (lateTold.IsZero() || now.Sub(lateTold) >= lateEvery) {
+			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Late, Count: late, Took: r.Took,
 				Reason: "the run took longer than interval"})
+			late, lateTold = 0, now
 		}
-		late = skipped > 0
 		return next.Sub(now)
 	})
 }
