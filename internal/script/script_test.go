@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -303,4 +304,15 @@ func TestParseStat(t *testing.T) {
 			t.Errorf("%q is %+v", bad, p)
 		}
 	}
+}
+
+// FuzzParseStat: a name may hold anything that a user can put there.
+func FuzzParseStat(f *testing.F) {
+	f.Fuzz(func(t *testing.T, comm string, parent, session int) {
+		raw := fmt.Appendf(nil, "7 (%s) S %d 2 %d 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0", comm, parent, session)
+		want := process{pid: 7, parent: parent, session: session, state: 'S', started: 12345}
+		if p, ok := parseStat(7, raw); !ok || p != want {
+			t.Errorf("%q is %+v, %v", raw, p, ok)
+		}
+	})
 }

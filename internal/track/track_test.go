@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -438,4 +439,30 @@ func BenchmarkListProcesses(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n), "processes")
+}
+
+// FuzzParseNumber: what is read as a number is one, written as people do.
+func FuzzParseNumber(f *testing.F) {
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		n, err := parseNumber(raw)
+		if err != nil {
+			return
+		}
+		if n < -MaxValue || n > MaxValue || len(raw) > MaxFile {
+			t.Errorf("%q is %d", raw, n)
+		}
+		if again, err := parseNumber([]byte(strconv.Itoa(n))); err != nil || again != n {
+			t.Errorf("%q is %d and then %d, %v", raw, n, again, err)
+		}
+	})
+}
+
+// FuzzParseComm: a name may hold anything that a user can put there.
+func FuzzParseComm(f *testing.F) {
+	f.Fuzz(func(t *testing.T, comm string) {
+		got, state, ok := parseComm([]byte("7 (" + comm + ") S 1 2 3"))
+		if !ok || got != comm || state != 'S' {
+			t.Errorf("%q is %q %c %v", comm, got, state, ok)
+		}
+	})
 }
