@@ -144,7 +144,7 @@ var keepalivedWords = map[string]string{
 
 	"auth": "use authentication",
 
-	"init_fail":                  "remove it: what has not answered yet counts as failed",
+	"init_fail":                  "remove it: what does not answer counts as failed",
 	"param_match":                "remove it: args has all arguments, and without args any will do",
 	"full_command":               "remove it: a process that begins with / is the whole path",
 	"fork_delay":                 "use delay, and terminate_delay for the other direction",
