@@ -101,7 +101,7 @@ func (c *checks) shape() {
 
 // reachable says whether n takes part on a LAN.
 func (n *node) reachable(l int) bool {
-	return n.engine != nil && n.stalled == 0 && n.inst[l].carrier() && n.inst[l].started
+	return n.engine != nil && n.stalled == 0 && !n.w.s.Directors[n.id].Lost && n.inst[l].carrier() && n.inst[l].started
 }
 
 // able says whether n can become master on a LAN.
@@ -237,7 +237,8 @@ func (c *checks) atRest() {
 // sends looks at an advert before it leaves.
 func (c *checks) sends(in *instance, message []byte) {
 	now, priority := in.n.time(), int(message[2])
-	if onBeat := priority == in.sentPrio && now-in.sent >= in.n.has.AdvertInterval; !onBeat || c.w.o.Packets {
+	beat := in.n.has.AdvertInterval
+	if onBeat := priority == in.sentPrio && now-in.sent >= beat && now-in.sent < 2*beat; !onBeat || c.w.o.Packets {
 		c.w.tell(in.n, in.lan, "sends %d", priority)
 	}
 	switch {

@@ -126,6 +126,9 @@ func (n *node) stop(now bool) {
 }
 
 func (n *node) tellLink(l int) {
+	if n.w.s.Directors[n.id].Lost {
+		return
+	}
 	in := &n.inst[l]
 	f := vrrp.LinkState{Interface: lanName(l), Index: in.index, Up: in.carrier(), Primary: address(n.id, l)}
 	n.do(func() { in.causes.link = n.time(); n.engine.SetLink(f) })

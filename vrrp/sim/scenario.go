@@ -25,6 +25,7 @@ type Director struct {
 	// from it in name, interface, VRID and addresses.
 	Config vrrp.Config
 	Start  time.Duration // when it is started first
+	Lost   bool          // nobody knows its interfaces
 	Absent bool          // it is never started: its packets come from Inject
 }
 

@@ -35,6 +35,8 @@ type Options struct {
 	Engine func(vrrp.EngineOptions) Engine
 	// Only is the one invariant that is looked at; "": all are.
 	Only string
+
+	watch func(*world) // called after each fault
 }
 
 const (
@@ -157,6 +159,9 @@ func (w *world) simulate() {
 		f := w.s.Faults[w.fault]
 		w.fault++
 		w.begin(f)
+		if w.o.watch != nil {
+			w.o.watch(w)
+		}
 	}
 	if w.check.at <= w.now {
 		w.check.due()
