@@ -178,7 +178,9 @@ func (g *group) saw(now time.Time, i *instance, before *State) {
 	switch {
 	case b.had() && !a.had() && a.Role == Backup:
 		e.lost = true
-		g.lostAt = now
+		if g.lostAt.IsZero() { // the first of its members
+			g.lostAt = now
+		}
 	case b.Role == Master && b.Leaving == "" && a.Role == Master && (a.Leaving == ReasonFailover || a.Leaving == ReasonStop):
 		e.left = true
 	case a.Role == Fault && b.Role != Fault:
@@ -344,7 +346,7 @@ func (g *group) cause(why Reason, detail string) {
 func (g *group) factsChanged(now time.Time, reloaded *instance) {
 	members := g.members()
 	facts := make([]facts, len(members))
-	worst, down := -1, false
+	worst := -1
 	for k, i := range members {
 		if i.link == nil {
 			continue
@@ -353,7 +355,6 @@ func (g *group) factsChanged(now time.Time, reloaded *instance) {
 		if f := &facts[k]; f.fault != "" && (worst < 0 || facts[worst].early && !f.early) {
 			worst = k
 		}
-		down = down || i.state.Role == Fault
 	}
 	settling := g.settling
 	g.settling = true
@@ -370,7 +371,6 @@ func (g *group) factsChanged(now time.Time, reloaded *instance) {
 				f.detail += ": " + w.detail
 			}
 		}
-		f.early = f.early && !down
 		i.accept(now, f, i == reloaded)
 	}
 	g.settling = settling

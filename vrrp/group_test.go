@@ -281,6 +281,27 @@ func TestSyncGroupReload(t *testing.T) {
 			t.Error(a.roles())
 		}
 	})
+	bubble(t, "what it begins to track has time to answer", func(t *testing.T, l *lan) {
+		a, _ := groupPair(l)
+		a.cfgs[1].Track = []Track{chk(0)}
+		a.group(bothMembers)
+		l.expectGroup(3*time.Second, ``)
+		l.expectGroup(time.Second, `
+			14.414s a G group MASTER>FAULT: tracked script failed`)
+	})
+	bubble(t, "a member without an interface is a fault, but not at once", func(t *testing.T, l *lan) {
+		a, _ := groupPair(l)
+		a.cfgs = append(a.cfgs, groupConfig(3, 150))
+		a.group(SyncGroup{Name: "G", Members: []string{"VI_1", "VI_2", "VI_3"}})
+		l.expectGroup(3*time.Second, ``)
+		l.expectGroup(500*time.Millisecond, `
+			14.414s a VI_1 MASTER>FAULT: sync group member in fault (VI_3: interface was not found)
+			14.414s a VI_2 MASTER>FAULT: sync group member in fault (VI_3: interface was not found)
+			14.414s a G group MASTER>FAULT: interface was not found`)
+		if a.roles() != "FAULT FAULT FAULT" {
+			t.Error(a.roles())
+		}
+	})
 	bubble(t, "a member that is started anew takes the others along, without a gap", func(t *testing.T, l *lan) {
 		a, _ := groupPair(l)
 		a.cfgs[0].VMAC = &VMAC{Name: "v1"}
