@@ -42,6 +42,7 @@ type addresses struct {
 	mu         sync.Mutex
 	ports      map[string][]uint16 // TCP services on an instance's addresses
 	held       map[string]vrrp.Config
+	holders    map[place][]string              // the instances in held that have an address
 	macs       map[netip.Addr]net.HardwareAddr // of masters, learned while backup
 	announcers map[string]*announce.Announcer  // by interface
 	fading     map[string]*fading              // by instance and kind: relays and lingers in force
@@ -51,6 +52,12 @@ type addresses struct {
 	done       sync.WaitGroup
 }
 
+// place is an address on an interface.
+type place struct {
+	dev    string
+	prefix netip.Prefix
+}
+
 // fading is a relay or a linger that ends after the instance's linger time.
 type fading struct {
 	timer *time.Timer
@@ -58,7 +65,7 @@ type fading struct {
 }
 
 func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addresses {
-	a := &addresses{netif: m, say: say, ports: map[string][]uint16{}, held: map[string]vrrp.Config{},
+	a := &addresses{netif: m, say: say, ports: map[string][]uint16{}, held: map[string]vrrp.Config{}, holders: map[place][]string{},
 		macs: map[netip.Addr]net.HardwareAddr{}, announcers: map[string]*announce.Announcer{},
 		fading: map[string]*fading{}, restores: limiter{}, waiting: map[string]*time.Timer{}, vmacs: newVMACs(m, say)}
 	a.vmacs.again = a.reconcileVMACs
@@ -110,12 +117,12 @@ func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
 	}
 	err := a.set(c, present)
 	if present {
-		a.held[c.Name] = c
+		a.hold(c)
 		// Lingering looks like the addresses to TCP: it may end only now that
 		// they are here.
 		a.end(c.Name + "/linger")
 	} else {
-		delete(a.held, c.Name)
+		a.release(c.Name)
 		if c.VMAC != nil {
 			// It may be one that a reload has dropped. Not now: deleting an
 			// interface takes its time.
@@ -176,12 +183,7 @@ func (a *addresses) set(c vrrp.Config, present bool) error {
 // address may have moved from one instance to another.
 func (a *addresses) notOthers(instance, dev string, ps []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(ps, func(p netip.Prefix) bool {
-		for name, c := range a.held {
-			if name != instance && slices.Contains(prefixes(c, dev), p) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(a.holders[place{dev, p}], func(name string) bool { return name != instance })
 	})
 }
 
@@ -446,14 +448,34 @@ func (a *addresses) returned(dev string) {
 
 // holder is the master that holds a prefix on an interface.
 func (a *addresses) holder(dev string, p netip.Prefix) (vrrp.Config, bool) {
-	for _, c := range a.held {
-		for _, want := range byDevice(c)[dev] {
-			if want.Prefix == p {
-				return c, true
-			}
+	names := a.holders[place{dev, p}]
+	if len(names) == 0 {
+		return vrrp.Config{}, false
+	}
+	return a.held[names[0]], true
+}
+
+// hold notes that the instance holds its addresses. Who holds one is asked for
+// each that comes or goes: it must not take a look at all instances.
+func (a *addresses) hold(c vrrp.Config) {
+	a.release(c.Name)
+	a.held[c.Name] = c
+	for _, ip := range c.All() {
+		at := place{c.AddressDevice(ip), ip.Prefix}
+		a.holders[at] = append(a.holders[at], c.Name)
+	}
+}
+
+func (a *addresses) release(instance string) {
+	was := a.held[instance]
+	for _, ip := range was.All() {
+		at := place{was.AddressDevice(ip), ip.Prefix}
+		a.holders[at] = slices.DeleteFunc(a.holders[at], func(name string) bool { return name == instance })
+		if len(a.holders[at]) == 0 {
+			delete(a.holders, at)
 		}
 	}
-	return vrrp.Config{}, false
+	delete(a.held, instance)
 }
 
 // restore sets the addresses again, and tells of those that were missing.
