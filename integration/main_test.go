@@ -17,6 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	actAs(os.Getenv(roleVariable))
 	vm.Main(m, vm.Program{Name: "baton", Package: "baton/cmd/baton"})
 }
 

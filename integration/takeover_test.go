@@ -30,7 +30,7 @@ func TestLinkLoss(t *testing.T) {
 }
 
 // native says whether the kernel runs on the machine's own processor.
-func native(t *testing.T) bool {
+func native(t testing.TB) bool {
 	t.Helper()
 	raw, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
