@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -92,6 +93,11 @@ func (l *link) send(kind ipc.Kind, key string, body any) {
 		l.queue.Put(kind, key, body)
 	}
 }
+
+// swallow takes signals without acting on them. Unlike signal.Ignore it leaves
+// them as they should be for the programs that this process starts: what is
+// ignored stays so across an exec.
+func swallow(sigs ...os.Signal) { signal.Notify(make(chan os.Signal, 1), sigs...) }
 
 // ignoreTerminalSignals: a child acts on its socket, not on the terminal.
 func ignoreTerminalSignals(ignore func(...os.Signal)) {

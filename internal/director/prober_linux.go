@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"baton/healthcheck"
@@ -19,7 +18,7 @@ import (
 // tells it to and sends verdicts and states back. It holds no privilege, for it
 // reads what strangers send.
 func RunProber(ctx context.Context) error {
-	ignoreTerminalSignals(signal.Ignore)
+	ignoreTerminalSignals(swallow)
 	conn, err := ipc.Inherited()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/signal"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"baton/internal/control"
 	"baton/internal/event"
 	"baton/internal/journal"
+	"baton/internal/script"
 	"baton/internal/track"
 	"baton/ipvs"
 	"baton/vrrp"
@@ -249,5 +251,16 @@ func TestStatusShowsTracksAndGroups(t *testing.T) {
 	if want := []control.Group{{Name: "VG", State: "MASTER", Members: []string{"VI_1"},
 		Tracks: []control.Track{{Kind: "file", Name: "f", Weight: 2, State: "up", Value: 7}}}}; !reflect.DeepEqual(st.Groups, want) {
 		t.Errorf("groups are %+v", st.Groups)
+	}
+}
+
+// TestScriptsOfTheProberIgnoreNoSignal: a script with a pipe in it relies on
+// SIGPIPE.
+func TestScriptsOfTheProberIgnoreNoSignal(t *testing.T) {
+	ignoreTerminalSignals(swallow)
+	defer signal.Reset()
+	r := script.Run(t.Context(), script.Command{Args: []string{"/bin/sh", "-c", "grep SigIgn /proc/self/status"}, Timeout: time.Minute})
+	if r.Excerpt() != "SigIgn: 0000000000000000" {
+		t.Errorf("%s: %q", r.Reason(), r.Excerpt())
 	}
 }

@@ -232,6 +232,22 @@ func TestRunsAsAnotherUser(t *testing.T) {
 	}
 }
 
+// TestAnotherUserHasNoCapability: those of root go with the change of user.
+func TestAnotherUserHasNoCapability(t *testing.T) {
+	c := sh(t, "grep CapPrm /proc/self/status; grep CapEff /proc/self/status")
+	if os.Geteuid() == 0 {
+		for d := filepath.Dir(c.Args[0]); d != os.TempDir(); d = filepath.Dir(d) {
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.As = &Identity{UID: 65533, GID: 65533}
+	}
+	if r := Run(t.Context(), c); r.Excerpt() != "CapPrm: 0000000000000000 CapEff: 0000000000000000" {
+		t.Errorf("%s: %q", r.Reason(), r.Excerpt())
+	}
+}
+
 func TestRootRunsOnlyWhatRootAloneCanChange(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("not root: what root must not run cannot be made")
