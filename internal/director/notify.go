@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -68,7 +69,7 @@ func (c *core) notify(n conf.Notify, o occasion) {
 		return
 	}
 	if o.from == "" {
-		o.from = was
+		o.from = cmp.Or(was, string(vrrp.Init))
 	}
 	if c.notified[key] = o.to; o.to == stateStop {
 		delete(c.notified, key)

@@ -150,7 +150,7 @@ func TestNotifyEnvironment(t *testing.T) {
 		}
 		for line, want := range map[string]string{
 			"/b INSTANCE VI_2 MASTER 90": "BATON_INSTANCE=VI_2 BATON_FROM=BACKUP BATON_TO=MASTER BATON_REASON=why BATON_PRIORITY=90 BATON_PEER=192.168.16.112 BATON_VRID=52 BATON_INTERFACE=eth0",
-			"/g fault":                   "BATON_GROUP=VG BATON_FROM= BATON_TO=FAULT BATON_REASON=why BATON_PRIORITY=0 BATON_PEER=192.168.16.112",
+			"/g fault":                   "BATON_GROUP=VG BATON_FROM=INIT BATON_TO=FAULT BATON_REASON=why BATON_PRIORITY=0 BATON_PEER=192.168.16.112",
 		} {
 			if got[line] != want {
 				t.Errorf("%s has %q", line, got[line])
