@@ -185,7 +185,8 @@ func (c *Core) SetReady(ready map[string]bool) {
 func (c *Core) eachGroupOnce(f func(*instance)) {
 	done := make(map[*group]bool, len(c.groups))
 	for _, name := range sorted(c.instances) {
-		if i := c.instances[name]; i.group == nil || !done[i.group] {
+		// f may have been the end of others.
+		if i := c.instances[name]; i != nil && (i.group == nil || !done[i.group]) {
 			if i.link == nil {
 				continue
 			}

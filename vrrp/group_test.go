@@ -313,3 +313,33 @@ func TestSyncGroupReload(t *testing.T) {
 			15.026s b G group MASTER>BACKUP: advert of a higher priority`)
 	})
 }
+
+// What ends one member of a group that is stopping ends all of them at once.
+func TestGroupEndsWhileItIsLookedThrough(t *testing.T) {
+	now := t0
+	c := NewCore(EngineOptions{
+		Listen:    func(Endpoint) (Conn, error) { return &loop{from: addrB}, nil },
+		Addresses: nothing{}, Announcer: nothing{}, Notify: func(Notice) {},
+		Now: func() time.Time { return now }, Wall: func() time.Time { return now },
+	})
+	cfgs := []Config{groupConfig(1, 150), groupConfig(2, 150)}
+	for k := range cfgs {
+		cfgs[k].Track = []Track{{Kind: TrackScript, Name: "chk"}}
+		c.SetLink(LinkState{Interface: cfgs[k].Interface, Up: true, Primary: memberAddr(k+1, 102), Index: 2 + k})
+	}
+	c.SetReady(map[string]bool{"VI_1": true, "VI_2": true})
+	c.SetTrack(map[string]TrackState{"script/chk": {Up: true}})
+	c.Apply(cfgs, []SyncGroup{bothMembers}, nil)
+	for range 20 {
+		now = now.Add(time.Second)
+		c.Tick()
+	}
+	c.Stop(false)
+	if s := c.Status(); len(s) != 2 || !s[0].Handover || !s[1].Handover {
+		t.Fatalf("they do not hand over: %+v", s)
+	}
+	c.SetTrack(map[string]TrackState{"script/chk": {}})
+	if !c.Stopped() {
+		t.Error("a fault does not end the handover")
+	}
+}
