@@ -10,7 +10,7 @@ import (
 // nodeCauses is when what may move an election last happened to a node, in its
 // own time.
 type nodeCauses struct {
-	started, resumed, ready, track, reload, failover, stop, awake time.Duration
+	started, resumed, ready, track, reload, failover, stop, awake, moved time.Duration
 
 	adverts  int           // least down_timer_adverts since it started
 	interval time.Duration // least advert_int since it started
@@ -19,7 +19,7 @@ type nodeCauses struct {
 }
 
 func (c *nodeCauses) init() {
-	*c = nodeCauses{adverts: c.adverts, interval: c.interval, owner: c.owner, started: long, resumed: long, ready: long, track: long, reload: long, failover: long, stop: long, awake: long}
+	*c = nodeCauses{adverts: c.adverts, interval: c.interval, owner: c.owner, started: long, resumed: long, ready: long, track: long, reload: long, failover: long, stop: long, awake: long, moved: long}
 }
 
 func (c *nodeCauses) configured(cfg *vrrp.Config) {
@@ -62,7 +62,23 @@ func (in *instance) justified(x *vrrp.Notice) bool {
 	within := func(at, window time.Duration) bool { return at <= now && at >= now-n.lag-window }
 	silence := now - max(c.heard, c.began)
 	window := downInterval(cfg, max(cfg.AdvertInterval, c.heardInterval)) + time.Second
-	news := within(c.link, 0) || within(c.socket, 0) || within(n.causes.track, 0) || within(n.causes.reload, 0)
+	news := within(n.causes.track, 0) || within(n.causes.reload, 0)
+	for l := range n.inst {
+		if o := &n.inst[l].causes; o == c || n.w.s.Group {
+			news = news || within(o.link, 0) || within(o.socket, 0)
+		}
+	}
+	if n.w.s.Group {
+		// A member waits for the others: what made it agree may be long ago.
+		switch vrrp.Reason(x.Reason) {
+		case vrrp.ReasonMasterDown, vrrp.ReasonMasterLeft, vrrp.ReasonPreempt, vrrp.ReasonReady, vrrp.ReasonSilence:
+			return max(silence, now-c.began) >= skew(cfg, cfg.AdvertInterval)/2
+		case vrrp.ReasonGroup:
+			return within(n.causes.moved, n.w.check.settleBound())
+		case vrrp.ReasonGroupFault, vrrp.ReasonLinkUp, vrrp.ReasonFaultCleared:
+			return news || within(n.causes.started, 0)
+		}
+	}
 	switch vrrp.Reason(x.Reason) {
 	case vrrp.ReasonStartup:
 		return within(n.causes.started, window)

@@ -59,13 +59,27 @@ func (c *checks) slack() time.Duration {
 // idleBound is how long a component may be without a master in which n can be
 // it: Active_Down_Interval.
 func (c *checks) idleBound(n *node) time.Duration {
-	return n.cfg.StartupDelay + downInterval(n.weighed(&n.cfg), c.longest.AdvertInterval) + c.slack()
+	down := downInterval(n.weighed(&n.cfg), c.longest.AdvertInterval)
+	if c.w.s.Group {
+		down += c.groupBound()
+	}
+	return n.cfg.StartupDelay + down + c.slack()
+}
+
+// groupBound is what a sync group may take longer: a member leaves until its
+// window ends, and of two groups that have given way to one another one waits
+// until the other has had its time.
+func (c *checks) groupBound() time.Duration {
+	return 2*leaveWindow(&c.longest) + downInterval(&c.longest, c.longest.AdvertInterval) + c.longest.AdvertInterval
 }
 
 // settleBound is after what time of peace nothing moves any more: somebody has
 // become master, a handover has failed, a preemption was delayed and happened.
 func (c *checks) settleBound() time.Duration {
 	down := downInterval(&c.longest, c.longest.AdvertInterval)
+	if c.w.s.Group {
+		down += c.groupBound()
+	}
 	return c.startup + 3*down + leaveWindow(&c.longest) + c.delay + c.longest.AdvertInterval + 4*c.slack()
 }
 
@@ -94,6 +108,10 @@ func (c *checks) shape() {
 		switch f.Kind {
 		case Loss, OneWay, Delay, SocketBreaks, SetFails:
 			c.calm = never
+		case Partition:
+			if c.w.s.Group && len(c.w.lans) > 1 {
+				c.calm = never // networks that differ: no group can be right on both
+			}
 		}
 	}
 	c.disturbed()
@@ -101,12 +119,24 @@ func (c *checks) shape() {
 
 // reachable says whether n takes part on a LAN.
 func (n *node) reachable(l int) bool {
+	if n.w.s.Group {
+		for k := range n.inst {
+			if !n.inst[k].carrier() {
+				return false // all are in fault
+			}
+		}
+	}
 	return n.engine != nil && n.stalled == 0 && !n.w.s.Directors[n.id].Lost && n.inst[l].carrier() && n.inst[l].started
 }
 
 // able says whether n can become master on a LAN.
 func (n *node) able(l int) bool {
-	return n.reachable(l) && n.unready == 0 && n.unsettable == 0 && n.inst[l].deaf == 0 && n.causes.stop == long && !n.inFault(&n.cfg)
+	for k := range n.inst {
+		if n.inst[k].deaf > 0 && (k == l || n.w.s.Group) {
+			return false
+		}
+	}
+	return n.reachable(l) && n.unready == 0 && n.unsettable == 0 && n.causes.stop == long && !n.inFault(&n.cfg)
 }
 
 func (in *instance) master() bool { return in.role == vrrp.Master && !in.leaving }
@@ -219,6 +249,13 @@ func (c *checks) atRest() {
 			}
 		}
 	}
+	for _, n := range w.nodes {
+		for l := range n.inst {
+			if in := &n.inst[l]; w.s.Group && n.engine != nil && n.stalled == 0 && in.role != n.inst[0].role {
+				w.violate("together", "%s is %s on %s and %s on %s", nodeName(n.id), n.inst[0].role, lanName(0), in.role, lanName(l))
+			}
+		}
+	}
 	for l := range w.lans {
 		for _, n := range w.nodes {
 			if n.inst[l].role != vrrp.Backup || !n.able(l) || !n.cfg.Preempt && n.cfg.Priority != vrrp.PriorityOwner || n.causes.yielded {
@@ -241,6 +278,9 @@ func (c *checks) sends(in *instance, message []byte) {
 	if onBeat := priority == in.sentPrio && now-in.sent >= beat && now-in.sent < 2*beat; !onBeat || c.w.o.Packets {
 		c.w.tell(in.n, in.lan, "sends %d", priority)
 	}
+	if priority > 0 == in.leaving && c.w.s.Group {
+		in.leaving = in.hands() // a group's member leaves with the others without a notice
+	}
 	switch {
 	case priority > 0 && !in.master():
 		c.w.violate("silence", "%s advertises priority %d as %s, leaving %v", nodeName(in.n.id), priority, in.role, in.leaving)
@@ -250,6 +290,16 @@ func (c *checks) sends(in *instance, message []byte) {
 		in.zero = true // it must be no master when its turn ends
 	}
 	in.sent, in.sentPrio = now, priority
+}
+
+// hands says whether in hands over, as the engine's status has it.
+func (in *instance) hands() bool {
+	for _, s := range in.n.engine.Status() {
+		if s.Config.Name == instName(in.lan) {
+			return s.Handover
+		}
+	}
+	return false
 }
 
 // announces looks at an announcement.

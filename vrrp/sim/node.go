@@ -200,7 +200,7 @@ func (n *node) apply(resume map[string]bool) {
 			n.causes.resumed = n.time()
 		}
 		n.has = cfgs[0]
-		n.engine.Apply(cfgs, nil, resume)
+		n.engine.Apply(cfgs, n.w.groups, resume)
 	})
 }
 
@@ -350,7 +350,7 @@ func (n *node) named(name string) *instance {
 			return &n.inst[l]
 		}
 	}
-	panic("no instance " + name)
+	return nil // a sync group
 }
 
 // Set is Addresses.Set.

@@ -11,7 +11,9 @@ import (
 func (n *node) notified(x vrrp.Notice) {
 	lan := -1
 	if x.Instance != "" {
-		lan = n.named(x.Instance).lan
+		if in := n.named(x.Instance); in != nil {
+			lan = in.lan
+		}
 	}
 	if n.w.o.Trace != nil {
 		n.w.tell(n, lan, "%s", brief(&x))
@@ -27,6 +29,7 @@ func (n *node) follow(in *instance, x *vrrp.Notice) {
 	switch x.Kind {
 	case vrrp.NoticeHandoverBegun:
 		in.leaving = true
+		n.causes.moved = w.now
 	case vrrp.NoticeHandoverDone:
 		in.leaving = false
 		n.causes.yielded = true
@@ -36,6 +39,9 @@ func (n *node) follow(in *instance, x *vrrp.Notice) {
 		in.causes.stalled = n.time()
 	case vrrp.NoticeTransition:
 		w.stats.Transitions[x.Reason]++
+		if x.Reason != string(vrrp.ReasonGroup) && x.Reason != string(vrrp.ReasonGroupFault) {
+			n.causes.moved = w.now
+		}
 		if x.From != in.role {
 			w.violate("told", "%s goes from %s on, but was %s", nodeName(n.id), x.From, in.role)
 		}
@@ -64,6 +70,9 @@ func brief(x *vrrp.Notice) string {
 		return "announces"
 	}
 	s := string(x.Kind)
+	if x.Kind == vrrp.NoticeGroup {
+		s = fmt.Sprintf("group %s>%s", x.From, x.To)
+	}
 	for _, part := range []struct {
 		show bool
 		text string

@@ -23,6 +23,7 @@ func Random(seed uint64, size Size) *Scenario {
 	if r.one(4) {
 		s.LANs = 2
 	}
+	s.Group = s.LANs == 2 && r.one(2)
 	version := vrrp.V3
 	if r.one(4) {
 		version = vrrp.V2

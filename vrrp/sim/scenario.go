@@ -13,7 +13,8 @@ import (
 type Scenario struct {
 	Seed      uint64 // of what is left to chance while it runs
 	Directors []Director
-	LANs      int // 0: 1. Each has a virtual router of its own.
+	LANs      int  // 0: 1. Each has a virtual router of its own.
+	Group     bool // the instances of each director are a sync group
 	Network   Network
 	Faults    []Fault // by At
 	Length    time.Duration
@@ -144,7 +145,7 @@ func (s *Scenario) String() string {
 			fmt.Fprintf(&b, "  tracks a script with weight %d\n", t.Weight)
 		}
 	}
-	fmt.Fprintf(&b, "network: %d LANs, %+v; length %v\n", max(s.LANs, 1), s.Network, s.Length)
+	fmt.Fprintf(&b, "network: %d LANs, sync group %v, %+v; length %v\n", max(s.LANs, 1), s.Group, s.Network, s.Length)
 	for _, f := range s.Faults {
 		fmt.Fprintf(&b, "fault at %v %v\n", f.At, f)
 	}

@@ -94,7 +94,7 @@ func simpler(best *Scenario, fails func(Scenario) bool) {
 					return
 				}
 			}
-			s.LANs = 1
+			s.LANs, s.Group = 1, false
 		},
 	} {
 		try := *best

@@ -60,6 +60,8 @@ type world struct {
 	lans  []lan
 	nodes []*node
 
+	groups []vrrp.SyncGroup
+
 	flight flight
 	free   []*packet
 	seq    uint64
@@ -88,6 +90,9 @@ func Run(s *Scenario, o Options) (Stats, *Violation) {
 	w := &world{s: s, o: o, dice: rand.New(rand.NewPCG(s.Seed, 2)), lans: make([]lan, max(s.LANs, 1))}
 	w.stats.Transitions = map[string]uint64{}
 	w.stats.Faults = map[string]uint64{}
+	if s.Group {
+		w.groups = []vrrp.SyncGroup{{Name: "G", Members: instNames[:len(w.lans)]}}
+	}
 	w.check.init(w)
 	for i := range s.Directors {
 		n := newNode(w, i)
