@@ -30,6 +30,7 @@ type Scheduler struct {
 	items   map[string]*item
 	done    sync.WaitGroup
 	telling sync.Mutex
+	list    list
 }
 
 // item is one thing that is watched.

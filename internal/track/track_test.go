@@ -34,6 +34,7 @@ type bench struct {
 	file    string
 	fileErr error
 	procs   []Proc
+	lists   int // of the processes
 }
 
 func watching(t *testing.T, f func(b *bench)) {
@@ -52,6 +53,7 @@ func watching(t *testing.T, f func(b *bench)) {
 			List: func(visit func(Proc)) error {
 				b.mu.Lock()
 				defer b.mu.Unlock()
+				b.lists++
 				for _, p := range b.procs {
 					visit(p)
 				}
@@ -311,6 +313,28 @@ func TestProcessQuorumAndDelays(t *testing.T) {
 		b.expect(4*time.Second, "28s process/p up=false value=0: 4 processes run, more than 3")
 		b.set(func() { b.procs = running(3) }) // seen at 29 s: fewer is terminate_delay
 		b.expect(6*time.Second, "34s process/p up=true value=0: 3 running")
+	})
+}
+
+// TestOneLookAtAllProcessesServesAll who count at the same time, and nobody is
+// served what is old.
+func TestOneLookAtAllProcessesServesAll(t *testing.T) {
+	watching(t, func(b *bench) {
+		var specs Specs
+		for i := range 20 {
+			specs.Processes = append(specs.Processes, Process{Name: fmt.Sprint(i), Process: "haproxy", Quorum: 1, Interval: time.Second})
+		}
+		specs.Processes = append(specs.Processes, Process{Name: "quick", Process: "haproxy", Quorum: 1, Interval: 20 * time.Millisecond})
+		b.s.Apply(specs, nil)
+		b.heard(890 * time.Millisecond)
+		if b.lists < 40 || b.lists > 46 {
+			t.Errorf("%d looks in 0.89 s, want one every 20 ms for the quickest", b.lists)
+		}
+		// The others may be told what was true 100 ms before they ask at 1 s.
+		b.set(func() { b.procs = running(1) })
+		if got := b.heard(150 * time.Millisecond); len(got) != 21 {
+			t.Errorf("%d of 21 have seen the new process: %q", len(got), got)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package track
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -52,13 +53,35 @@ func (s *Scheduler) watchProcess(ctx context.Context, sp Process, h hysteresis) 
 	})
 }
 
-// count asks for all processes and counts those that fit.
+// shareFor is for how long a list of processes serves others who count too, if
+// that is less than half of their interval.
+const shareFor = 100 * time.Millisecond
+
+// list is all processes as they were at a time.
+type list struct {
+	mu    sync.Mutex
+	at    time.Time
+	procs []Proc
+}
+
+// count counts the processes that fit. Those who count in the same moment share
+// one look at all processes, of which there may be thousands.
 func (s *Scheduler) count(sp Process) (int, error) {
+	s.list.mu.Lock()
+	defer s.list.mu.Unlock()
+	if now := time.Now(); s.list.at.IsZero() || now.Sub(s.list.at) >= min(shareFor, sp.Interval/2) {
+		s.list.procs = s.list.procs[:0]
+		if err := s.opts.List(func(p Proc) { s.list.procs = append(s.list.procs, p) }); err != nil {
+			s.list.at = time.Time{}
+			return 0, err
+		}
+		s.list.at = now
+	}
 	n := 0
-	err := s.opts.List(func(p Proc) {
+	for _, p := range s.list.procs {
 		if sp.fits(p) {
 			n++
 		}
-	})
-	return n, err
+	}
+	return n, nil
 }
