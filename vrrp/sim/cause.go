@@ -74,7 +74,7 @@ func (in *instance) justified(x *vrrp.Notice) bool {
 		case vrrp.ReasonMasterDown, vrrp.ReasonMasterLeft, vrrp.ReasonPreempt, vrrp.ReasonReady, vrrp.ReasonSilence:
 			return max(silence, now-c.began) >= skew(cfg, cfg.AdvertInterval)/2
 		case vrrp.ReasonGroup:
-			return within(n.causes.moved, n.w.check.settleBound())
+			return news || within(n.causes.moved, n.w.check.settleBound())
 		case vrrp.ReasonGroupFault, vrrp.ReasonLinkUp, vrrp.ReasonFaultCleared:
 			return news || within(n.causes.started, 0)
 		}

@@ -41,6 +41,9 @@ func lasting(length time.Duration) func(*Scenario) {
 // aLater starts the better director when the other is master.
 func aLater(s *Scenario) { s.Directors[0].Start = 10 * time.Second }
 
+// grouped has two networks, and a sync group of the instances on them.
+func grouped(s *Scenario) { s.LANs, s.Group = 2, true }
+
 func noPreempt(c *vrrp.Config) { c.Preempt = false }
 
 func delayed(c *vrrp.Config) { c.PreemptDelay = 20 * time.Second }
@@ -117,6 +120,7 @@ var goldens = []struct {
 		Fault{At: 14 * time.Second, Node: a, Kind: WallJump, Value: -3600}, Fault{At: 16 * time.Second, Node: b, Kind: WallJump, Value: -3600},
 		Fault{At: 18 * time.Second, Node: a, Kind: WallJump, Value: year}, Fault{At: 20 * time.Second, Node: b, Kind: WallJump, Value: year},
 		Fault{At: 22 * time.Second, Node: a, Kind: WallJump, Value: -year}, Fault{At: 24 * time.Second, Node: b, Kind: WallJump, Value: -year}), lasting(time.Minute))},
+	{"fault-17-sync-group", false, with(with(pairOf(150, 100, Fault{At: at10, For: 20 * time.Second, Node: a, LAN: 1, Kind: LinkDown}), grouped), lasting(time.Minute))},
 	{"fault-18-tracked-script-fault", false, with(with(pairOf(150, 100, Fault{At: at10, For: 20 * time.Second, Node: a, Kind: ScriptFails}), each(tracking(0))), lasting(time.Minute))},
 	{"fault-18-tracked-script-weight", false, with(with(pairOf(150, 100, Fault{At: at10, For: 20 * time.Second, Node: a, Kind: ScriptFails}), each(tracking(-60))), lasting(time.Minute))},
 }

@@ -30,6 +30,13 @@ func (b broken) Receive(at vrrp.Endpoint) bool {
 	return b.Core.Receive(at)
 }
 
+// groupless is an engine without sync groups.
+type groupless struct{ *vrrp.Core }
+
+func (g groupless) Apply(cfgs []vrrp.Config, _ []vrrp.SyncGroup, resume map[string]bool) {
+	g.Core.Apply(cfgs, nil, resume)
+}
+
 // tap changes what passes through a socket.
 type tap struct {
 	vrrp.Conn
@@ -204,6 +211,9 @@ func TestInvariantsCatchBrokenEngines(t *testing.T) {
 			}
 			return x
 		}), pairOf(150, 100)},
+		{"together", "knows of no sync groups", func(o vrrp.EngineOptions) Engine {
+			return groupless{vrrp.NewCore(o)}
+		}, with(pairOf(150, 100, Fault{At: 10 * time.Second, Node: 0, LAN: 1, Kind: LinkDown, For: 4 * time.Minute}), grouped)},
 		{"told", "does not tell of its transitions", func(o vrrp.EngineOptions) Engine {
 			notify := o.Notify
 			o.Notify = func(n vrrp.Notice) {

@@ -148,3 +148,19 @@ func TestNoGrowth(t *testing.T) {
 		t.Errorf("%d alarms, %d faults, %d packets on their way, %d spare", len(w.alarms), len(w.active), len(w.flight), len(w.free))
 	}
 }
+
+// BenchmarkDay is a day of a pair with adverts every second: 86,400 times an
+// advert that is sent, carried and heard.
+func BenchmarkDay(b *testing.B) {
+	s := pairOf(150, 100)
+	s.Length = 24 * time.Hour
+	var adverts uint64
+	for b.Loop() {
+		stats, bad := Run(s, Options{})
+		if bad != nil {
+			b.Fatal(bad)
+		}
+		adverts += stats.Adverts
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(adverts), "ns/advert")
+}

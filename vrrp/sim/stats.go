@@ -11,9 +11,10 @@ type Stats struct {
 	Delivered     uint64        // copies that arrived in a socket
 	Lost          uint64        // copies that a LAN has lost
 	Announcements uint64
-	Settled       uint64            // times that a cluster was found at rest
-	Transitions   map[string]uint64 // by reason
-	Faults        map[string]uint64 // by kind
+	Settled       uint64                          // times that a cluster was found at rest
+	Intervals     map[time.Duration]time.Duration // simulated, by the advert_int that the first director begins with
+	Transitions   map[string]uint64               // by reason
+	Faults        map[string]uint64               // by kind
 }
 
 // Add counts o in.
@@ -28,6 +29,10 @@ func (s *Stats) Add(o *Stats) {
 	s.Settled += o.Settled
 	if s.Transitions == nil {
 		s.Transitions, s.Faults = map[string]uint64{}, map[string]uint64{}
+		s.Intervals = map[time.Duration]time.Duration{}
+	}
+	for k, v := range o.Intervals {
+		s.Intervals[k] += v
 	}
 	for k, v := range o.Transitions {
 		s.Transitions[k] += v

@@ -105,6 +105,7 @@ func Run(s *Scenario, o Options) (Stats, *Violation) {
 	w.loop()
 	w.stats.Simulated = w.now
 	w.stats.Runs = 1
+	w.stats.Intervals = map[time.Duration]time.Duration{s.Directors[0].Config.AdvertInterval: w.now}
 	return w.stats, w.bad
 }
 

@@ -79,6 +79,9 @@ func inDays(d time.Duration) float64 { return d.Hours() / 24 }
 // table prints what was done.
 func table(out io.Writer, s *sim.Stats, took time.Duration) {
 	fmt.Fprintf(out, "cluster-days          %.1f in %d runs\n", inDays(s.Simulated), s.Runs)
+	for _, interval := range slices.Sorted(maps.Keys(s.Intervals)) {
+		fmt.Fprintf(out, "  %11.1f  with advert_int %v\n", inDays(s.Intervals[interval]), interval)
+	}
 	fmt.Fprintf(out, "took                  %v: %.0f cluster-days a minute\n", took.Round(time.Millisecond), inDays(s.Simulated)/took.Minutes())
 	fmt.Fprintf(out, "events                %d\n", s.Events)
 	fmt.Fprintf(out, "adverts               %d sent, %d delivered, %d lost\n", s.Adverts, s.Delivered, s.Lost)
