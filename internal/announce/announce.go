@@ -80,6 +80,29 @@ func (a *Announcer) NA(vip netip.Addr, mac net.HardwareAddr, router bool) error 
 	return a.announce(vip, mac, func(mac net.HardwareAddr) ([][]byte, error) { return naFrames(vip, mac, router) }, router)
 }
 
+// Probe asks whether anybody else has vip, without a claim to it (RFC 5227
+// §2.1.1, RFC 4862 §5.4.2): a [Watcher] hears the answers. A host that has the
+// address too does not answer an announcement.
+func (a *Announcer) Probe(vip netip.Addr) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.ready(); err != nil {
+		return fmt.Errorf("probe %s on %s: %w", vip, a.iface, err)
+	}
+	build := probe6
+	if vip.Is4() {
+		build = probe4
+	}
+	frame, err := build(vip, a.sock.hardwareAddr())
+	if err == nil {
+		err = a.sock.send(frame)
+	}
+	if err != nil {
+		return fmt.Errorf("probe %s on %s: %w", vip, a.iface, err)
+	}
+	return nil
+}
+
 func (a *Announcer) announce(vip netip.Addr, mac net.HardwareAddr, build func(net.HardwareAddr) ([][]byte, error), router bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -110,12 +133,8 @@ func (a *Announcer) Close() error {
 }
 
 func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr, build func(net.HardwareAddr) ([][]byte, error), router bool) error {
-	if a.sock == nil {
-		s, err := a.open(a.iface)
-		if err != nil {
-			return err
-		}
-		a.sock = s
+	if err := a.ready(); err != nil {
+		return err
 	}
 	if mac == nil {
 		mac = a.sock.hardwareAddr()
@@ -142,6 +161,18 @@ func (a *Announcer) send(vip netip.Addr, mac net.HardwareAddr, build func(net.Ha
 		}
 	}
 	return errs
+}
+
+// ready opens the socket if it is not open.
+func (a *Announcer) ready() error {
+	if a.sock != nil {
+		return nil
+	}
+	s, err := a.open(a.iface)
+	if err == nil {
+		a.sock = s
+	}
+	return err
 }
 
 func (a *Announcer) drop() error {

@@ -36,18 +36,39 @@ func naFrames(vip netip.Addr, mac net.HardwareAddr, router bool) ([][]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("build neighbour advertisement: %w", err)
 	}
+	out, err := icmpFrame(vip, allNodes, mac, allNodesMAC, body)
+	return [][]byte{out}, err
+}
+
+// probe6 is the solicitation of duplicate address detection.
+func probe6(vip netip.Addr, mac net.HardwareAddr) ([]byte, error) {
+	group, err := ndp.SolicitedNodeMulticast(vip)
+	if err != nil {
+		return nil, fmt.Errorf("build neighbour solicitation: %w", err)
+	}
+	nobody := netip.IPv6Unspecified()
+	body, err := ndp.MarshalMessageChecksum(&ndp.NeighborSolicitation{TargetAddress: vip}, nobody, group)
+	if err != nil {
+		return nil, fmt.Errorf("build neighbour solicitation: %w", err)
+	}
+	g := group.As16()
+	return icmpFrame(nobody, group, mac, net.HardwareAddr{0x33, 0x33, g[12], g[13], g[14], g[15]}, body)
+}
+
+// icmpFrame puts the headers before a message of neighbour discovery.
+func icmpFrame(from, to netip.Addr, mac, toMAC net.HardwareAddr, body []byte) ([]byte, error) {
 	const headLen = 40 // RFC 8200 §3
 	b := make([]byte, headLen, headLen+len(body))
 	b[0] = 6 << 4
 	binary.BigEndian.PutUint16(b[4:], uint16(len(body)))
 	b[6], b[7] = unix.IPPROTO_ICMPV6, ndHopLimit
-	src, dst := vip.As16(), allNodes.As16()
+	src, dst := from.As16(), to.As16()
 	copy(b[8:], src[:])
 	copy(b[24:], dst[:])
-	frame := ethernet.Frame{Destination: allNodesMAC, Source: mac, EtherType: ethernet.EtherTypeIPv6, Payload: append(b, body...)}
+	frame := ethernet.Frame{Destination: toMAC, Source: mac, EtherType: ethernet.EtherTypeIPv6, Payload: append(b, body...)}
 	out, err := frame.MarshalBinary()
 	if err != nil {
 		return nil, fmt.Errorf("build ethernet frame: %w", err)
 	}
-	return [][]byte{out}, nil
+	return out, nil
 }

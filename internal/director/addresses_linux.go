@@ -49,6 +49,7 @@ type addresses struct {
 	restores   limiter
 	waiting    map[string]*time.Timer // for the window of a limit to pass
 	vmacs      *vmacs
+	conflicts  *conflicts
 	done       sync.WaitGroup
 }
 
@@ -69,6 +70,7 @@ func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addre
 		macs: map[netip.Addr]net.HardwareAddr{}, announcers: map[string]*announce.Announcer{},
 		fading: map[string]*fading{}, restores: limiter{}, waiting: map[string]*time.Timer{}, vmacs: newVMACs(m, say)}
 	a.vmacs.again = a.reconcileVMACs
+	a.conflicts = newConflicts(a)
 	return a
 }
 
@@ -108,6 +110,7 @@ func vips4(c vrrp.Config) []netip.Addr {
 // one lingers to forward it, before its addresses go. What an earlier change
 // left in force ends when it is in the way, else in its own time.
 func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
+	defer a.conflicts.changed()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if present {
@@ -350,31 +353,37 @@ func (a *addresses) ask(dev string, peer netip.Addr, within time.Duration) net.H
 }
 
 // Announce sends one announcement for each address, with the hardware address
-// of the interface that it is on: gratuitous ARP, or an unsolicited neighbour
-// advertisement.
+// of the interface that it is on.
 func (a *addresses) Announce(c vrrp.Config) error {
 	var errs []error
-	router := map[string]bool{} // what the kernel's own advertisements say
+	router := map[string]bool{}
 	for _, v := range c.All() {
 		dev, ip := c.AddressDevice(v), v.Prefix.Addr()
-		an, err := a.announcer(dev)
-		switch {
-		case err != nil:
-		case ip.Is4():
-			err = an.GARP(ip, nil)
-		default:
-			forwards, known := router[dev]
-			if !known {
-				forwards = netif.Forwards6(dev)
-				router[dev] = forwards
-			}
-			err = an.NA(ip, nil, forwards)
+		if _, known := router[dev]; !known && ip.Is6() {
+			router[dev] = netif.Forwards6(dev) // what the kernel's own advertisements say
 		}
-		if err != nil {
+		if err := a.announceAs(dev, ip, router[dev]); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// announceOne is Announce for one address.
+func (a *addresses) announceOne(dev string, ip netip.Addr) error {
+	return a.announceAs(dev, ip, netif.Forwards6(dev))
+}
+
+// announceAs sends gratuitous ARP, or an unsolicited neighbour advertisement.
+func (a *addresses) announceAs(dev string, ip netip.Addr, router bool) error {
+	an, err := a.announcer(dev)
+	if err != nil {
+		return err
+	}
+	if ip.Is4() {
+		return an.GARP(ip, nil)
+	}
+	return an.NA(ip, nil, router)
 }
 
 func (a *addresses) announcer(dev string) (*announce.Announcer, error) {

@@ -130,6 +130,7 @@ func (s *speaker) run(ctx context.Context) error {
 	// Bounded by the protocol: a handover ends with the master down interval.
 	failure = errors.Join(failure, s.engine.Shutdown(context.Background()), <-ended)
 	s.addrs.wait()
+	s.addrs.conflicts.end()
 	s.addrs.vmacs.want(nil)
 	s.addrs.reconcileVMACs()
 	return failure
@@ -269,8 +270,10 @@ func (s *speaker) linkFact(f netif.Fact) {
 		s.links[l.Name] = l
 	}
 	s.mu.Unlock()
+	s.addrs.conflicts.station(l.Name, l.MAC) // none of a link that is gone
 	if gone || was.Index != l.Index || was.Up != l.Up {
 		s.addrs.linkChanged(l.Name)
+		s.addrs.conflicts.reopen(l.Name)
 		if self, parent := s.addrs.vmacs.concerns(l.Name); self || parent {
 			s.addrs.reconcileVMACs()
 		}
@@ -297,7 +300,12 @@ func (s *speaker) linkFact(f netif.Fact) {
 // goroutine: nothing here may wait.
 func (s *speaker) notify(n vrrp.Notice) {
 	s.out.Put(kindNotice, "", n)
-	if n.Kind == vrrp.NoticePeerFound {
+	switch n.Kind {
+	case vrrp.NoticeHandoverBegun:
+		s.addrs.conflicts.setLeaving(n.Instance, true)
+	case vrrp.NoticeHandoverDone, vrrp.NoticeHandoverFailed:
+		s.addrs.conflicts.setLeaving(n.Instance, false)
+	case vrrp.NoticePeerFound:
 		s.mu.Lock()
 		c, ok := s.configs[n.Instance]
 		s.mu.Unlock()

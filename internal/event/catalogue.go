@@ -45,6 +45,8 @@ const (
 	AnnounceSent   Name = "announce.sent"
 	AnnounceFailed Name = "announce.failed"
 
+	AnnounceConflict Name = "announce.conflict"
+
 	AddressAdded    Name = "address.added"
 	AddressRemoved  Name = "address.removed"
 	AddressRestored Name = "address.restored"
@@ -138,6 +140,7 @@ var Catalogue = []Spec{
 	{RelayFailed, LevelWarn, []Key{Instance, Peer, Err}},
 	{AnnounceSent, LevelDebug, []Key{Instance, Interface, Count}},
 	{AnnounceFailed, LevelWarn, []Key{Instance, Interface, Err}},
+	{AnnounceConflict, LevelWarn, []Key{Instance, Interface, Address, MAC, Count}},
 	{AddressAdded, LevelInfo, []Key{Instance, Interface, Address}},
 	{AddressRemoved, LevelInfo, []Key{Instance, Interface, Address}},
 	{AddressRestored, LevelWarn, []Key{Instance, Interface, Address, Reason}},
