@@ -13,6 +13,7 @@ type loop struct {
 	message []byte // received repeat times
 	repeat  int
 	from    netip.Addr
+	to      netip.Addr
 }
 
 func (c *loop) Send([]byte, Delivery) error { c.sent++; return nil }
@@ -22,7 +23,7 @@ func (c *loop) Receive(buf []byte) ([]byte, Meta, error) {
 		return nil, Meta{}, ErrEmpty
 	}
 	c.repeat--
-	return buf[:copy(buf, c.message)], Meta{Source: c.from, Destination: Group, TTL: 255}, nil
+	return buf[:copy(buf, c.message)], Meta{Source: c.from, Destination: c.to, TTL: 255}, nil
 }
 
 func (c *loop) Wait() error  { return nil }
@@ -35,10 +36,10 @@ func (nothing) Announce(Config) error            { return nil }
 
 // quietCore is a core with n instances of the priority, past their election
 // against nobody, and its clock.
-func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) {
+func quietCore(tb testing.TB, n int, priority uint8, change ...func(*Config)) (*Core, *loop, *time.Time) {
 	now := t0
 	clock := func() time.Time { return now }
-	conn := &loop{from: addrB}
+	conn := &loop{from: addrB, to: Group}
 	c := NewCore(EngineOptions{
 		Listen:    func(Endpoint) (Conn, error) { return conn, nil },
 		Addresses: nothing{}, Announcer: nothing{}, Notify: func(Notice) {}, Now: clock, Wall: clock,
@@ -51,9 +52,12 @@ func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) 
 		cfg.Interface = "eth" + strconv.Itoa(i/255)
 		cfg.VRID = uint8(1 + i%255)
 		cfg.Addresses = []Address{{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 24)}}
+		for _, f := range change {
+			f(&cfg)
+		}
 		cfgs = append(cfgs, cfg)
 		ready[cfg.Name] = true
-		c.SetLink(LinkState{Interface: cfg.Interface, Up: true, Primary: addrA, Index: 2})
+		c.SetLink(LinkState{Interface: cfg.Interface, Up: true, Primary: addrA, LinkLocal: linkA, Index: 2})
 	}
 	c.SetReady(ready)
 	c.Apply(cfgs, nil, nil)
@@ -70,8 +74,8 @@ func quietCore(tb testing.TB, n int, priority uint8) (*Core, *loop, *time.Time) 
 // follow makes the instances backups of a master, whose last advert conn keeps.
 func follow(c *Core, conn *loop) {
 	for _, i := range c.instances {
-		a := Advert{Version: V3, VRID: i.cfg.VRID, Priority: 200, Interval: time.Second, Checksum: ChecksumPseudo}
-		conn.message = AppendAdvert(nil, a, addrB, Group, i.cfg.Addresses)
+		a := Advert{Version: i.cfg.Version, VRID: i.cfg.VRID, Priority: 200, Interval: time.Second, Checksum: ChecksumPseudo, Password: i.cfg.Password}
+		conn.message = AppendAdvert(nil, a, conn.from, conn.to, i.cfg.Addresses)
 		conn.repeat = 1
 		c.Receive(i.cfg.Endpoint())
 	}
@@ -125,6 +129,55 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 			t.Errorf("%d packets were dropped: nothing was measured", got)
 		}
 	})
+}
+
+// The same over IPv6, to unicast peers, with a password and from a VMAC.
+func TestSteadyStateOfEveryKindDoesNotAllocate(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		change   func(*Config)
+		from, to netip.Addr
+		packets  int // for each advert
+	}{
+		{"IPv6", func(c *Config) { c.Addresses = vip6 }, linkB, Group6, 1},
+		{"unicast", func(c *Config) { c.Peers = []netip.Addr{addrB, addrC, addrD} }, addrB, addrA, 3},
+		{"unicast over IPv6", func(c *Config) {
+			c.Addresses, c.Source, c.Peers = vip6, wideA, []netip.Addr{wideB, netip.MustParseAddr("2001:db8::c")}
+		}, wideB, wideA, 2},
+		{"password", func(c *Config) { c.Version, c.Password = V2, "secret" }, addrB, Group, 1},
+		{"VMAC", func(c *Config) { c.VMAC = &VMAC{Name: "vrrp.51"} }, addrB, Group, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, conn, now := quietCore(t, 1, 150, tt.change)
+			before := conn.sent
+			if n := testing.AllocsPerRun(1000, func() {
+				*now = now.Add(time.Second)
+				c.Tick()
+			}); n != 0 {
+				t.Errorf("an advert sent costs %v allocations", n)
+			}
+			if got := conn.sent - before; got < 1000*tt.packets {
+				t.Errorf("%d packets were sent, want %d for each advert", got, tt.packets)
+			}
+			conn.from, conn.to = tt.from, tt.to
+			follow(c, conn)
+			heard := c.Status()[0]
+			if heard.Role != Backup {
+				t.Fatalf("it is %s, dropped %v", heard.Role, heard.Dropped)
+			}
+			if n := testing.AllocsPerRun(1000, func() {
+				*now = now.Add(time.Second)
+				conn.repeat = 1
+				c.Receive(c.instances["VI_0"].cfg.Endpoint())
+				c.Tick()
+			}); n != 0 {
+				t.Errorf("an advert heard costs %v allocations", n)
+			}
+			if got := c.Status()[0].Received - heard.Received; got < 1000 {
+				t.Errorf("%d adverts were received: nothing was measured", got)
+			}
+		})
+	}
 }
 
 func BenchmarkSend(b *testing.B) {
