@@ -343,6 +343,30 @@ func TestEndpointsAreShared(t *testing.T) {
 	}
 }
 
+// Unicast comes to the sockets of all groups; it is not strange to those that it
+// is not for.
+func TestUnicastBesideAnotherGroup(t *testing.T) {
+	uni := unicastConfig(100, addrB)
+	other := instanceConfig(100)
+	other.Name, other.VRID, other.Group = "VI_2", 52, netip.MustParseAddr("224.0.0.99")
+	b := newBench(t, uni, other)
+	a := Advert{Version: V3, VRID: 51, Priority: 200, Interval: time.Second, Checksum: ChecksumPseudo}
+	message := AppendAdvert(nil, a, addrB, addrA, vip)
+	meta := Meta{Source: addrB, Destination: addrA, TTL: 255}
+	b.hears(other.Endpoint(), message, meta)
+	b.hears(uni.Endpoint(), message, meta)
+	for _, s := range b.Status() {
+		if len(s.InterfaceDropped) != 0 || len(s.Dropped) != 0 {
+			t.Errorf("%s dropped %v %v", s.Config.Name, s.Dropped, s.InterfaceDropped)
+		}
+	}
+	a.VRID = 53
+	b.hears(other.Endpoint(), AppendAdvert(nil, a, addrB, addrA, vip), meta)
+	if got := b.Status()[1].InterfaceDropped["vrid"]; got != 1 {
+		t.Errorf("one that is nobody's is counted %d times", got)
+	}
+}
+
 func TestVMACDelivery(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

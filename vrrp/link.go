@@ -149,12 +149,14 @@ func (l *link) stray(now time.Time, message []byte, meta Meta) {
 	if len(message) > 0 && Version(message[0]>>4) == V2 {
 		want.Version = V2
 	}
-	// It may be meant for others who speak unicast over this interface's wire
-	// or group, but it came to us: what it says first of all is its VRID.
+	// What was sent to this node alone comes to the socket of every group.
 	want.Unicast, want.AnySource = meta.Destination != l.at.Group, true
 	a, drop := Parse(message, meta, &want)
 	if drop == DropNone || drop > DropVRID {
 		drop = DropVRID // VRID 0, which nobody can have
+	}
+	if drop == DropVRID && want.Unicast && l.elsewhere(a.VRID) {
+		return
 	}
 	l.dropped[drop]++
 	n := Notice{Kind: NoticeAdvertDropped, VRID: a.VRID, Drop: drop, Peer: meta.Source, Count: 1}
@@ -168,6 +170,16 @@ func (l *link) stray(now time.Time, message []byte, meta Meta) {
 		l.foreign[word] |= bit
 		l.notify(n)
 	}
+}
+
+// elsewhere says whether an instance of that VRID listens for another group.
+func (l *link) elsewhere(vrid uint8) bool {
+	for at, o := range l.core.links {
+		if o != l && at.Interface == l.at.Interface && at.Family == l.at.Family && o.byVRID[vrid] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *link) notify(n Notice) {
