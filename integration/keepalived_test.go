@@ -21,25 +21,32 @@ type keepalived struct {
 	done chan struct{}
 }
 
+// startKeepalived has it as the peer of the lab's own instance.
 func startKeepalived(t testing.TB, l *lab.Lab, node string, version, priority int, interval time.Duration) *keepalived {
 	t.Helper()
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "keepalived.conf")
-	text := fmt.Sprintf(`global_defs {
-    router_id %s
-    vrrp_version %d
-    script_user root
-}
-vrrp_instance VI_1 {
+	return startKeepalivedWith(t, l, node, fmt.Sprintf(`vrrp_instance VI_1 {
     state BACKUP
     interface %s
     virtual_router_id 51
+    version %d
     priority %d
     advert_int %g
     virtual_ipaddress {
         %s/24
     }
 }
+`, lab.LANInterface, version, priority, interval.Seconds(), lab.VIP))
+}
+
+func startKeepalivedWith(t testing.TB, l *lab.Lab, node, instances string) *keepalived {
+	t.Helper()
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "keepalived.conf")
+	text := fmt.Sprintf(`global_defs {
+    router_id %s
+    script_user root
+}
+%s
 virtual_server %s %d {
     delay_loop 60
     lb_algo rr
@@ -48,7 +55,7 @@ virtual_server %s %d {
     real_server %s 80 { weight 1 }
     real_server %s 80 { weight 1 }
 }
-`, node, version, lab.LANInterface, priority, interval.Seconds(), lab.VIP, lab.VIP, lab.ServicePort, lab.Address(lab.RS1), lab.Address(lab.RS2))
+`, node, instances, lab.VIP, lab.ServicePort, lab.Address(lab.RS1), lab.Address(lab.RS2))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -103,61 +110,6 @@ func (k *keepalived) stop(t testing.TB) {
 	case <-k.done:
 	case <-time.After(patience):
 		t.Fatal("keepalived does not end")
-	}
-}
-
-// TestKeepalivedAsPeer is fault 16 for IPv4 multicast: Baton on lvs-a,
-// keepalived on lvs-b, each side as master, take-over both ways.
-func TestKeepalivedAsPeer(t *testing.T) {
-	for _, version := range []int{2, 3} {
-		for _, preferred := range []string{"baton", "keepalived"} {
-			t.Run(fmt.Sprintf("v%d/%s preferred", version, preferred), func(t *testing.T) {
-				ours, theirs := 150, 100
-				if preferred == "keepalived" {
-					ours, theirs = 100, 150
-				}
-				l := start(t, lab.Options{Version: version, Directors: []string{lab.LVSA}, Priorities: map[string]int{lab.LVSA: ours, lab.LVSB: theirs}})
-				stop := load(t, l)
-				k := startKeepalived(t, l, lab.LVSB, version, theirs, time.Second)
-				first, second := lab.LVSA, lab.LVSB
-				if preferred == "keepalived" {
-					first, second = lab.LVSB, lab.LVSA
-				}
-				holds(t, l, first)
-				expectState(t, l, preferred == "baton")
-				// The preferred one leaves on purpose, the other takes over.
-				leave := func() {
-					if preferred == "baton" {
-						if err := l.StopDirector(t.Context(), lab.LVSA); err != nil {
-							t.Fatal(err)
-						}
-						return
-					}
-					k.stop(t)
-				}
-				leave()
-				holds(t, l, second)
-				if preferred == "keepalived" {
-					expectState(t, l, true)
-				}
-				// And comes back.
-				if preferred == "baton" {
-					if err := l.StartDirector(t.Context(), lab.LVSA); err != nil {
-						t.Fatal(err)
-					}
-				} else {
-					startKeepalived(t, l, lab.LVSB, version, theirs, time.Second)
-				}
-				holds(t, l, first)
-				expectState(t, l, preferred == "baton")
-				r := stop()
-				if r.Answers[lab.RS1] == 0 || r.Answers[lab.RS2] == 0 {
-					t.Errorf("answers came from %v", r.Answers)
-				}
-				// Told only: keepalived answers connections in flight with a reset.
-				t.Logf("%d of %d requests failed, longest gap %v", r.Failed(), r.Requests, r.LongestGap)
-			})
-		}
 	}
 }
 

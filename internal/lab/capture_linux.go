@@ -89,13 +89,16 @@ func (c *Capture) prepare() error {
 	return nil
 }
 
-// captureFilter passes ARP and IPv4 packets of protocol 112: a client's load on
-// the same wire must not reach us.
+// captureFilter passes ARP, and IPv4 and IPv6 packets of protocol 112: a
+// client's load on the same wire must not reach us.
 func captureFilter() ([]bpf.RawInstruction, error) {
 	prog, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 12, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IP, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IP, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_IPV6, SkipTrue: 5},
+		bpf.LoadAbsolute{Off: 14 + 6, Size: 1},
+		bpf.Jump{Skip: 1},
 		bpf.LoadAbsolute{Off: 14 + 9, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protocolVRRP, SkipTrue: 1},
 		bpf.RetConstant{Val: 2048},

@@ -10,6 +10,7 @@ import (
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
 	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 )
 
 // Frame is what a Capture saw on a wire. Of ARP and Advert one is set at most;
@@ -44,7 +45,7 @@ func (a *ARP) Gratuitous(addr netip.Addr) bool {
 // package vrrp so that it can judge it.
 type Advert struct {
 	Source, Destination netip.Addr
-	TTL                 int
+	TTL                 int // over IPv6 the hop limit
 	Version, Type       int
 	VRID, Priority      uint8
 	Interval            time.Duration // version 2: seconds; 3: centiseconds
@@ -96,6 +97,10 @@ func decodeFrame(raw []byte) (Frame, bool) {
 		a, ok := decodeIPv4(eth.Payload)
 		f.Advert = a
 		return f, ok
+	case ethernet.EtherTypeIPv6:
+		a, ok := decodeIPv6(eth.Payload)
+		f.Advert = a
+		return f, ok
 	}
 	return Frame{}, false
 }
@@ -107,13 +112,34 @@ func decodeIPv4(b []byte) (*Advert, bool) {
 	}
 	src, ok1 := netip.AddrFromSlice(h.Src.To4())
 	dst, ok2 := netip.AddrFromSlice(h.Dst.To4())
-	msg := b[h.Len:h.TotalLen]
-	if !ok1 || !ok2 || len(msg) < 8 {
+	if !ok1 || !ok2 {
 		return nil, false
 	}
-	// RFC 9568 §5.1 and RFC 3768 §5.1 share the first four bytes.
+	return decodeAdvert(src, dst, h.TTL, b[h.Len:h.TotalLen])
+}
+
+// decodeIPv6 knows no extension headers: VRRP has none.
+func decodeIPv6(b []byte) (*Advert, bool) {
+	h, err := ipv6.ParseHeader(b)
+	if err != nil || h.Version != 6 || h.NextHeader != protocolVRRP || len(b) < ipv6.HeaderLen+h.PayloadLen {
+		return nil, false
+	}
+	src, ok1 := netip.AddrFromSlice(h.Src)
+	dst, ok2 := netip.AddrFromSlice(h.Dst)
+	if !ok1 || !ok2 {
+		return nil, false
+	}
+	return decodeAdvert(src, dst, h.HopLimit, b[ipv6.HeaderLen:ipv6.HeaderLen+h.PayloadLen])
+}
+
+// decodeAdvert reads a message of either version. RFC 9568 §5.1 and RFC 3768
+// §5.1 share the first four bytes.
+func decodeAdvert(src, dst netip.Addr, ttl int, msg []byte) (*Advert, bool) {
+	if len(msg) < 8 {
+		return nil, false
+	}
 	a := &Advert{
-		Source: src, Destination: dst, TTL: h.TTL, Version: int(msg[0] >> 4), Type: int(msg[0] & 15),
+		Source: src, Destination: dst, TTL: ttl, Version: int(msg[0] >> 4), Type: int(msg[0] & 15),
 		VRID: msg[1], Priority: msg[2], Payload: append([]byte(nil), msg...),
 	}
 	if a.Version == 2 {
@@ -121,8 +147,10 @@ func decodeIPv4(b []byte) (*Advert, bool) {
 	} else {
 		a.Interval = time.Duration(binary.BigEndian.Uint16(msg[4:])&0x0fff) * 10 * time.Millisecond
 	}
-	for i, rest := 0, msg[8:]; i < int(msg[3]) && len(rest) >= 4; i, rest = i+1, rest[4:] {
-		a.Addresses = append(a.Addresses, netip.AddrFrom4([4]byte(rest)))
+	size := src.BitLen() / 8
+	for i, rest := 0, msg[8:]; i < int(msg[3]) && len(rest) >= size; i, rest = i+1, rest[size:] {
+		addr, _ := netip.AddrFromSlice(rest[:size]) // of 4 or 16 bytes, as src
+		a.Addresses = append(a.Addresses, addr)
 	}
 	return a, true
 }

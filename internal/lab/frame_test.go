@@ -2,10 +2,13 @@ package lab
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/bpf"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -78,4 +81,36 @@ func FuzzDecodeFrame(f *testing.F) {
 			t.Errorf("%x is printed as nothing", raw)
 		}
 	})
+}
+
+func TestAdvertOverIPv6IsDecoded(t *testing.T) {
+	message := append([]byte{0x31, 51, 150, 2, 0, 100, 0, 0}, netip.MustParseAddr("fe80::51").AsSlice()...)
+	message = append(message, netip.MustParseAddr("2001:db8::51").AsSlice()...)
+	raw := append([]byte{0x33, 0x33, 0, 0, 0, 0x12, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, byte(len(message)), 112, 255},
+		netip.MustParseAddr("fe80::1").AsSlice()...)
+	raw = append(append(raw, netip.MustParseAddr("ff02::12").AsSlice()...), message...)
+	f, ok := decodeFrame(raw)
+	if !ok || f.Advert == nil || f.Advert.TTL != 255 || f.Advert.VRID != 51 || f.Advert.Source.String() != "fe80::1" ||
+		f.Advert.Destination.String() != "ff02::12" || fmt.Sprint(f.Advert.Addresses) != "[fe80::51 2001:db8::51]" {
+		t.Errorf("decoded as %+v, %v", f.Advert, ok)
+	}
+	program, err := captureFilter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	instructions, _ := bpf.Disassemble(program)
+	vm, err := bpf.NewVM(instructions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := vm.Run(raw); err != nil || n == 0 {
+		t.Errorf("%d bytes of it pass the filter, %v", n, err)
+	}
+	raw[14+6] = 58 // ICMPv6
+	if n, err := vm.Run(raw); err != nil || n != 0 {
+		t.Errorf("%d bytes of another protocol pass the filter, %v", n, err)
+	}
+	if _, ok := decodeFrame(raw); ok {
+		t.Error("another protocol is decoded")
+	}
 }
