@@ -338,9 +338,7 @@ func (c conn) Close() error {
 }
 
 func (in *instance) close() {
-	for _, p := range in.inbox[in.read:] {
-		in.n.w.free = append(in.n.w.free, p)
-	}
+	in.n.w.free = append(in.n.w.free, in.inbox[in.read:]...)
 	in.open, in.inbox, in.read = false, in.inbox[:0], 0
 }
 

@@ -22,6 +22,7 @@ type campaign struct {
 	days    time.Duration // of clusters
 	limit   time.Duration // on the clock
 	out     io.Writer
+	options sim.Options
 }
 
 // run runs seeds until enough is simulated, and says whether all invariants
@@ -48,7 +49,7 @@ func (c *campaign) run() bool {
 				if done {
 					return
 				}
-				stats, v := sim.Run(sim.Random(seed, c.size), sim.Options{})
+				stats, v := sim.Run(sim.Random(seed, c.size), c.options)
 				mu.Lock()
 				total.Add(&stats)
 				if v != nil && (bad == nil || seed < failed) {
@@ -70,7 +71,7 @@ func (c *campaign) run() bool {
 		return true
 	}
 	fmt.Fprintf(c.out, "violations            1: seed %d\n", failed)
-	fmt.Fprint(c.out, sim.Report(sim.Random(failed, c.size), bad, sim.Options{}))
+	fmt.Fprint(c.out, sim.Report(sim.Random(failed, c.size), bad, c.options))
 	return false
 }
 
