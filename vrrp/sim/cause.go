@@ -130,7 +130,7 @@ func (in *instance) patience() time.Duration {
 		interval = c.heardInterval
 	}
 	if n.causes.owner && c.heard < c.began {
-		return min(n.has.StartupDelay, downInterval(&n.has, interval)) // an owner waits for nobody
+		return min(n.has.StartupDelay, downInterval(n.weighed(&n.has), interval)) // an owner waits for nobody
 	}
 	if max(n.causes.reload, n.causes.track) >= max(c.heard, c.began) {
 		interval = min(interval, n.causes.interval)

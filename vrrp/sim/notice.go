@@ -53,7 +53,7 @@ func (n *node) follow(in *instance, x *vrrp.Notice) {
 		}
 		in.role, in.reason, in.leaving, in.zero = x.To, vrrp.Reason(x.Reason), false, false
 		if x.To == vrrp.Backup && (x.From == vrrp.Init || x.From == vrrp.Fault) {
-			in.causes.began = w.now
+			in.causes.began, in.causes.heard = w.now, long // whom it had heard is forgotten
 		}
 	default:
 		return
