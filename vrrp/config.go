@@ -120,7 +120,10 @@ const (
 // Track lets something outside of the election bear on it. What fails with
 // weight 0 puts the instance into FAULT. Else a positive weight is added to the
 // priority while it is well, a negative one while it is not; a file's value
-// times its weight is added. What was never told of counts as failed.
+// times its weight is added, -254…254 at most, the value negated with Reverse; with
+// weight 0 any value but 0 is a fault. What was never told of counts as failed
+// once a master down interval has passed. In a sync group it bears on all
+// members.
 type Track struct {
 	Kind    TrackKind `json:"kind"`
 	Name    string    `json:"name"`

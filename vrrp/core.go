@@ -26,8 +26,9 @@ type Core struct {
 	instances map[string]*instance
 	waiting   []*instance // for the place of another on their interface
 	groups    map[string]*group
-	groupOf   map[string]*group // by the name of a member
-	batch     bool              // groups are looked at afterwards
+	groupOf   map[string]*group  // by the name of a member
+	lanes     map[lane]time.Time // when the next announcement may leave
+	batch     bool               // groups are looked at afterwards
 	facts     map[string]LinkState
 	links     map[Endpoint]*link
 	ready     map[string]bool
@@ -40,7 +41,7 @@ type Core struct {
 
 // NewCore returns a core without instances. All of opts is needed.
 func NewCore(opts EngineOptions) *Core {
-	return &Core{opts: opts, instances: map[string]*instance{}, facts: map[string]LinkState{}, links: map[Endpoint]*link{}}
+	return &Core{opts: opts, instances: map[string]*instance{}, lanes: map[lane]time.Time{}, facts: map[string]LinkState{}, links: map[Endpoint]*link{}}
 }
 
 // Apply is Engine.Apply, without the validation. It keeps what it is given.

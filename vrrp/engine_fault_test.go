@@ -32,7 +32,8 @@ func TestStalledDirector(t *testing.T) {
 			34.828s a announces
 			34.829s b peer_found 192.168.16.102
 			34.829s b withdraws for 192.168.16.102
-			34.829s b MASTER>BACKUP: advert of a higher priority`)
+			34.829s b MASTER>BACKUP: advert of a higher priority
+			34.829s b master_conflict 192.168.16.102 had fallen silent: it was cut off, or has come back`)
 	})
 	bubble(t, "a machine that was suspended", func(t *testing.T, l *lan) {
 		a, b := pair(l)
@@ -65,10 +66,11 @@ func TestPartition(t *testing.T) {
 		l.expect(2*time.Second, `
 			21.025s a peer_found 192.168.16.112
 			21.025s a announces
-			21.025s a peer_changed 192.168.16.112 says that it is master as well
+			21.025s a master_conflict 192.168.16.112
 			21.026s b peer_found 192.168.16.102
 			21.026s b withdraws for 192.168.16.102
-			21.026s b MASTER>BACKUP: advert of a higher priority`)
+			21.026s b MASTER>BACKUP: advert of a higher priority
+			21.026s b master_conflict 192.168.16.102 had fallen silent: it was cut off, or has come back`)
 		if a.count() == before {
 			t.Error("the neighbours were not told who is left")
 		}
@@ -82,7 +84,7 @@ func TestPartition(t *testing.T) {
 		if a, b := a.status(), b.status(); a.Role != Master || b.Role != Backup || a.Transitions != 2 || b.Transitions != 3 {
 			t.Errorf("a is %s after %d transitions, b is %s after %d", a.Role, a.Transitions, b.Role, b.Transitions)
 		}
-		if told := a.told(NoticePeerChanged); told > 8 {
+		if told := a.told(NoticeMasterConflict); told < 2 || told > 8 {
 			t.Errorf("told %d times in a minute that b is master as well", told)
 		}
 		// Each of b's 57 adverts called for an announcement of a.
@@ -293,6 +295,17 @@ func TestAnnouncementsKeepTheirDistance(t *testing.T) {
 	g := DefaultGARP()
 	now, count := t0, 0
 	for range 1000 { // an advert of a lower master each millisecond
+		a.answer(now, &g)
+		if announce, _ := a.due(now, &g); announce {
+			count++
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if count != g.LowerPrioRepeat {
+		t.Errorf("%d announcements in a second, want one burst of %d", count, g.LowerPrioRepeat)
+	}
+	a, count = announcing{}, 0
+	for range 1000 { // the addresses change each millisecond
 		a.start(now, &g)
 		if announce, _ := a.due(now, &g); announce {
 			count++

@@ -35,6 +35,8 @@ type instance struct {
 	list     []byte       // our addresses as adverts carry them
 	claim    claim
 	announce announcing
+	pacing   pacing
+	silent   netip.Addr // the master whose silence made us master
 	limits   limits
 	peers    peers
 
@@ -52,13 +54,17 @@ type counters struct {
 // configure takes over cfg, which differs from the one before in nothing that
 // needs a restart.
 func (i *instance) configure(now time.Time, cfg Config) {
-	addresses := !reflect.DeepEqual(i.cfg.Addresses, cfg.Addresses)
+	o := &i.cfg
+	announced := !slices.Equal(o.Addresses, cfg.Addresses) || !slices.Equal(o.Excluded, cfg.Excluded)
+	held := announced || o.NoAccept != cfg.NoAccept || !slices.Equal(o.Routes, cfg.Routes) || !slices.Equal(o.Rules, cfg.Rules)
 	i.cfg = cfg
 	i.await(now)
 	i.list = appendAddresses(i.list[:0], cfg.Addresses)
 	i.factsChanged(now, true)
-	if addresses && i.claim.present {
+	if held && i.claim.present {
 		i.set(now, true, Handover{})
+	}
+	if announced && i.claim.present {
 		i.announce.start(now, &i.cfg.GARP)
 		i.fireAnnounce(now)
 	}
@@ -205,13 +211,21 @@ func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 	}
 	i.answer(meta.Source, a.Checksum)
 	i.peers.heard(now, &a, meta.Source, i.list, i.notify)
+	since := i.state.Since
 	contest := i.state.Role == Master && i.state.Leaving == "" && a.Priority > 0
 	i.step(now, Event{Kind: EventAdvert, Advert: a, From: meta.Source})
-	if contest && i.state.Role == Master {
-		n := Notice{Kind: NoticePeerChanged, Peer: meta.Source, Priority: a.Priority, Detail: "says that it is master as well", Count: 1}
-		i.limits.tell(now, limitContest, n, i.notify)
-		i.reschedule()
+	n := Notice{Kind: NoticeMasterConflict, Peer: meta.Source, Priority: a.Priority, Count: 1}
+	switch {
+	case !contest:
+		return
+	case i.state.Role != Master && i.silent == meta.Source:
+		n.Detail = "had fallen silent: it was cut off, or has come back"
+	case i.state.Role == Master && now.Sub(since) >= i.params.AdvertInterval: // else it is about to give way
+	default:
+		return
 	}
+	i.limits.tell(now, limitContest, n, i.notify)
+	i.reschedule()
 }
 
 // expired is called when any of the instance's times has come.
@@ -277,7 +291,11 @@ func (i *instance) finish(now time.Time) {
 }
 
 func (i *instance) reschedule() {
-	at := soonest(i.announce.at, i.limits.flush)
+	next := i.announce.at
+	if len(i.pacing.left) > 0 {
+		next = i.pacing.at // the one before comes first
+	}
+	at := soonest(next, i.limits.flush)
 	if wake, ok := i.state.Wake(); ok {
 		at = soonest(at, wake)
 	}
@@ -300,7 +318,11 @@ func (i *instance) do(now time.Time, a *Action) {
 	case ActionSetAddresses:
 		i.set(now, a.Present, a.Handover)
 	case ActionAnnounce:
-		i.announce.start(now, &i.cfg.GARP)
+		if a.Lower {
+			i.announce.answer(now, &i.cfg.GARP)
+		} else {
+			i.announce.start(now, &i.cfg.GARP)
+		}
 		i.fireAnnounce(now)
 	case ActionTransition:
 		i.transition(now, a)
@@ -326,6 +348,10 @@ func (i *instance) transition(now time.Time, a *Action) {
 		i.announce.stop()
 	}
 	if a.To == Master {
+		i.silent = netip.Addr{}
+		if a.Reason == ReasonMasterDown {
+			i.silent = a.Peer
+		}
 		i.count.became++
 		i.claim.withholdUntil = now.Add(i.params.downInterval(i.params.AdvertInterval))
 	}
@@ -398,17 +424,34 @@ func (i *instance) retryAddresses(now time.Time) {
 func (i *instance) fireAnnounce(now time.Time) {
 	if i.state.Role != Master || i.state.Leaving != "" || !i.claim.held {
 		i.announce.stop()
+		i.pacing = pacing{}
+		return
+	}
+	if len(i.pacing.left) > 0 {
+		i.firePaced(now)
 		return
 	}
 	announce, tell := i.announce.due(now, &i.cfg.GARP)
-	if !announce {
-		return
+	switch {
+	case !announce:
+	case i.cfg.GARP.paced():
+		i.pacing = pacing{left: i.cfg.All()}
+		i.firePaced(now)
+	default:
+		tell = i.tellNeighbours(now, i.cfg) && tell
 	}
-	if err := i.core.opts.Announcer.Announce(i.cfg); err != nil {
+	if announce && tell {
+		i.notify(Notice{Kind: NoticeAnnounceSent, Count: len(i.cfg.All())})
+	}
+}
+
+// tellNeighbours announces the addresses of c, and says whether that worked.
+func (i *instance) tellNeighbours(now time.Time, c Config) bool {
+	if err := i.core.opts.Announcer.Announce(c); err != nil {
 		i.limits.tell(now, limitAnnounce, Notice{Kind: NoticeAnnounceFailed, Err: err.Error(), Count: 1}, i.notify)
-	} else if tell {
-		i.notify(Notice{Kind: NoticeAnnounceSent, Count: len(i.cfg.Addresses)})
+		return false
 	}
+	return true
 }
 
 func (i *instance) notify(n Notice) {

@@ -57,6 +57,15 @@ func (l *lan) expect(d time.Duration, want string) {
 	}
 }
 
+// taken returns what was written since the last time.
+func (l *lan) taken() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := l.lines
+	l.lines = nil
+	return lines
+}
+
 // forget drops what was written after d.
 func (l *lan) forget(d time.Duration) {
 	time.Sleep(d)
@@ -221,6 +230,7 @@ type node struct {
 	lastSent     []byte
 	sent         int
 	announced    int
+	onAnnounce   func(Config)
 	sendErr      error
 	setErr       error
 	setTakes     time.Duration
@@ -349,10 +359,13 @@ func (n *node) called(instance string) string {
 	return n.name + " " + instance
 }
 
-func (n *node) Announce(Config) error {
+func (n *node) Announce(c Config) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.announced++
+	if n.onAnnounce != nil {
+		n.onAnnounce(c)
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ type NoticeKind string
 const (
 	NoticeTransition        NoticeKind = "transition"         // From, To, Reason, Peer and Priority of the advert that caused it, Detail of a fault
 	NoticeGroup             NoticeKind = "group"              // Instance: the group's name; From, To, Reason, Detail
+	NoticeMasterConflict    NoticeKind = "master_conflict"    // Peer, Priority, Detail; Count since the notice before: it is master as we are, or were
 	NoticePriorityChanged   NoticeKind = "priority_changed"   // Was, Priority, Reason, Detail: which track and why
 	NoticeAdvertDropped     NoticeKind = "advert_dropped"     // Drop, Peer, Count since the notice before
 	NoticePeerFound         NoticeKind = "peer_found"         // Peer, Priority

@@ -86,6 +86,7 @@ func (p *Params) preempts() bool { return p.Preempt || p.Priority == PriorityOwn
 type State struct {
 	Role     Role // "" is Init
 	Reason   Reason
+	Since    time.Time // of Role
 	Running  bool      // between Startup and the end of Shutdown
 	Resume   bool      // Init: become master as soon as there is no fault
 	Deadline time.Time // Adver_Timer of a master, Active_Down_Timer of a backup; Init: when waiting for the link ends
@@ -164,7 +165,7 @@ type ActionKind uint8
 const (
 	ActionSendAdvert     ActionKind = iota + 1 // Priority
 	ActionSetAddresses                         // Present, Handover
-	ActionAnnounce                             // a burst, and its repetitions
+	ActionAnnounce                             // a burst, and its repetitions; Lower: it answers a lower master
 	ActionTransition                           // From, To, Reason, Peer, Priority
 	ActionHandoverBegun                        // Reason
 	ActionHandoverDone                         // Peer, Took
@@ -178,6 +179,7 @@ type Action struct {
 	Kind     ActionKind
 	Priority uint8
 	Present  bool
+	Lower    bool
 	Handover Handover
 	From, To Role
 	Reason   Reason

@@ -363,11 +363,11 @@ func (m *machine) masterHears(a *Advert, from netip.Addr) {
 	case a.Priority > m.p.Priority:
 		m.yield(a, from, ReasonHigherPriority)
 	case a.Priority < m.p.Priority:
-		m.assert(true)
+		m.answer()
 	case from.Compare(m.p.Source) > 0:
 		m.yield(a, from, ReasonHigherAddress)
 	case from.Compare(m.p.Source) < 0:
-		m.assert(true)
+		m.answer()
 	}
 }
 
@@ -381,8 +381,19 @@ func (m *machine) assert(announce bool) {
 	}
 }
 
+// answer is assert towards a lower master.
+func (m *machine) answer() {
+	m.assert(false)
+	m.out.add(Action{Kind: ActionAnnounce, Lower: true})
+}
+
 // yield is what a master does that hears a better one.
 func (m *machine) yield(a *Advert, from netip.Addr, why Reason) {
+	if m.Reason == ReasonMasterDown {
+		// The other may have been there all along, and we have misled the
+		// neighbours: one last advert makes it tell them again.
+		m.advertise(m.p.Priority)
+	}
 	m.heard(a, from)
 	m.withdraw(from)
 	m.enter(Backup, why)
@@ -510,7 +521,7 @@ func (m *machine) stopped() {
 func (m *machine) enter(to Role, why Reason) {
 	m.out.add(Action{Kind: ActionTransition, From: m.role(), To: to, Reason: why, Peer: m.Peer, Priority: m.PeerPriority})
 	m.State = State{
-		Role: to, Reason: why, Running: m.Running,
+		Role: to, Reason: why, Since: m.now, Running: m.Running,
 		Peer: m.Peer, PeerPriority: m.PeerPriority, PeerUntil: m.PeerUntil,
 	}
 	if to != Backup {

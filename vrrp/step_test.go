@@ -379,7 +379,7 @@ func TestMaster(t *testing.T) {
 	})
 	t.Run("a higher priority wins", func(t *testing.T) {
 		x := master(t).at(4*time.Second).
-			hears(200, addrB, "withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)").
+			hears(200, addrB, "advert 150, withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)").
 			due(4*time.Second + down150)
 		if x.s.Peer != addrB || x.s.PeerPriority != 200 {
 			t.Errorf("follows %v with priority %d", x.s.Peer, x.s.PeerPriority)
@@ -387,12 +387,12 @@ func TestMaster(t *testing.T) {
 	})
 	t.Run("a higher priority wins whatever Preempt_Mode says", func(t *testing.T) {
 		master(t, noPreempt).at(4*time.Second).
-			hears(200, addrB, "withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)")
+			hears(200, addrB, "advert 150, withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)")
 	})
 	t.Run("equal priority: the higher address wins, as an unsigned number", func(t *testing.T) {
 		high := netip.MustParseAddr("200.0.0.1")
 		master(t).at(4*time.Second).
-			hears(150, high, "withdraw for 200.0.0.1, MASTER>BACKUP (advert of equal priority from a higher address)")
+			hears(150, high, "advert 150, withdraw for 200.0.0.1, MASTER>BACKUP (advert of equal priority from a higher address)")
 		master(t).at(4*time.Second).hears(150, netip.MustParseAddr("10.0.0.1"), "advert 150, announce")
 		master(t).at(4*time.Second).hears(150, netip.MustParseAddr("192.168.16.99"), "advert 150, announce")
 	})
@@ -403,7 +403,7 @@ func TestMaster(t *testing.T) {
 		master(t).at(4*time.Second).changed(prio(50), "advert 50"). // at once, so that the other can make up its mind
 										due(5*time.Second).tick("nothing").
 										at(5*time.Second).tick("advert 50").
-										at(5500*time.Millisecond).hears(100, addrB, "withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)")
+										at(5500*time.Millisecond).hears(100, addrB, "advert 50, withdraw for 192.168.16.112, MASTER>BACKUP (advert of a higher priority)")
 	})
 	t.Run("a gate that closes takes no master out", func(t *testing.T) {
 		master(t).at(4*time.Second).changed(notReady, "nothing").is(Master)

@@ -163,13 +163,13 @@ func TestTracking(t *testing.T) {
 		a.track("script/chk", well)
 		l.expect(5*time.Second, `
 			15s a priority 90>150: tracked script succeeded (chk up, +0)
-			17.674s a BACKUP>MASTER: preempted a lower priority
-			17.674s a takes from 192.168.16.112
-			17.674s a sends 150
-			17.674s a announces
-			17.675s b peer_changed 192.168.16.102 priority 90 is now 150
-			17.675s b withdraws for 192.168.16.102
-			17.675s b MASTER>BACKUP: advert of a higher priority`)
+			17.676s a BACKUP>MASTER: preempted a lower priority
+			17.676s a takes from 192.168.16.112
+			17.676s a sends 150
+			17.676s a announces
+			17.677s b peer_changed 192.168.16.102 priority 90 is now 150
+			17.677s b withdraws for 192.168.16.102
+			17.677s b MASTER>BACKUP: advert of a higher priority`)
 	})
 	bubble(t, "without a weight it is a fault, and priority 0", func(t *testing.T, l *lan) {
 		a, _ := pair(l)

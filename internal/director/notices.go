@@ -17,6 +17,9 @@ var notices = map[vrrp.NoticeKind]struct {
 	vrrp.NoticeGroup: {event.VRRPGroupTransition, func(n vrrp.Notice) []event.Field {
 		return []event.Field{event.F(event.Group, n.Instance), event.F(event.From, n.From), event.F(event.To, n.To), event.F(event.Reason, n.Reason), detail(n)}
 	}},
+	vrrp.NoticeMasterConflict: {event.VRRPMasterConflict, func(n vrrp.Notice) []event.Field {
+		return []event.Field{peer(n), priority(n), event.F(event.Count, n.Count), detail(n)}
+	}},
 	vrrp.NoticePriorityChanged: {event.VRRPPriorityChanged, func(n vrrp.Notice) []event.Field {
 		return []event.Field{event.F(event.From, n.Was), event.F(event.To, n.Priority), event.F(event.Reason, n.Reason), detail(n)}
 	}},

@@ -21,6 +21,7 @@ const (
 
 	VRRPTransition        Name = "vrrp.transition"
 	VRRPGroupTransition   Name = "vrrp.group.transition"
+	VRRPMasterConflict    Name = "vrrp.master.conflict"
 	VRRPPriorityChanged   Name = "vrrp.priority.changed"
 	VRRPAdvertDropped     Name = "vrrp.advert.dropped"
 	VRRPPeerFound         Name = "vrrp.peer.found"
@@ -120,6 +121,7 @@ var Catalogue = []Spec{
 	{ChildLimited, LevelWarn, []Key{Child, Reason, Detail}},
 	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail, Peer, Priority}},
 	{VRRPGroupTransition, LevelInfo, []Key{Group, From, To, Reason, Detail}},
+	{VRRPMasterConflict, LevelWarn, []Key{Instance, VRID, Interface, Peer, Priority, Count, Detail}},
 	{VRRPPriorityChanged, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail}},
 	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Peer, Count}},
 	{VRRPPeerFound, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority}},
