@@ -168,8 +168,6 @@ func notReady(p *Params)                  { p.Ready = false }
 func ready(p *Params)                     { p.Ready = true }
 func linkDown(p *Params)                  { p.Fault, p.CanSend = ReasonLinkDown, false }
 func linkUnknown(p *Params)               { p.Fault, p.CanSend = ReasonLinkUnknown, false }
-func scriptFailed(p *Params)              { p.Fault, p.Early = ReasonTrackScript, false }
-func scriptUnknown(p *Params)             { p.Fault, p.Early = ReasonTrackScript, true }
 func linkUp(p *Params)                    { p.Fault, p.CanSend = "", true }
 func every(d time.Duration) func(*Params) { return func(p *Params) { p.AdvertInterval = d } }
 

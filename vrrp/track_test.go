@@ -126,10 +126,6 @@ func TestJudgeBounds(t *testing.T) {
 	})
 }
 
-func tracking(tracks ...Track) func(*Config) {
-	return func(c *Config) { c.Track = tracks }
-}
-
 func (n *node) track(name string, s TrackState) {
 	n.SetTrack(map[string]TrackState{name: s})
 	synctest.Wait()
