@@ -104,6 +104,18 @@ func vips4(c vrrp.Config) []netip.Addr {
 	return out
 }
 
+// refuses says whether the instance drops what no virtual service takes. An
+// owner accepts in any case (RFC 9568 section 6.1).
+func refuses(c vrrp.Config) bool { return c.NoAccept && c.Priority != vrrp.PriorityOwner }
+
+func vips(c vrrp.Config) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range c.All() {
+		out = append(out, a.Prefix.Addr())
+	}
+	return out
+}
+
 // Set makes the instance's addresses present or absent. A planned change of
 // master brings its counterpart along: the new master relays what it does not
 // know to the old one, before the first neighbour learns of the change; the old
@@ -164,6 +176,10 @@ func (a *addresses) set(c vrrp.Config, present bool) error {
 	} else {
 		errs = append(errs, a.removePaths(was, vrrp.Config{}), a.removePaths(c, vrrp.Config{}))
 	}
+	if present && refuses(c) {
+		// Before the addresses: nothing gets in between.
+		errs = append(errs, a.netif.InstallNoAccept(c.Name, vips(c)))
+	}
 	for dev, want := range desired {
 		if !present {
 			want = nil
@@ -174,6 +190,9 @@ func (a *addresses) set(c vrrp.Config, present bool) error {
 		if err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if !present && refuses(c) || refuses(was) && !refuses(c) {
+		errs = append(errs, a.netif.RemoveNoAccept(c.Name))
 	}
 	if present {
 		_, err := a.addPaths(c, event.RouteAdded)

@@ -1,7 +1,6 @@
 package director
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"time"
@@ -258,13 +257,9 @@ func (c *core) withdraw() {
 		}
 		in.diedAsMaster = false
 		in.role = vrrp.Fault
-		ctx, cancel := context.WithTimeout(context.Background(), setWithin)
-		for dev := range byDevice(in.cfg) {
-			if _, err := m.SetAddresses(ctx, dev, nil, prefixes(in.cfg, dev)); err != nil {
-				c.say(event.AddressFailed, event.F(event.Instance, name), event.F(event.Interface, dev), event.F(event.Err, err))
-			}
+		if err := newAddresses(m, c.say).set(in.cfg, false); err != nil {
+			c.say(event.AddressFailed, event.F(event.Instance, name), event.F(event.Interface, in.cfg.Interface), event.F(event.Err, err))
 		}
-		cancel()
 		c.say(event.VRRPWithdrawn, event.F(event.Instance, name),
 			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", max(in.cfg.AdvertInterval, minRespawn))))
 		c.notifyTransition(vrrp.Notice{Instance: name, From: vrrp.Master, To: vrrp.Fault, Reason: "the speaker died"})

@@ -127,13 +127,13 @@ func (m *Manager) RemoveLinger(vips []netip.Addr) error {
 	return nil
 }
 
-// CleanLeftovers removes every relay and linger that carries our mark,
+// CleanLeftovers removes every relay, linger and no_accept with our mark,
 // whichever run made it. Addresses are not touched: they are adopted through
 // OwnedAddresses.
 func (m *Manager) CleanLeftovers() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return errors.Join(m.cleanRelays(), m.cleanRules())
+	return errors.Join(m.cleanRelays(), m.cleanRules(), m.cleanNoAccept())
 }
 
 func (m *Manager) cleanRelays() error {

@@ -191,7 +191,7 @@ func (m *Manager) removeRelay(name string) error {
 		delete(m.forwarders, name)
 		return m.silence(f.relay, false)
 	}
-	return m.removeTables(tableName(name))
+	return m.removeTables(tableName(relayPrefix, name))
 }
 
 // removeTables removes tables of ours. Adding each first makes removing one
@@ -264,7 +264,7 @@ func nftError(err error) error {
 
 // tableName makes a name that nft(8) can read out of any name, and different
 // ones of different names.
-func tableName(name string) string {
+func tableName(prefix, name string) string {
 	const longest = 64
 	clean := strings.Map(func(r rune) rune {
 		switch {
@@ -274,10 +274,10 @@ func tableName(name string) string {
 		return '.'
 	}, name)
 	if clean == name && len(clean) <= longest {
-		return relayPrefix + clean
+		return prefix + clean
 	}
 	if len(clean) > longest {
 		clean = clean[:longest]
 	}
-	return fmt.Sprintf("%s%s.%08x", relayPrefix, clean, crc32.ChecksumIEEE([]byte(name)))
+	return fmt.Sprintf("%s%s.%08x", prefix, clean, crc32.ChecksumIEEE([]byte(name)))
 }

@@ -41,7 +41,7 @@ func TestTableName(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	seen := map[string]string{}
 	for _, name := range []string{"VI_1", "VI-1", "VI 1", "VI.1", "VI\x001", "ä", "ö", "", long, long + "y", "}; flush ruleset"} {
-		table := tableName(name)
+		table := tableName(relayPrefix, name)
 		if other, ok := seen[table]; ok {
 			t.Errorf("%q and %q have the same table %q", name, other, table)
 		}
@@ -51,7 +51,7 @@ func TestTableName(t *testing.T) {
 			t.Errorf("tableName(%q) = %q", name, table)
 		}
 	}
-	if got := tableName("VI_1"); got != "baton-relay-VI_1" {
+	if got := tableName(relayPrefix, "VI_1"); got != "baton-relay-VI_1" {
 		t.Errorf("tableName(VI_1) = %q", got)
 	}
 }

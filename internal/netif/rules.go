@@ -55,7 +55,7 @@ type relayRules struct {
 }
 
 func (r relayRules) replace(c *nftables.Conn, v relayVariant) {
-	t := &nftables.Table{Name: tableName(r.Name), Family: nftables.TableFamilyIPv4}
+	t := &nftables.Table{Name: tableName(relayPrefix, r.Name), Family: nftables.TableFamilyIPv4}
 	c.AddTable(t)
 	c.DelTable(t)
 	c.AddTable(t)
