@@ -334,6 +334,16 @@ func (c *Core) Stop(now bool) {
 	})
 }
 
+// anyRunning says whether an instance has not stopped.
+func (c *Core) anyRunning() bool {
+	for _, i := range c.instances {
+		if i.state.Running {
+			return true
+		}
+	}
+	return false
+}
+
 // Stopped says whether every instance has stopped after Stop.
 func (c *Core) Stopped() bool { return c.stopping && len(c.instances) == 0 }
 

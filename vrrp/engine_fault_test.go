@@ -433,6 +433,49 @@ func TestStopTriesUntilTheAddressesAreGone(t *testing.T) {
 	}
 }
 
+// It goes on trying while another instance keeps the process anyway.
+func TestStopTriesWhileAnotherStops(t *testing.T) {
+	now := t0
+	have, broken := map[string]bool{}, true
+	set := func(c Config, present bool) error {
+		if broken && !present && now.After(t0.Add(10*time.Minute)) {
+			return errors.New("device or resource busy")
+		}
+		have[c.Name] = present
+		return nil
+	}
+	c := NewCore(EngineOptions{
+		Listen:    func(Endpoint) (Conn, error) { return &loop{from: addrB}, nil },
+		Addresses: setNamed(set), Announcer: nothing{}, Notify: func(Notice) {},
+		Now: func() time.Time { return now }, Wall: func() time.Time { return now },
+	})
+	run := func(end time.Time) {
+		for now.Before(end) {
+			now = now.Add(10 * time.Millisecond)
+			c.Tick()
+		}
+	}
+	slow := groupConfig(2, 150)
+	slow.AdvertInterval = 40 * time.Second
+	for k, cfg := range []Config{groupConfig(1, 150), slow} {
+		c.SetLink(LinkState{Interface: cfg.Interface, Up: true, Primary: memberAddr(k+1, 102), Index: 2 + k})
+	}
+	c.SetReady(map[string]bool{"VI_1": true, "VI_2": true})
+	c.Apply([]Config{groupConfig(1, 150), slow}, nil, nil)
+	run(t0.Add(10 * time.Minute))
+	c.Stop(false)
+	run(now.Add(time.Minute)) // VI_1 has waited for its successor, VI_2 waits
+	broken = false
+	run(now.Add(10 * time.Second))
+	if have["VI_1"] || c.Stopped() {
+		t.Errorf("VI_1 has its addresses: %v, all has stopped: %v", have["VI_1"], c.Stopped())
+	}
+}
+
+type setNamed func(c Config, present bool) error
+
+func (f setNamed) Set(c Config, present bool, _ Handover) error { return f(c, present) }
+
 type setFunc func(present bool) error
 
 func (f setFunc) Set(_ Config, present bool, _ Handover) error { return f(present) }

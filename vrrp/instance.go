@@ -279,12 +279,13 @@ func (i *instance) step(now time.Time, ev Event) {
 
 // finish ends an instance that has stopped. Addresses that could not be
 // withdrawn are tried again before: another director may hold them by now.
-// Who stops altogether does not wait for that for ever.
+// Who stops altogether does not wait for that for ever, once nothing else keeps
+// it.
 func (i *instance) finish(now time.Time) {
 	if i.state.role() != Init || i.state.Running || !i.removing && i.next == nil {
 		return
 	}
-	enough := i.core.hurried || i.core.stopping && i.claim.backoff == claimRetryMost
+	enough := i.core.hurried || i.core.stopping && i.claim.backoff == claimRetryMost && !i.core.anyRunning()
 	if i.claim.retryAt.IsZero() || enough {
 		i.core.finished(now, i)
 	}
