@@ -72,7 +72,11 @@ func (in *instance) justified(x *vrrp.Notice) bool {
 		// A member waits for the others: what made it agree may be long ago.
 		switch vrrp.Reason(x.Reason) {
 		case vrrp.ReasonMasterDown, vrrp.ReasonMasterLeft, vrrp.ReasonPreempt, vrrp.ReasonReady, vrrp.ReasonSilence:
-			return max(silence, now-c.began) >= skew(cfg, cfg.AdvertInterval)/2
+			interval := n.causes.interval
+			if c.heardInterval > 0 {
+				interval = min(interval, c.heardInterval)
+			}
+			return max(silence, now-c.began) >= skew(n.weighed(cfg), interval)/2
 		case vrrp.ReasonGroup:
 			return news || within(n.causes.moved, n.w.check.settleBound())
 		case vrrp.ReasonGroupFault, vrrp.ReasonLinkUp, vrrp.ReasonFaultCleared:

@@ -80,7 +80,9 @@ func (c *checks) settleBound() time.Duration {
 	if c.w.s.Group {
 		down += c.groupBound()
 	}
-	return c.startup + 3*down + leaveWindow(&c.longest) + c.delay + c.longest.AdvertInterval + 4*c.slack()
+	// Each preemption may be delayed, and the next begins when it has happened.
+	times := time.Duration(max(1, len(c.w.s.Directors)-1))
+	return c.startup + (2+times)*down + leaveWindow(&c.longest) + times*(c.delay+c.longest.AdvertInterval) + 4*c.slack()
 }
 
 // disturb says that something has happened for which the cluster may move.
