@@ -353,11 +353,13 @@ const askWithin = 50 * time.Millisecond
 // moment of a takeover there is no time to lose.
 func (a *addresses) learn(c vrrp.Config, peer netip.Addr) {
 	mac := a.ask(c.Interface, peer, setWithin)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if mac != nil {
-		a.macs[peer] = mac
+	if mac == nil {
+		return
 	}
+	a.mu.Lock()
+	a.macs[peer] = mac
+	a.mu.Unlock()
+	a.say(event.VRRPPeerStation, event.F(event.Instance, c.Name), event.F(event.Interface, c.Interface), event.F(event.Peer, peer), event.F(event.MAC, mac))
 }
 
 // ask returns nil where there is no answer; the relay then says what it lacks.

@@ -3,6 +3,7 @@
 package director
 
 import (
+	"net/netip"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -109,3 +110,17 @@ func TestSuccessorIsNoConflict(t *testing.T) {
 }
 
 var bootTime = time.Unix(1, 0).Add(conflictTold)
+
+// A strange director is told with the machine that it runs on.
+func TestPeerIsToldWithItsStation(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	other := conflictPair(t)
+	other("ip", "address", "add", "192.168.16.112/24", "dev", "peer0")
+	s := newMouth(t)
+	s.addrs.learn(vrrp.Config{Name: "VI_1", Interface: "eth0"}, netip.MustParseAddr("192.168.16.112"))
+	if s.count("vrrp.peer.station instance=VI_1 interface=eth0 peer=192.168.16.112 mac=02:00:00:00:00:99") != 1 {
+		t.Errorf("said %q", s.said)
+	}
+}

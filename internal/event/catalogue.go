@@ -25,6 +25,7 @@ const (
 	VRRPPriorityChanged   Name = "vrrp.priority.changed"
 	VRRPAdvertDropped     Name = "vrrp.advert.dropped"
 	VRRPPeerFound         Name = "vrrp.peer.found"
+	VRRPPeerStation       Name = "vrrp.peer.station"
 	VRRPPeerLost          Name = "vrrp.peer.lost"
 	VRRPPeerChanged       Name = "vrrp.peer.changed"
 	VRRPAddressesMismatch Name = "vrrp.addresses.mismatch"
@@ -125,6 +126,7 @@ var Catalogue = []Spec{
 	{VRRPPriorityChanged, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail}},
 	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Peer, Count}},
 	{VRRPPeerFound, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority}},
+	{VRRPPeerStation, LevelInfo, []Key{Instance, Interface, Peer, MAC}},
 	{VRRPPeerLost, LevelWarn, []Key{Instance, VRID, Interface, Peer}},
 	{VRRPPeerChanged, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority, Detail}},
 	{VRRPAddressesMismatch, LevelWarn, []Key{Instance, VRID, Interface, Peer, Detail}},
