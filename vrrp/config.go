@@ -120,15 +120,15 @@ const (
 // Track lets something outside of the election bear on it. What fails with
 // weight 0 puts the instance into FAULT. Else a positive weight is added to the
 // priority while it is well, a negative one while it is not; a file's value
-// times its weight is added, -254…254 at most, the value negated with Reverse; with
-// weight 0 any value but 0 is a fault. What was never told of counts as failed
+// times its weight is added, a product below -253 is a fault, and with weight 0
+// any value but 0 is one. What was never told of counts as failed
 // once a master down interval has passed. In a sync group it bears on all
 // members.
 type Track struct {
 	Kind    TrackKind `json:"kind"`
 	Name    string    `json:"name"`
 	Weight  int       `json:"weight,omitempty"`  // -254…254; 0: a failure is a fault
-	Reverse bool      `json:"reverse,omitempty"` // well and failed change places
+	Reverse bool      `json:"reverse,omitempty"` // what is added is subtracted, and the reverse; with weight 0 what is up is the fault
 }
 
 // Key names what is tracked among all of a node: "script/chk_http".

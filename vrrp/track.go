@@ -85,34 +85,38 @@ func (t Track) judge(states map[string]TrackState, links map[string]LinkState) T
 	case trackUnknown:
 		s.Reason = "not heard of yet"
 		s.count(false)
+		s.Fault = t.Weight == 0 // with Reverse as well: nobody knows
 	case trackUp:
 		if t.Kind == TrackFile {
 			s.read()
 			return s
 		}
-		s.count(!t.Reverse)
+		s.count(true)
 	default:
-		s.count(t.Reverse && t.Kind != TrackFile) // a file that cannot be read is not one that says 0
+		s.count(false)
+		if t.Kind == TrackFile {
+			s.Fault = t.Weight == 0 // what cannot be read does not say 0
+		}
 	}
 	return s
 }
 
-// count applies the weight of what is well or is not.
-func (s *TrackStatus) count(well bool) {
-	weight := s.Weight
-	if s.Kind == TrackFile && s.Reverse {
-		weight = -weight
-	}
+// count applies the weight of what is up or is not. Reverse turns the direction
+// of the adjustment round, as keepalived's does, not its condition.
+func (s *TrackStatus) count(up bool) {
 	switch {
-	case weight == 0:
-		s.Fault = !well
-	case (weight > 0) == well:
-		s.Effect = weight
+	case s.Weight == 0:
+		s.Fault = up == s.Reverse
+	case (s.Weight > 0) == up:
+		s.Effect = s.Weight
+		if s.Reverse {
+			s.Effect = -s.Weight
+		}
 	}
 }
 
 // read applies the value of a file: any but 0 is a fault with weight 0, else
-// it is multiplied.
+// it is multiplied. A product that takes more than any priority has is a fault.
 func (s *TrackStatus) read() {
 	weight := s.Weight
 	if s.Reverse {
@@ -122,8 +126,13 @@ func (s *TrackStatus) read() {
 		s.Fault = (s.Value != 0) != s.Reverse
 		return
 	}
-	value := min(max(s.Value, -maxWeight), maxWeight) // a larger one is clamped whatever the weight
-	s.Effect = min(max(value*weight, -maxWeight), maxWeight)
+	value := min(max(s.Value, -maxWeight), maxWeight) // a larger one is beyond all whatever the weight
+	product := min(max(value*weight, -maxWeight), maxWeight)
+	if product == -maxWeight {
+		s.Fault = true
+		return
+	}
+	s.Effect = product
 }
 
 // String says of the track what a line of the log needs.

@@ -38,8 +38,10 @@ func TestJudge(t *testing.T) {
 		{"- and well", 100, chk(-20), &up, 100, "", ""},
 		{"- and failed", 100, chk(-20), &down, 80, "", ""},
 		{"- and unknown", 100, chk(-20), nil, 80, "", ""},
-		{"+ reverse and failed", 100, reversed(chk(20)), &down, 120, "", ""},
-		{"- reverse and well", 100, reversed(chk(-20)), &up, 80, "", ""},
+		{"+ reverse and well", 100, reversed(chk(20)), &up, 80, "", ""},
+		{"+ reverse and failed", 100, reversed(chk(20)), &down, 100, "", ""},
+		{"- reverse and well", 100, reversed(chk(-20)), &up, 100, "", ""},
+		{"- reverse and failed", 100, reversed(chk(-20)), &down, 120, "", ""},
 		{"not below 1", 100, chk(-254), &down, 1, "", ""},
 		{"not above 254", 100, chk(254), &up, 254, "", ""},
 		{"the owner keeps 255", 255, chk(-20), &down, 255, "", ""},
@@ -48,7 +50,10 @@ func TestJudge(t *testing.T) {
 		{"file reversed", 100, reversed(file(3)), ptr(says(7)), 79, "", ""},
 		{"file negative", 100, file(-3), ptr(says(7)), 79, "", ""},
 		{"file beyond all", 100, file(2), ptr(says(math.MaxInt)), 254, "", ""},
-		{"file beyond all, negative", 100, file(254), ptr(says(math.MinInt)), 1, "", ""},
+		{"file beyond all, negative", 100, file(254), ptr(says(math.MinInt)), 100, ReasonTrackFile, "load up with -9223372036854775808"},
+		{"file takes the most", 254, file(1), ptr(says(-253)), 1, "", ""},
+		{"file takes more", 254, file(1), ptr(says(-254)), 254, ReasonTrackFile, "load up with -254"},
+		{"file takes more, reverse", 254, reversed(file(127)), ptr(says(2)), 254, ReasonTrackFile, "load up with 2 (reverse)"},
 		{"file 0, no weight", 100, file(0), ptr(says(0)), 100, "", ""},
 		{"file 1, no weight", 100, file(0), ptr(says(1)), 100, ReasonTrackFile, "load up with 1"},
 		{"file 0, no weight, reverse", 100, reversed(file(0)), ptr(says(0)), 100, ReasonTrackFile, "load up with 0 (reverse)"},
@@ -111,7 +116,7 @@ func TestJudgeBounds(t *testing.T) {
 			if s.Fault {
 				faults++
 			}
-			if s.Fault && s.Weight != 0 {
+			if s.Fault && s.Weight != 0 && s.Kind != TrackFile {
 				t.Fatalf("%s is a fault with a weight", s)
 			}
 		}
