@@ -3,8 +3,12 @@ package integration
 import (
 	"bytes"
 	"context"
+	"net"
+	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/mdlayher/packet"
 
 	"baton/internal/event"
 	"baton/internal/lab"
@@ -44,6 +48,29 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
 			t.Errorf("%d transitions, want the two of the start", n)
 		}
+	})
+
+	t.Run("address on another host", func(t *testing.T) {
+		mac := lab.HardwareAddress(lab.RS2)
+		c, err := l.Capture(lab.RouterNode, lab.LANInterface)
+		must(err)
+		defer c.Close()
+		must(l.In(lab.RS2, func() error { return announce(mac, lab.VIP) }))
+		within(t, "the line about it", func() string {
+			for _, e := range logged(t, l, lab.LVSA, event.AnnounceConflict) {
+				if e.Get(event.MAC) == mac.String() {
+					return ""
+				}
+			}
+			return "there is none"
+		})
+		// Whoever believed the other is told better.
+		claimed, err := c.Await(ctx, func(f lab.Frame) bool { return f.ARP.Gratuitous(lab.VIP) && f.Source.String() == mac.String() })
+		must(err)
+		_, err = c.Await(ctx, func(f lab.Frame) bool {
+			return f.ARP.Gratuitous(lab.VIP) && f.Source.String() == lab.HardwareAddress(lab.LVSA).String() && f.Time.After(claimed.Time)
+		})
+		must(err)
 	})
 
 	// is waits for the state of the instance.
@@ -135,4 +162,23 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		t.Logf("preempted after %v", took)
 		rewrite(t, l, was)
 	})
+}
+
+// announce sends a gratuitous ARP from the interface of the node that it runs in.
+func announce(mac net.HardwareAddr, address netip.Addr) error {
+	ifi, err := net.InterfaceByName(lab.LANInterface)
+	if err != nil {
+		return err
+	}
+	c, err := packet.Listen(ifi, packet.Raw, 0, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	frame := append(bytes.Repeat([]byte{0xff}, 6), mac...)
+	frame = append(frame, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1)
+	frame = append(append(frame, mac...), address.AsSlice()...)
+	frame = append(append(frame, make([]byte, 6)...), address.AsSlice()...)
+	_, err = c.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
+	return err
 }
