@@ -25,7 +25,8 @@ const (
 func actAs(role string) {
 	switch role {
 	case roleBusy:
-		for {
+		for n := 0; ; n++ {
+			runtime.KeepAlive(n)
 		}
 	case roleWitness:
 		if err := testify(); err != nil {
