@@ -27,6 +27,12 @@ func conflictPair(t *testing.T) func(args ...string) string {
 	t.Cleanup(func() { _ = sleep.Process.Kill(); _ = sleep.Wait() })
 	pid := strconv.Itoa(sleep.Process.Pid)
 	on := func(args ...string) string {
+		t.Helper()
+		path, err := exec.LookPath(args[0]) // busybox's nsenter has an ip of its own
+		if err != nil {
+			t.Fatal(err)
+		}
+		args[0] = path
 		return run(t, "nsenter", append([]string{"--net=/proc/" + pid + "/ns/net"}, args...)...)
 	}
 	// It has its namespace a moment after it was started.
