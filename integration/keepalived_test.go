@@ -132,19 +132,3 @@ func holds(t testing.TB, l *lab.Lab, node string) {
 		return ""
 	})
 }
-
-// expectState asks Baton on lvs-a itself.
-func expectState(t testing.TB, l *lab.Lab, master bool) {
-	t.Helper()
-	want := map[bool]string{true: "MASTER", false: "BACKUP"}[master]
-	within(t, "lvs-a to be "+want, func() string {
-		st, err := l.DirectorStatus(t.Context(), lab.LVSA)
-		if err != nil {
-			return err.Error()
-		}
-		if got := st.Instances[0].State; got != want {
-			return "it is " + got
-		}
-		return ""
-	})
-}

@@ -24,7 +24,7 @@ type stranger struct {
 type advert struct {
 	source, destination netip.Addr
 	mac                 net.HardwareAddr // of the destination
-	ttl, priority       byte
+	ttl                 byte
 	options             int // bytes of IP options
 	message             []byte
 	keepChecksum        bool
