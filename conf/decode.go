@@ -84,8 +84,12 @@ func (d *decoder) where(path string) string {
 
 // ordered returns the keys of a table as they stand in the file.
 func (d *decoder) ordered(path string, m map[string]any) []string {
+	at := make(map[string]int, len(m)) // joining paths in each comparison is what costs
+	for key := range m {
+		at[key] = d.index.at[join(path, key)]
+	}
 	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
-		return cmp.Or(cmp.Compare(d.index.at[join(path, a)], d.index.at[join(path, b)]), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(at[a], at[b]), strings.Compare(a, b))
 	})
 }
 
