@@ -177,8 +177,8 @@ func (m *machine) cause() Reason {
 		return m.Cause
 	case m.Holding:
 		return ReasonSilence
-	case m.Expired && m.p.Priority == PriorityOwner && !alive:
-		return ReasonOwner
+	case m.p.Priority == PriorityOwner && !alive && (m.Expired || !m.Peer.IsValid()):
+		return ReasonOwner // it waited for itself, not for anybody's adverts
 	case m.Expired:
 		return ReasonReady
 	case alive && m.PeerPriority == 0:

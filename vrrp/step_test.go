@@ -194,7 +194,12 @@ func TestInit(t *testing.T) {
 		delayed := func(p *Params) { p.StartupDelay = time.Minute }
 		backup(t, delayed).due(time.Minute + down150)
 		play(t, director(prio(255), delayed)).startup(becameBackup).due(time.Minute).
-			at(time.Minute).tick("BACKUP>MASTER (no advert within the master down interval), take, advert 255, announce")
+			at(time.Minute).tick("BACKUP>MASTER (address owner), take, advert 255, announce")
+	})
+	t.Run("an owner whose elder died says so", func(t *testing.T) {
+		play(t, director(prio(255), func(p *Params) { p.StartupDelay = time.Minute })).startup(becameBackup).
+			at(time.Second).hears(255, addrB, "nothing").
+			at(5 * time.Second).tick("BACKUP>MASTER (no advert within the master down interval), take, advert 255, announce")
 	})
 	t.Run("an owner that is not ready waits until it is", func(t *testing.T) {
 		play(t, director(prio(255), notReady)).startup(becameBackup).

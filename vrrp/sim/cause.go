@@ -88,7 +88,7 @@ func (in *instance) justified(x *vrrp.Notice) bool {
 		return within(n.causes.started, window)
 	case vrrp.ReasonOwner:
 		return n.causes.owner &&
-			(within(n.causes.ready, 0) || within(n.causes.started, window) || news || silence >= cfg.StartupDelay)
+			(within(n.causes.ready, 0) || within(n.causes.started, window) || news || silence >= min(cfg.StartupDelay, in.patience()))
 	case vrrp.ReasonResume:
 		return within(n.causes.resumed, window)
 	case vrrp.ReasonMasterDown:
