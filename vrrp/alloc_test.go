@@ -131,22 +131,25 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	})
 }
 
+// kinds are the ways of sending adverts beside IPv4 multicast.
+var kinds = []struct {
+	name     string
+	change   func(*Config)
+	from, to netip.Addr
+	packets  int // for each advert
+}{
+	{"IPv6", func(c *Config) { c.Addresses = vip6 }, linkB, Group6, 1},
+	{"unicast", func(c *Config) { c.Peers = []netip.Addr{addrB, addrC, addrD} }, addrB, addrA, 3},
+	{"unicast over IPv6", func(c *Config) {
+		c.Addresses, c.Source, c.Peers = vip6, wideA, []netip.Addr{wideB, netip.MustParseAddr("2001:db8::c")}
+	}, wideB, wideA, 2},
+	{"password", func(c *Config) { c.Version, c.Password = V2, "secret" }, addrB, Group, 1},
+	{"VMAC", func(c *Config) { c.VMAC = &VMAC{Name: "vrrp.51"} }, addrB, Group, 1},
+}
+
 // The same over IPv6, to unicast peers, with a password and from a VMAC.
 func TestSteadyStateOfEveryKindDoesNotAllocate(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		change   func(*Config)
-		from, to netip.Addr
-		packets  int // for each advert
-	}{
-		{"IPv6", func(c *Config) { c.Addresses = vip6 }, linkB, Group6, 1},
-		{"unicast", func(c *Config) { c.Peers = []netip.Addr{addrB, addrC, addrD} }, addrB, addrA, 3},
-		{"unicast over IPv6", func(c *Config) {
-			c.Addresses, c.Source, c.Peers = vip6, wideA, []netip.Addr{wideB, netip.MustParseAddr("2001:db8::c")}
-		}, wideB, wideA, 2},
-		{"password", func(c *Config) { c.Version, c.Password = V2, "secret" }, addrB, Group, 1},
-		{"VMAC", func(c *Config) { c.VMAC = &VMAC{Name: "vrrp.51"} }, addrB, Group, 1},
-	} {
+	for _, tt := range kinds {
 		t.Run(tt.name, func(t *testing.T) {
 			c, conn, now := quietCore(t, 1, 150, tt.change)
 			before := conn.sent
@@ -197,6 +200,36 @@ func BenchmarkReceive(b *testing.B) {
 		*now = now.Add(time.Millisecond)
 		conn.repeat = 1
 		c.Receive(eth0)
+	}
+}
+
+// BenchmarkKinds is BenchmarkSend and BenchmarkReceive of the other kinds.
+func BenchmarkKinds(b *testing.B) {
+	for _, k := range kinds {
+		b.Run(k.name+"/sent", func(b *testing.B) {
+			c, _, now := quietCore(b, 1, 150, k.change)
+			b.ReportAllocs()
+			for b.Loop() {
+				*now = now.Add(time.Second)
+				c.Tick()
+			}
+		})
+		b.Run(k.name+"/received", func(b *testing.B) {
+			c, conn, now := quietCore(b, 1, 100, k.change)
+			conn.from, conn.to = k.from, k.to
+			follow(c, conn)
+			at := c.instances["VI_0"].cfg.Endpoint()
+			before := c.Status()[0].Received
+			b.ReportAllocs()
+			for b.Loop() {
+				*now = now.Add(time.Millisecond)
+				conn.repeat = 1
+				c.Receive(at)
+			}
+			if c.Status()[0].Received == before {
+				b.Error("nothing was received")
+			}
+		})
 	}
 }
 
