@@ -46,13 +46,35 @@ func (b *builder) memberList(r *rawSyncGroup) []string {
 	if len(r.Group.v) < 2 {
 		b.errorf(r.Group.path, "a group of %d has nothing to keep in step", len(r.Group.v)).remedy("name two instances or more, or remove the group")
 	}
-	b.agreement(r, members)
+	if b.agreement(r, members) {
+		b.sameRank(r, members)
+	}
 	return members
+}
+
+// sameRank warns where the members have several priorities on this node. The
+// group takes over when all of them would: one that is not above the peer's
+// keeps it from preempting.
+func (b *builder) sameRank(r *rawSyncGroup, members []string) {
+	var first *rawInstance
+	for i := range b.raw.Instances {
+		vi := &b.raw.Instances[i]
+		if !slices.Contains(members, vi.Name.v) || !vi.Priority.ok(b.node) {
+			continue
+		}
+		if first == nil {
+			first = vi
+		} else if one, other := first.Priority.get(b.node), vi.Priority.get(b.node); one != other {
+			b.warnf(r.Group.path, "%s has priority %d, %s has %d: the group preempts only where every member would, which may be never",
+				first.Name.v, one, vi.Name.v, other).remedy("give all members the same priority on a node")
+			return
+		}
+	}
 }
 
 // agreement checks that all members want to be master on the same node: else
 // each election of one is undone by the other.
-func (b *builder) agreement(r *rawSyncGroup, members []string) {
+func (b *builder) agreement(r *rawSyncGroup, members []string) bool {
 	for i, x := range b.nodes {
 		for _, y := range b.nodes[i+1:] {
 			var first string
@@ -71,11 +93,12 @@ func (b *builder) agreement(r *rawSyncGroup, members []string) {
 				} else if got != want {
 					b.errorf(r.Group.path, "%s has its higher priority on %s, %s on %s: the group would change sides for ever",
 						first, higher(x, y, want), vi.Name.v, higher(x, y, got)).remedy("let all members prefer the same node")
-					return
+					return false
 				}
 			}
 		}
 	}
+	return true
 }
 
 func higher(x, y string, order int) string {

@@ -146,6 +146,9 @@ func (b *builder) timing(r *rawInstance, c vrrp.Config) {
 			b.errorf(at, "version 3 cannot say %s", format(d)).remedy("use %s at most", format(vrrp.MaxAdvertIntervalV3))
 		}
 	}
+	if r.DownTimerAdverts.set && !r.DownTimerAdverts.bad && c.DownTimerAdverts == 1 {
+		b.warnf(r.DownTimerAdverts.path, "1 takes a master for dead that loses a single advert").remedy("use 2 or more; for a quicker takeover a shorter advert_int")
+	}
 	if r.PreemptDelay.ok(b.node) && c.PreemptDelay > 0 && !c.Preempt && c.Priority != vrrp.PriorityOwner {
 		b.warnf(r.PreemptDelay.at(b.node), "has no effect with nopreempt").remedy("remove one of the two")
 	}

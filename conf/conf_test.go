@@ -207,6 +207,25 @@ func TestWarningsDoNotRefuse(t *testing.T) {
 	}
 }
 
+// TestWarnings holds what is said of files that are accepted against the file
+// beside each, as node lvs-a.
+func TestWarnings(t *testing.T) {
+	t.Chdir("testdata/warned")
+	files, err := filepath.Glob("*.toml")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(file, ".toml"), func(t *testing.T) {
+			cfg, err := conf.Load(file, "lvs-a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.TrimSuffix(file, ".toml")+".txt", cfg.Warnings.Error()+"\n")
+		})
+	}
+}
+
 func TestCAFileIsLookedAtByLoadOnly(t *testing.T) {
 	dir := t.TempDir()
 	ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "baton.toml")

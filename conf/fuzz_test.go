@@ -18,7 +18,7 @@ import (
 // FuzzParse: no text panics, a refusal has a place inside the file for each
 // problem, and what is accepted is accepted by the packages it is for.
 func FuzzParse(f *testing.F) {
-	for _, pattern := range []string{"testdata/invalid/*.toml", "testdata/diff/*.toml", "../examples/*.toml", "reference.toml"} {
+	for _, pattern := range []string{"testdata/invalid/*.toml", "testdata/warned/*.toml", "testdata/diff/*.toml", "../examples/*.toml", "reference.toml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			f.Fatalf("%s: %d files: %v", pattern, len(files), err)
