@@ -188,6 +188,7 @@ func TestParse(t *testing.T) {
 			return b
 		}, want2, nil, DropChecksum, ""},
 		{"v2 covers the authentication data", func(t *testing.T) []byte { b := unhex(t, v2Wire); b[19] = 1; return b }, want2, nil, DropChecksum, ""},
+		{"v2 ignores the authentication data", fix(v2Wire, 19, 1), want2, nil, DropNone, ChecksumRFC},
 		{"another router", fix(v3RFC, 1, 52), want3, nil, DropVRID, ""},
 		{"v2 password", fix(v2Wire, 4, 1), want2, nil, DropAuthType, ""},
 		{"v3 without addresses", func(t *testing.T) []byte { b := unhex(t, v3RFC)[:8]; b[3] = 0; return resum(b) }, want3, nil, DropAddressCount, ""},

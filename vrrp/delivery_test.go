@@ -411,6 +411,29 @@ func TestVMACDelivery(t *testing.T) {
 	}
 }
 
+// RFC 9568 section 7.1: an interval that is not ours is told, once, and the
+// advert counts.
+func TestAnotherIntervalIsTold(t *testing.T) {
+	cfg := instanceConfig(100)
+	b := newBench(t, cfg)
+	for _, interval := range []time.Duration{2 * time.Second, 2 * time.Second, time.Second} {
+		a := Advert{Version: V3, VRID: 51, Priority: 200, Interval: interval, Checksum: ChecksumRFC}
+		b.hears(cfg.Endpoint(), AppendAdvert(nil, a, addrB, Group, cfg.Addresses), Meta{Source: addrB, Destination: Group, TTL: 255})
+	}
+	var told []string
+	for _, n := range b.notices {
+		if n.Kind == NoticePeerChanged {
+			told = append(told, n.Detail)
+		}
+	}
+	if want := []string{"advert_int is 2s there, 1s here", "advert_int 2s is now 1s"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	if s := b.Status()[0]; s.Received != 3 || s.Master != addrB {
+		t.Errorf("%d adverts count, the master is %v", s.Received, s.Master)
+	}
+}
+
 // The peer's list is compared in both families.
 func TestAddressesMismatchIPv6(t *testing.T) {
 	cfg := instanceConfig(100)

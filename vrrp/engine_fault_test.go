@@ -321,7 +321,7 @@ func TestPeersAreBounded(t *testing.T) {
 	var ps peers
 	for i := range 1000 {
 		a := Advert{Version: V3, Priority: 100, Interval: time.Second}
-		ps.heard(t0, &a, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), nil, func(Notice) {})
+		ps.heard(t0, &a, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), nil, time.Second, func(Notice) {})
 	}
 	if n := len(ps.known); n != maxPeers {
 		t.Errorf("remembers %d peers, want %d", n, maxPeers)

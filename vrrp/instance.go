@@ -210,7 +210,7 @@ func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 		i.count.zeroSeen++
 	}
 	i.answer(meta.Source, a.Checksum)
-	i.peers.heard(now, &a, meta.Source, i.list, i.notify)
+	i.peers.heard(now, &a, meta.Source, i.list, i.cfg.AdvertInterval, i.notify)
 	since := i.state.Since
 	contest := i.state.Role == Master && i.state.Leaving == "" && a.Priority > 0
 	i.step(now, Event{Kind: EventAdvert, Advert: a, From: meta.Source})

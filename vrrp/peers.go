@@ -36,8 +36,9 @@ type peers struct {
 var listSeed = maphash.MakeSeed()
 
 // heard compares an advert with the sender's last and tells what is new.
-// ours are the addresses of the instance as an advert carries them.
-func (ps *peers) heard(now time.Time, a *Advert, from netip.Addr, ours []byte, tell func(Notice)) {
+// ours are the addresses of the instance as an advert carries them, interval
+// is its own.
+func (ps *peers) heard(now time.Time, a *Advert, from netip.Addr, ours []byte, interval time.Duration, tell func(Notice)) {
 	p, fresh := ps.find(now, from)
 	old := *p
 	*p = peer{addr: from, priority: a.Priority, interval: a.Interval, seen: now}
@@ -52,6 +53,10 @@ func (ps *peers) heard(now time.Time, a *Advert, from netip.Addr, ours []byte, t
 	case fresh && ps.may(now):
 		n.Kind = NoticePeerFound
 		tell(n)
+		if a.Interval != interval { // RFC 9568 section 7.1
+			n.Kind, n.Detail = NoticePeerChanged, fmt.Sprintf("advert_int is %v there, %v here", a.Interval, interval)
+			tell(n)
+		}
 	case fresh:
 	case old.priority != 0 && p.priority != old.priority && ps.may(now):
 		n.Detail = fmt.Sprintf("priority %d is now %d", old.priority, p.priority)
