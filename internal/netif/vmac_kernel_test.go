@@ -115,6 +115,10 @@ func TestVMACOnTheWire(t *testing.T) {
 	h.must(func() error { return m.VMACEnableIPv6("vrrp6.51", true) })
 	h.set(m, "vrrp6.51", addrs("2001:db8::200/64", "fe80::200/64"), nil)
 
+	// No address is made from the MAC (RFC 9568 section 7.4).
+	if got := h.run("ip", "-6", "address", "show", "dev", "vrrp6.51"); strings.Contains(got, "5eff:fe00") || strings.Count(got, "inet6") != 2 {
+		t.Errorf("addresses of the VMAC are\n%s", got)
+	}
 	om := other.manager(Options{Timeout: patience})
 	base := h.link("eth0").Attrs().HardwareAddr
 	for ip, want := range map[string]net.HardwareAddr{
