@@ -34,8 +34,8 @@ type speaker struct {
 }
 
 // factsBound is how many unsent facts the speaker keeps for a director that
-// does not read.
-const factsBound = 4096
+// does not read: each of 5,000 addresses that come or go is one.
+const factsBound = 16384
 
 // RunSpeaker is the speaker process. It returns when it was told to stop, or
 // the director is gone, and every handover has ended.
@@ -299,7 +299,11 @@ func (s *speaker) linkFact(f netif.Fact) {
 // notify passes a notice of the election on. It runs in the engine's
 // goroutine: nothing here may wait.
 func (s *speaker) notify(n vrrp.Notice) {
-	s.out.Put(kindNotice, "", n)
+	if consequential(n.Kind) {
+		s.out.PutAlways(kindNotice, n)
+	} else {
+		s.out.Put(kindNotice, "", n)
+	}
 	switch n.Kind {
 	case vrrp.NoticeHandoverBegun:
 		s.addrs.conflicts.setLeaving(n.Instance, true)
@@ -313,6 +317,17 @@ func (s *speaker) notify(n vrrp.Notice) {
 			go s.addrs.learn(c, n.Peer)
 		}
 	}
+}
+
+// consequential says whether the director does more with a notice than to log
+// it: each of these counts, and the protocol bounds how many there are.
+func consequential(k vrrp.NoticeKind) bool {
+	switch k {
+	case vrrp.NoticeTransition, vrrp.NoticeGroup, vrrp.NoticePriorityChanged,
+		vrrp.NoticeHandoverBegun, vrrp.NoticeHandoverDone, vrrp.NoticeHandoverFailed:
+		return true
+	}
+	return false
 }
 
 // refusal is the body of a kindRefused message.

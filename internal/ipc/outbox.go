@@ -9,12 +9,14 @@ import (
 // never blocks, one goroutine sends. The speaker must not wait for a director
 // that is slow to read. At the bound the oldest fact goes and is counted;
 // facts with a key replace an unsent one with the same key, so that verdicts
-// are bounded by the number of checks and none is lost.
+// are bounded by the number of checks and none is lost. Facts of which each one
+// counts are put by PutAlways: whoever states them bounds them.
 type Outbox struct {
 	mu      sync.Mutex
 	queue   []fact
 	keys    map[string]int // key → sequence number of its unsent fact
 	first   int            // sequence number of queue[0]
+	kept    int            // facts in queue that must not be dropped
 	limit   int
 	dropped uint64
 	wake    chan struct{}
@@ -23,6 +25,7 @@ type Outbox struct {
 type fact struct {
 	kind Kind
 	key  string
+	kept bool // by PutAlways
 	body any
 }
 
@@ -40,30 +43,47 @@ func (o *Outbox) Put(kind Kind, key string, body any) {
 		o.mu.Unlock()
 		return
 	}
-	if key == "" && len(o.queue)-len(o.keys) >= o.limit {
+	if key == "" && len(o.queue)-len(o.keys)-o.kept >= o.limit {
 		o.dropOldest()
 	}
 	if key != "" {
 		o.keys[key] = o.first + len(o.queue)
 	}
-	o.queue = append(o.queue, fact{kind, key, body})
+	o.queue = append(o.queue, fact{kind: kind, key: key, body: body})
 	o.mu.Unlock()
+	o.awake()
+}
+
+// PutAlways queues a fact that is never dropped.
+func (o *Outbox) PutAlways(kind Kind, body any) {
+	o.mu.Lock()
+	o.queue = append(o.queue, fact{kind: kind, kept: true, body: body})
+	o.kept++
+	o.mu.Unlock()
+	o.awake()
+}
+
+func (o *Outbox) awake() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
-// dropOldest removes the oldest fact that has no key. With o.mu held.
+// dropOldest removes the oldest fact that has no key and need not be kept. Those
+// before it, of which there are few, move up. With o.mu held.
 func (o *Outbox) dropOldest() {
 	for i, f := range o.queue {
-		if f.key != "" {
+		if f.key != "" || f.kept {
 			continue
 		}
-		o.queue = append(o.queue[:i], o.queue[i+1:]...)
+		copy(o.queue[1:], o.queue[:i])
+		o.queue[0] = fact{}
+		o.queue = o.queue[1:]
+		o.first++
 		for k, at := range o.keys {
-			if at-o.first > i {
-				o.keys[k] = at - 1
+			if at-o.first+1 < i {
+				o.keys[k] = at + 1
 			}
 		}
 		o.dropped++
@@ -90,6 +110,9 @@ func (o *Outbox) take() (fact, bool) {
 	o.first++
 	if f.key != "" {
 		delete(o.keys, f.key)
+	}
+	if f.kept {
+		o.kept--
 	}
 	return f, true
 }

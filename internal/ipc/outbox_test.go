@@ -85,6 +85,26 @@ func TestOutboxBoundsFactsWithoutKey(t *testing.T) {
 	}
 }
 
+func TestOutboxNeverDropsWhatIsPutAlways(t *testing.T) {
+	o := NewOutbox(2)
+	for n := range 5 {
+		o.PutAlways("n", body{100 + n})
+		o.Put("v", "a", body{10 + n})
+		o.Put("f", "", body{n})
+	}
+	if got := numbers(t, drain(t, o)); !equal(got, []int{100, 14, 101, 102, 103, 3, 104, 4}) {
+		t.Errorf("sent %v, want [100 14 101 102 103 3 104 4]", got)
+	}
+	if o.Dropped() != 3 {
+		t.Errorf("dropped %d, want 3", o.Dropped())
+	}
+	o.Put("f", "", body{1})
+	o.Put("f", "", body{2})
+	if got := numbers(t, drain(t, o)); !equal(got, []int{1, 2}) {
+		t.Errorf("afterwards sent %v, want [1 2]", got)
+	}
+}
+
 func TestOutboxKeyIsFreeAfterSending(t *testing.T) {
 	o := NewOutbox(2)
 	o.Put("v", "a", body{1})
