@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,13 +45,18 @@ func script(t *testing.T, dir, name, text string) string {
 }
 
 // TestGroupsScriptsAndInterfaces is faults 17 and 18, with several instances on
-// an interface, a VLAN, a bond, routes and rules, and notify commands.
+// an interface, a VLAN, a bond, routes and rules, everything that can be tracked,
+// and notify commands.
 func TestGroupsScriptsAndInterfaces(t *testing.T) {
 	dir, err := os.MkdirTemp("/run", "baton-scripts-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	// The prober's user is to read in it.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	// Each director's namespace has other addresses, by which a script knows it.
 	told := script(t, dir, "told", `node=b; ip -o address | grep -q '10.20.0.2/' && node=a
 echo "$@ from=$BATON_FROM reason=$BATON_REASON" >>`+dir+`/told-$node
@@ -69,6 +76,13 @@ exit 0
 		}
 	}
 	mode("well")
+	number := func(n string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "number"), []byte(n+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	number("0")
 	l := start(t, lab.Options{
 		Directors: []string{}, AdvertInterval: 250 * time.Millisecond,
 		GlobalTOML: `script_user = "root"`,
@@ -110,11 +124,34 @@ notify_backup = { script = [%[2]q], timeout = "1s" }
 notify_fault = [%[1]q, "on-fault"]
 notify = %[1]q
 
+[[vrrp_instance]]
+name = "WEIGHED"
+interface = "eth0"
+virtual_router_id = 53
+priority = { lvs-a = 150, lvs-b = 100 }
+advert_int = "250ms"
+virtual_ipaddress = ["192.168.16.203/24"]
+track_interface = [{ name = "eth0.10", weight = { lvs-a = -60, lvs-b = -1 } }]
+track_file = ["number"]
+track_process = ["sleeper"]
+track_virtual_server = [{ name = "192.168.16.200:80", weight = { lvs-a = -60, lvs-b = -1 } }]
+
 [[vrrp_script]]
 name = "check"
 script = %[3]q
 interval = "3s"
-`, told, stuck, check),
+
+[[vrrp_track_file]]
+name = "number"
+file = "%[4]s/number"
+weight = { lvs-a = -20, lvs-b = -1 }
+
+[[vrrp_track_process]]
+name = "sleeper"
+process = "sleep"
+args = ["6666"]
+weight = { lvs-a = -60, lvs-b = -1 }
+`, told, stuck, check, dir),
 	})
 	for node, last := range map[string]int{lab.LVSA: 2, lab.LVSB: 12} {
 		manyInterfaces(t, l, node, last)
@@ -144,9 +181,10 @@ interval = "3s"
 			return ""
 		})
 	}
+	sleeper := sleeping(t)
 	type states = map[string]string
-	masters, backups := states{"VI_1": "MASTER", "VLAN": "MASTER", "SECOND": "MASTER", "BOND": "MASTER"},
-		states{"VI_1": "BACKUP", "VLAN": "BACKUP", "SECOND": "BACKUP", "BOND": "BACKUP"}
+	masters, backups := states{"VI_1": "MASTER", "VLAN": "MASTER", "SECOND": "MASTER", "BOND": "MASTER", "WEIGHED": "MASTER"},
+		states{"VI_1": "BACKUP", "VLAN": "BACKUP", "SECOND": "BACKUP", "BOND": "BACKUP", "WEIGHED": "BACKUP"}
 	are("lvs-a to be master of all", masters, backups)
 	stop := load(t, l)
 
@@ -223,6 +261,42 @@ interval = "3s"
 		})
 	}
 
+	// What is tracked with a weight takes lvs-a below lvs-b, which it takes down
+	// as well, but less.
+	for _, x := range []struct {
+		what     string
+		breaks   func()
+		mends    func()
+		onB, onA int
+	}{
+		{"interface", func() { run(t, l, lab.LVSA, "ip", "link", "set", "eth0.10", "down") },
+			func() { run(t, l, lab.LVSA, "ip", "link", "set", "eth0.10", "up") }, 100, 90},
+		{"file", func() { number("3") }, func() { number("0") }, 97, 90},
+		{"process", func() { sleeper.stop() }, func() { sleeper = sleeping(t) }, 99, 90},
+		{"virtual server", func() { serve(t, l, lab.Refuse) }, func() { serve(t, l, lab.Answer) }, 99, 90},
+	} {
+		t.Run("tracked "+x.what, func(t *testing.T) {
+			x.breaks()
+			are("the weight to count", states{"WEIGHED": "BACKUP", "SECOND": "MASTER"}, states{"WEIGHED": "MASTER"})
+			for node, want := range map[string]int{lab.LVSA: x.onA, lab.LVSB: x.onB} {
+				within(t, "the priority on "+node, func() string {
+					st, err := l.DirectorStatus(ctx, node)
+					if err != nil {
+						return err.Error()
+					}
+					for _, i := range st.Instances {
+						if i.Name == "WEIGHED" && int(i.EffectivePriority) != want {
+							return fmt.Sprintf("it is %d, want %d: %+v", i.EffectivePriority, want, i.Tracks)
+						}
+					}
+					return ""
+				})
+			}
+			x.mends()
+			are("the weight to count no longer", masters, backups)
+		})
+	}
+
 	t.Run("notify", func(t *testing.T) {
 		// lvs-b became BACKUP more than once: its command hangs, and is killed.
 		within(t, "the stuck commands to be killed", func() string { return running("7777") })
@@ -247,6 +321,33 @@ interval = "3s"
 	})
 	if r := stop(); r.Answers[lab.RS1] == 0 || r.Answers[lab.RS2] == 0 {
 		t.Errorf("answers came from %v", r.Answers)
+	}
+}
+
+// sleeper is a process for the directors to look for.
+type sleeper struct{ stop func() }
+
+func sleeping(t *testing.T) *sleeper {
+	t.Helper()
+	cmd := exec.Command("/bin/sleep", "6666")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed by us
+	})
+	t.Cleanup(stop)
+	return &sleeper{stop}
+}
+
+// serve puts both real servers into a mode.
+func serve(t *testing.T, l *lab.Lab, m lab.Mode) {
+	t.Helper()
+	for _, rs := range []string{lab.RS1, lab.RS2} {
+		if err := l.SetServer(t.Context(), rs, m); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
