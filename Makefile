@@ -11,7 +11,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 10s
 BENCH ?= .
 BENCHTIME ?= 1s
-SCENARIOS ?=
+# Those that make up a tour of some two minutes; baton drill --list has all.
+SCENARIOS ?= link-down stop failover kill recover real-server prober-kill
 SIM_SEED ?= 1
 SIM_DAYS ?= 10000
 SIM_FOR ?= 0
