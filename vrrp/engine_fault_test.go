@@ -75,6 +75,22 @@ func TestPartition(t *testing.T) {
 			t.Error("the neighbours were not told who is left")
 		}
 	})
+	bubble(t, "two owners: the higher address stays, and both are told", func(t *testing.T, l *lan) {
+		a := l.director("a", addrA, instanceConfig(PriorityOwner)).start()
+		b := l.director("b", addrB, instanceConfig(PriorityOwner)).start()
+		time.Sleep(10 * time.Second)
+		if a, b := a.status(), b.status(); a.Role != Backup || b.Role != Master {
+			t.Errorf("a is %s (%s), b is %s (%s)", a.Role, a.Reason, b.Role, b.Reason)
+		}
+		for _, n := range []*node{a, b} {
+			if n.told(NoticePeerFound)+n.told(NoticeMasterConflict) == 0 {
+				t.Errorf("%s was not told of the other owner", n.name)
+			}
+			if n.told(NoticeTransition) > 4 {
+				t.Errorf("%s changed %d times", n.name, n.told(NoticeTransition))
+			}
+		}
+	})
 	bubble(t, "one-way loss (fault 7)", func(t *testing.T, l *lan) {
 		a, b := pair(l)
 		b.change(func() { b.deaf = true })
