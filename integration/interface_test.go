@@ -166,6 +166,15 @@ func TestInterfacesComeAndGo(t *testing.T) {
 
 // announce sends a gratuitous ARP from the interface of the node that it runs in.
 func announce(mac net.HardwareAddr, address netip.Addr) error {
+	frame := append(bytes.Repeat([]byte{0xff}, 6), mac...)
+	frame = append(frame, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1)
+	frame = append(append(frame, mac...), address.AsSlice()...)
+	frame = append(append(frame, make([]byte, 6)...), address.AsSlice()...)
+	return transmit(frame)
+}
+
+// transmit sends a whole frame through the interface of the node that it runs in.
+func transmit(frame []byte) error {
 	ifi, err := net.InterfaceByName(lab.LANInterface)
 	if err != nil {
 		return err
@@ -175,10 +184,6 @@ func announce(mac net.HardwareAddr, address netip.Addr) error {
 		return err
 	}
 	defer c.Close()
-	frame := append(bytes.Repeat([]byte{0xff}, 6), mac...)
-	frame = append(frame, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1)
-	frame = append(append(frame, mac...), address.AsSlice()...)
-	frame = append(append(frame, make([]byte, 6)...), address.AsSlice()...)
 	_, err = c.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
 	return err
 }

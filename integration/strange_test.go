@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/mdlayher/packet"
-
 	"baton/internal/event"
 	"baton/internal/lab"
 )
@@ -78,20 +76,7 @@ func internetSum(b []byte) uint16 {
 
 func (s stranger) send(t *testing.T, a advert) {
 	t.Helper()
-	err := s.l.In(s.node, func() error {
-		ifi, err := net.InterfaceByName(lab.LANInterface)
-		if err != nil {
-			return err
-		}
-		c, err := packet.Listen(ifi, packet.Raw, 0, nil)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		_, err = c.WriteTo(s.frame(a), &packet.Addr{HardwareAddr: a.mac})
-		return err
-	})
-	if err != nil {
+	if err := s.l.In(s.node, func() error { return transmit(s.frame(a)) }); err != nil {
 		t.Fatal(err)
 	}
 }

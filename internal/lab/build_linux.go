@@ -199,6 +199,14 @@ func (l *Lab) Cut(node string) error { return l.setPort(node, false) }
 func (l *Lab) Plug(node string) error { return l.setPort(node, true) }
 
 func (l *Lab) setPort(node string, up bool) error {
+	if up {
+		return l.onPort(node, "plug", (*netlink.Handle).LinkSetUp)
+	}
+	return l.onPort(node, "cut", (*netlink.Handle).LinkSetDown)
+}
+
+// onPort does something, which verb names, to the far end of a node's cable.
+func (l *Lab) onPort(node, verb string, do func(*netlink.Handle, netlink.Link) error) error {
 	farNode, iface, err := port(node)
 	if err != nil {
 		return err
@@ -208,11 +216,7 @@ func (l *Lab) setPort(node string, up bool) error {
 		if err != nil {
 			return fmt.Errorf("find port %s: %w", iface, err)
 		}
-		set, verb := h.LinkSetUp, "plug"
-		if !up {
-			set, verb = h.LinkSetDown, "cut"
-		}
-		if err := set(link); err != nil {
+		if err := do(h, link); err != nil {
 			return fmt.Errorf("%s port %s: %w", verb, iface, err)
 		}
 		return nil

@@ -86,20 +86,7 @@ func (l *Lab) SignalFamily(node string, sig syscall.Signal) error {
 // Unlink deletes a node's LANInterface with the cable; Relink lays a new one,
 // with the node's addresses.
 func (l *Lab) Unlink(node string) error {
-	farNode, iface, err := port(node)
-	if err != nil {
-		return err
-	}
-	return withHandle(l.Namespace(farNode), func(h *netlink.Handle) error {
-		link, err := h.LinkByName(iface)
-		if err != nil {
-			return fmt.Errorf("find port %s: %w", iface, err)
-		}
-		if err := h.LinkDel(link); err != nil {
-			return fmt.Errorf("delete port %s: %w", iface, err)
-		}
-		return nil
-	})
+	return l.onPort(node, "delete", (*netlink.Handle).LinkDel)
 }
 
 // Relink undoes Unlink.
