@@ -39,7 +39,10 @@ func (b *builder) virtualServer(r *rawVirtualServer, keys map[string]string) (Vi
 		b.warnf(r.Address.path, "no vrrp_instance has the address %s", s.Key.Address).
 			remedy("add it to a virtual_ipaddress, or see to it that clients' packets for it arrive here")
 	}
-	return VirtualServer{Name: name, Service: s, Servers: b.realServers(r, s.Key)}, true
+	return VirtualServer{
+		Name: name, Service: s, Keys: []ipvs.ServiceKey{s.Key}, Servers: b.realServers(r, s.Key),
+		Alpha: true, Quorum: 1, DrainTimeout: b.raw.Global.DrainTimeout.get(b.node).std(),
+	}, true
 }
 
 // detached validates the servers of a service whose own address is wrong.

@@ -9,11 +9,9 @@
 package conf
 
 import (
-	"net/netip"
 	"time"
 
 	"baton/healthcheck"
-	"baton/ipvs"
 	"baton/vrrp"
 )
 
@@ -32,6 +30,8 @@ type Config struct {
 	Files      []TrackFile   // of vrrp.Track.Name, like Scripts and Processes
 	Processes  []TrackProcess
 	Notify     map[string]Notify // by "INSTANCE/name" and "GROUP/name"; who has none is not in it
+
+	IPVS IPVS
 }
 
 // Command is a program that Baton runs, without a shell.
@@ -117,22 +117,3 @@ const (
 	LogJSON    = "json"
 	LogConsole = "console"
 )
-
-// VirtualServer is one IPVS service with its real servers.
-type VirtualServer struct {
-	Name    string // of the service's key, "tcp 192.168.16.200:80"; unique
-	Service ipvs.Service
-	Servers []RealServer // in the order of the file
-}
-
-// RealServer is one server of a service.
-type RealServer struct {
-	Server           ipvs.Server
-	InhibitOnFailure bool               // failed: weight 0 instead of removed
-	Checks           []healthcheck.Spec // all must pass; none: always up
-}
-
-// Target returns where the server is reached.
-func (r RealServer) Target() netip.AddrPort {
-	return netip.AddrPortFrom(r.Server.Key.Address, r.Server.Key.Port)
-}

@@ -2,7 +2,8 @@ package healthcheck
 
 import "time"
 
-// Verdict is a decision about one check: its first, or a change.
+// Verdict is a decision about one check: its first, or a change of its state or
+// of its weight.
 type Verdict struct {
 	ID       string        `json:"id"`
 	Up       bool          `json:"up"`
@@ -12,6 +13,10 @@ type Verdict struct {
 	Latency  time.Duration `json:"latency"`          // of the attempt that decided
 	At       time.Time     `json:"at"`
 	Attempts int           `json:"attempts"` // in a row that led here, at least 1
+	// Weight is what the check says that the server can bear, 0 … 65535, from
+	// an exec check with dynamic weight; nil: it says nothing. A change of it
+	// alone is a verdict too.
+	Weight *int `json:"weight,omitempty"`
 }
 
 // State is what is known of a check.
