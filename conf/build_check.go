@@ -147,14 +147,14 @@ func (b *builder) attached(r *rawVirtualServer) bool {
 
 func (c *checkBuilder) http(kind healthcheck.Kind) *healthcheck.HTTPSpec {
 	o, t := c.own.request, c.tmpl.request
-	h := &healthcheck.HTTPSpec{
+	h := &healthcheck.HTTPSpec{HTTPRequest: healthcheck.HTTPRequest{
 		Method:       from(c, "HTTP.Method", &o.Method, &t.Method).v,
 		Path:         from(c, "HTTP.Path", &o.Path, &t.Path).v,
 		Host:         from(c, "HTTP.Host", &o.VirtualHost, &t.VirtualHost).v,
 		BodyContains: from(c, "HTTP.BodyContains", &o.BodyContains, &t.BodyContains).v,
 		BodyRegex:    from(c, "HTTP.BodyRegex", &o.Regex, &t.Regex).v,
 		BodySHA256:   from(c, "HTTP.BodySHA256", &o.SHA256, &t.SHA256).v,
-	}
+	}}
 	for _, x := range from(c, "HTTP.Headers", &o.Headers, &t.Headers).v {
 		h.Headers = append(h.Headers, healthcheck.Header{Name: x.name, Value: x.value})
 	}

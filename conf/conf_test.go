@@ -91,7 +91,7 @@ func TestPair(t *testing.T) {
 				Checks: []healthcheck.Spec{{
 					ID: "tcp 192.168.16.200:80 192.168.16.103:80 http_get", Kind: healthcheck.HTTP, Target: at("192.168.16.103:80"),
 					Interval: 6 * time.Second, Timeout: 5 * time.Second, Retry: 1, RetryDelay: 3 * time.Second, Rise: 1,
-					HTTP: &healthcheck.HTTPSpec{Method: "GET", Path: "/healthz"},
+					HTTP: &healthcheck.HTTPSpec{HTTPRequest: healthcheck.HTTPRequest{Method: "GET", Path: "/healthz"}},
 				}},
 			},
 			{

@@ -93,7 +93,7 @@ func BenchmarkHTTP2000(b *testing.B) {
 	target := serverProcess(b, "http")
 	measure(b, many(2000, Spec{
 		Kind: HTTP, Target: target, Interval: time.Second, Timeout: time.Second,
-		HTTP: &HTTPSpec{Path: "/healthz", BodyContains: "ok"},
+		HTTP: &HTTPSpec{HTTPRequest: HTTPRequest{Path: "/healthz", BodyContains: "ok"}},
 	}))
 }
 

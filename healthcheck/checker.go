@@ -25,6 +25,9 @@ var kinds = map[Kind]func(*builder) Checker{
 	HTTPS: newHTTP,
 }
 
+// portless are the kinds whose target needs no port.
+var portless = map[Kind]bool{Ping: true, Exec: true, File: true}
+
 // Validate returns what is wrong with a spec, a *SpecError for each fault
 // joined with errors.Join, or nil. It reads the files that the spec names.
 func Validate(spec Spec) error {
@@ -80,9 +83,8 @@ func build(spec Spec) (Checker, []error) {
 		b.problem("Kind", "use one of "+kindNames(), "unknown kind %q", spec.Kind)
 		return nil, b.problems
 	}
-	if spec.HTTP != nil && spec.Kind != HTTP && spec.Kind != HTTPS {
-		b.problem("HTTP", "leave it out, or use kind http or https", "kind %s makes no HTTP request", spec.Kind)
-	}
+	b.foreign()
+	b.unbuilt()
 	c := construct(b)
 	switch {
 	case len(b.problems) > 0:
@@ -99,7 +101,7 @@ func (b *builder) common() {
 	if s.ID == "" {
 		b.problem("ID", "give the check a name", "is empty")
 	}
-	if !s.Target.IsValid() || s.Target.Port() == 0 || s.Target.Addr().IsUnspecified() {
+	if !s.Target.IsValid() || s.Target.Port() == 0 && !portless[s.Kind] || s.Target.Addr().IsUnspecified() {
 		b.problem("Target", "name the server as ADDRESS:PORT", "%q is not a server's address and port", s.Target)
 	} else if s.Target.Addr().IsMulticast() {
 		b.problem("Target", "name one server", "%v is a multicast address", s.Target.Addr())
@@ -107,8 +109,53 @@ func (b *builder) common() {
 	b.duration("Interval", s.Interval, MinInterval, MaxInterval)
 	b.duration("Timeout", s.Timeout, 1, MaxTimeout)
 	b.duration("RetryDelay", s.RetryDelay, 0, MaxInterval)
+	b.duration("Warmup", s.Warmup, 0, MaxInterval)
 	b.count("Retry", s.Retry)
 	b.count("Rise", s.Rise)
+}
+
+// foreign finds settings of other kinds.
+func (b *builder) foreign() {
+	s := &b.spec
+	for _, f := range []struct {
+		field string
+		set   bool
+		kinds []Kind
+	}{
+		{"HTTP", s.HTTP != nil, []Kind{HTTP, HTTPS}},
+		{"DNS", s.DNS != nil, []Kind{DNS}},
+		{"SMTP", s.SMTP != nil, []Kind{SMTP}},
+		{"UDP", s.UDP != nil, []Kind{UDP}},
+		{"GRPC", s.GRPC != nil, []Kind{GRPC}},
+		{"Exec", s.Exec != nil, []Kind{Exec}},
+		{"File", s.File != nil, []Kind{File}},
+	} {
+		if f.set && !slices.Contains(f.kinds, s.Kind) {
+			b.problem(f.field, "leave them out, or use another kind", "kind %s has no settings of this kind", s.Kind)
+		}
+	}
+}
+
+// unbuilt refuses settings that a Spec has and no checker heeds.
+func (b *builder) unbuilt() {
+	h := b.spec.HTTP
+	if h == nil {
+		h = &HTTPSpec{}
+	}
+	for _, f := range []struct {
+		field string
+		set   bool
+	}{
+		{"Socket", b.spec.Socket != SocketSpec{}},
+		{"HTTP.More", h.More != nil},
+		{"HTTP.Version", h.Version != ""},
+		{"HTTP.TLS.CertFile", h.TLS.CertFile != ""},
+		{"HTTP.TLS.KeyFile", h.TLS.KeyFile != ""},
+	} {
+		if f.set {
+			b.problem(f.field, "leave it out", "has no effect in this version")
+		}
+	}
 }
 
 func (b *builder) duration(field string, d, low, high time.Duration) {

@@ -198,7 +198,7 @@ func faults(t *testing.T) []fault {
 	sum := sha256.Sum256([]byte("hello"))
 	tlsOf := func(c tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{c}} }
 	wantCA := &HTTPSpec{TLS: TLSSpec{CAFile: ca}}
-	needle := &HTTPSpec{BodyContains: "needle"}
+	needle := &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle"}}
 	long := strings.Repeat("x", 8192)
 	return []fault{
 		{name: "tcp fine", kind: TCP, serve: hold},
@@ -207,12 +207,12 @@ func faults(t *testing.T) []fault {
 		{name: "tcp no route", kind: TCP, target: noRoute, want: Unreachable, detail: "connect to"},
 
 		{name: "http fine", kind: HTTP, serve: answer(fine)},
-		{name: "http fine in all criteria", kind: HTTP, serve: answer(fine), http: &HTTPSpec{
-			Status: []StatusRange{{100, 150}, {200, 200}}, BodyContains: "ell", BodyRegex: "^h.*o$", BodySHA256: hex.EncodeToString(sum[:])}},
+		{name: "http fine in all criteria", kind: HTTP, serve: answer(fine), http: &HTTPSpec{HTTPRequest: HTTPRequest{
+			Status: []StatusRange{{100, 150}, {200, 200}}, BodyContains: "ell", BodyRegex: "^h.*o$", BodySHA256: hex.EncodeToString(sum[:])}}},
 		{name: "http fine after interim answers", kind: HTTP, serve: answer("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + fine)},
-		{name: "http fine without a length, chunked", kind: HTTP, http: &HTTPSpec{BodyContains: "needle"}, serve: answer(okHead + "Transfer-Encoding: chunked\r\n\r\n3\r\nnee\r\n3\r\ndle\r\n0\r\n\r\n")},
+		{name: "http fine without a length, chunked", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle"}}, serve: answer(okHead + "Transfer-Encoding: chunked\r\n\r\n3\r\nnee\r\n3\r\ndle\r\n0\r\n\r\n")},
 		{name: "http fine in old HTTP until the end of the connection", kind: HTTP, http: needle, serve: answer("HTTP/1.0 200 OK\r\n\r\n", "hay needle hay")},
-		{name: "http redirect is not followed", kind: HTTP, http: &HTTPSpec{Status: []StatusRange{{302, 302}}}, serve: answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n")},
+		{name: "http redirect is not followed", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{Status: []StatusRange{{302, 302}}}}, serve: answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n")},
 		{name: "http body not wanted is not awaited", kind: HTTP, serve: func(c net.Conn) { answer(okHead + "\r\n")(c); hold(c) }},
 		{name: "http refused", kind: HTTP, target: closedPort, want: Refused},
 		{name: "http black hole", kind: HTTP, target: blackHole, want: Timeout, detail: "no connection"},
@@ -236,15 +236,17 @@ func faults(t *testing.T) []fault {
 		{name: "http truncated body", kind: HTTP, http: needle, serve: answer(okHead + "Content-Length: 100\r\n\r\nneedle"), want: Protocol, detail: "before the body's end"},
 		{name: "http truncated chunk", kind: HTTP, http: needle, serve: answer(okHead + "Transfer-Encoding: chunked\r\n\r\n10\r\nneedle"), want: Protocol},
 		{name: "http wrong body", kind: HTTP, http: needle, serve: answer(fine), want: Body, detail: `does not contain "needle"`},
-		{name: "http wrong body for the expression", kind: HTTP, http: &HTTPSpec{BodyRegex: "^n"}, serve: answer(fine), want: Body, detail: "does not match"},
-		{name: "http wrong digest", kind: HTTP, http: &HTTPSpec{BodySHA256: strings.Repeat("0", 64)}, serve: answer(fine), want: Body, detail: hex.EncodeToString(sum[:])},
-		{name: "http too long for a digest", kind: HTTP, http: &HTTPSpec{BodySHA256: strings.Repeat("0", 64)}, serve: endless(okHead+"\r\n", long, 0), want: Body, detail: "more than 1048576"},
+		{name: "http wrong body for the expression", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{BodyRegex: "^n"}}, serve: answer(fine), want: Body, detail: "does not match"},
+		{name: "http match that must not be", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{BodyRegex: "^h", RegexNoMatch: true}}, serve: answer(fine), want: Body, detail: "matches"},
+		{name: "http fine without the match", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{BodyRegex: "^n", RegexNoMatch: true}}, serve: answer(fine)},
+		{name: "http wrong digest", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{BodySHA256: strings.Repeat("0", 64)}}, serve: answer(fine), want: Body, detail: hex.EncodeToString(sum[:])},
+		{name: "http too long for a digest", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{BodySHA256: strings.Repeat("0", 64)}}, serve: endless(okHead+"\r\n", long, 0), want: Body, detail: "more than 1048576"},
 
 		{name: "https fine", kind: HTTPS, http: wantCA, serve: overTLS(tlsOf(cert), answer(fine))},
-		{name: "https fine by name", kind: HTTPS, http: &HTTPSpec{Host: "www.example.org:8443", TLS: TLSSpec{CAFile: ca}}, serve: overTLS(wantSNI(cert, "www.example.org"), answer(fine))},
+		{name: "https fine by name", kind: HTTPS, http: &HTTPSpec{HTTPRequest: HTTPRequest{Host: "www.example.org:8443"}, TLS: TLSSpec{CAFile: ca}}, serve: overTLS(wantSNI(cert, "www.example.org"), answer(fine))},
 		{name: "https fine without verification", kind: HTTPS, http: &HTTPSpec{TLS: TLSSpec{SkipVerify: true}}, serve: overTLS(tlsOf(old), answer(fine))},
 		{name: "https of an unknown authority", kind: HTTPS, serve: overTLS(tlsOf(cert), answer(fine)), want: TLS, detail: "unknown authority"},
-		{name: "https wrong name", kind: HTTPS, http: &HTTPSpec{Host: "www.example.org", TLS: TLSSpec{CAFile: otherCA}}, serve: overTLS(tlsOf(other), answer(fine)), want: TLS, detail: "other.example.org, not www.example.org"},
+		{name: "https wrong name", kind: HTTPS, http: &HTTPSpec{HTTPRequest: HTTPRequest{Host: "www.example.org"}, TLS: TLSSpec{CAFile: otherCA}}, serve: overTLS(tlsOf(other), answer(fine)), want: TLS, detail: "other.example.org, not www.example.org"},
 		{name: "https expired", kind: HTTPS, http: &HTTPSpec{TLS: TLSSpec{CAFile: oldCA}}, serve: overTLS(tlsOf(old), answer(fine)), want: TLS, detail: "expired"},
 		{name: "https but the server speaks HTTP", kind: HTTPS, http: wantCA, serve: answerAtOnce("HTTP/1.1 400 Bad Request\r\n\r\n"), want: TLS, detail: "does not look like a TLS handshake"},
 		{name: "https bad TLS", kind: HTTPS, http: wantCA, serve: answerAtOnce("\x16\x03\x03\x00\x04\x02\x00\x00\x00"), want: TLS},

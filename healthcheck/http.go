@@ -129,6 +129,10 @@ func (h *HTTPSpec) judge(b *builder, req *http.Request) *judge {
 			b.problem("HTTP.BodyRegex", "use RE2 syntax", "%v", err)
 		}
 	}
+	j.without = h.RegexNoMatch
+	if h.RegexNoMatch && h.BodyRegex == "" {
+		b.problem("HTTP.RegexNoMatch", "leave it out, or add an expression", "there is no expression that must not match")
+	}
 	if h.BodySHA256 != "" {
 		sum, err := hex.DecodeString(h.BodySHA256)
 		if err != nil || len(sum) != sha256.Size {

@@ -31,6 +31,7 @@ type judge struct {
 	status   []StatusRange
 	contains []byte
 	regex    *regexp.Regexp
+	without  bool // regex must not match
 	digest   []byte
 }
 
@@ -137,7 +138,7 @@ func (j *judge) content(r *reader, body io.Reader) error {
 	if len(j.contains) > 0 {
 		in = io.TeeReader(in, find)
 	}
-	matched := true
+	matched := false
 	if j.regex != nil {
 		br := bodyReaders.Get().(*bufio.Reader)
 		br.Reset(in)
@@ -165,7 +166,9 @@ func (j *judge) content(r *reader, body io.Reader) error {
 	switch {
 	case len(j.contains) > 0 && !find.found:
 		return failure(Body, "the body does not contain %.60q%s", j.contains, where)
-	case !matched:
+	case j.regex != nil && matched && j.without:
+		return failure(Body, "the body matches %.60q%s", j.regex, where)
+	case j.regex != nil && !matched && !j.without:
 		return failure(Body, "the body does not match %.60q%s", j.regex, where)
 	case sum != nil && src.over:
 		return failure(Body, "the body has more than %d bytes", MaxBody)

@@ -48,7 +48,7 @@ func judgeOf(t testing.TB, h *HTTPSpec) *judge {
 func TestBodyOfExactlyTheBound(t *testing.T) {
 	body := strings.Repeat("x", MaxBody-6) + "needle"
 	sum := sha256.Sum256([]byte(body))
-	j := judgeOf(t, &HTTPSpec{BodyContains: "needle", BodyRegex: "needle$", BodySHA256: hex.EncodeToString(sum[:])})
+	j := judgeOf(t, &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle", BodyRegex: "needle$", BodySHA256: hex.EncodeToString(sum[:])}})
 	read := func(body string) error {
 		return j.response(iotest.HalfReader(strings.NewReader("HTTP/1.1 200 OK\r\n\r\n" + body)))
 	}
@@ -61,11 +61,11 @@ func TestBodyOfExactlyTheBound(t *testing.T) {
 	if err := read("y" + body[1:]); ReasonOf(err) != Body {
 		t.Errorf("another first byte: %v", err)
 	}
-	j = judgeOf(t, &HTTPSpec{BodyContains: "needle"})
+	j = judgeOf(t, &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle"}})
 	if err := read("y" + body); ReasonOf(err) != Body {
 		t.Errorf("needle beyond the bound by one: %v", err)
 	}
-	j = judgeOf(t, &HTTPSpec{BodyRegex: "needle"})
+	j = judgeOf(t, &HTTPSpec{HTTPRequest: HTTPRequest{BodyRegex: "needle"}})
 	if err := read("y" + body); ReasonOf(err) != Body {
 		t.Errorf("match beyond the bound by one: %v", err)
 	}
@@ -73,7 +73,7 @@ func TestBodyOfExactlyTheBound(t *testing.T) {
 
 // TestJudgeMemory: an endless answer takes no more memory than a short one.
 func TestJudgeMemory(t *testing.T) {
-	j := judgeOf(t, &HTTPSpec{BodyContains: "needle", BodyRegex: "z$", BodySHA256: strings.Repeat("0", 64)})
+	j := judgeOf(t, &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle", BodyRegex: "z$", BodySHA256: strings.Repeat("0", 64)}})
 	long := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", 2*MaxBody)
 	run := func() {
 		if err := j.response(strings.NewReader(long)); ReasonOf(err) != Body {
@@ -107,7 +107,7 @@ func (m *meteredReader) Read(p []byte) (int, error) {
 // give, and does not depend on the pieces. An accepted answer is one.
 func FuzzResponse(f *testing.F) {
 	plain := judgeOf(f, &HTTPSpec{})
-	strict := judgeOf(f, &HTTPSpec{BodyContains: "needle", BodyRegex: "(?s)n.*e", Status: []StatusRange{{200, 299}, {503, 503}}})
+	strict := judgeOf(f, &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle", BodyRegex: "(?s)n.*e", Status: []StatusRange{{200, 299}, {503, 503}}}})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		for _, j := range []*judge{plain, strict} {
 			src := &meteredReader{r: bytes.NewReader(in)}
@@ -143,7 +143,7 @@ func FuzzResponse(f *testing.F) {
 // TestJudgeHeadHasNoBody: the length in an answer to HEAD is that of a body
 // which does not come.
 func TestJudgeHeadHasNoBody(t *testing.T) {
-	j := judgeOf(t, &HTTPSpec{Method: http.MethodHead})
+	j := judgeOf(t, &HTTPSpec{HTTPRequest: HTTPRequest{Method: http.MethodHead}})
 	if err := j.response(strings.NewReader("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")); err != nil {
 		t.Error(err)
 	}

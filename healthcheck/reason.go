@@ -23,7 +23,7 @@ const (
 	Timeout     Reason = "timeout"     // no answer, or not all of it, in time
 	Reset       Reason = "reset"       // the connection was broken off
 	Unreachable Reason = "unreachable" // no way to the address
-	DNS         Reason = "dns"         // the name server's answer is not the wanted one
+	DNSAnswer   Reason = "dns"         // the name server's answer is not the wanted one
 	TLS         Reason = "tls"         // the handshake failed or the certificate is not the wanted one
 	Status      Reason = "status"      // the status code is not a wanted one
 	Body        Reason = "body"        // the body is not the wanted one
@@ -108,7 +108,7 @@ func cause(err error) Reason {
 		}
 		return Protocol
 	case errors.As(err, &dns):
-		return DNS
+		return DNSAnswer
 	case errors.As(err, &cert), errors.As(err, &record), isX509(err):
 		return TLS
 	case errors.As(err, &ne) && ne.Timeout():

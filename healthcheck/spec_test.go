@@ -51,7 +51,7 @@ func TestValidate(t *testing.T) {
 			`check "n": RetryDelay: -1ns is out of range (use 0s to 24h0m0s)`,
 			`check "n": Retry: -1 is out of range (use 0 to 1000)`,
 			`check "n": Rise: 1001 is out of range (use 0 to 1000)`,
-			`check "n": HTTP: kind tcp makes no HTTP request (leave it out, or use kind http or https)`,
+			`check "n": HTTP: kind tcp has no settings of this kind (leave them out, or use another kind)`,
 		}},
 		{web(HTTP, func(h *HTTPSpec) {
 			h.Method, h.Path, h.Host = "GET\r\nX: y", "healthz", "a b"
@@ -162,7 +162,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		{"[2001:db8::1]:81", HTTP, nil, "GET / HTTP/1.1\nHost: [2001:db8::1]:81\nUser-Agent: baton-healthcheck\nConnection: close\n\n"},
 		{
 			"127.0.0.1:80", HTTP,
-			&HTTPSpec{Method: "OPTIONS", Path: "//a%20b/ü?x=%zz&y", Host: "www.example.org:81", Headers: []Header{{"user-agent", "me"}, {"X-A", "1"}, {"x-a", "2"}}},
+			&HTTPSpec{HTTPRequest: HTTPRequest{Method: "OPTIONS", Path: "//a%20b/ü?x=%zz&y", Host: "www.example.org:81", Headers: []Header{{"user-agent", "me"}, {"X-A", "1"}, {"x-a", "2"}}}},
 			"OPTIONS //a%20b/%C3%BC?x=%zz&y HTTP/1.1\nHost: www.example.org:81\nUser-Agent: me\nConnection: close\nX-A: 1\nX-A: 2\n\n",
 		},
 	} {
@@ -213,11 +213,18 @@ func TestConnectionsEndWithReset(t *testing.T) {
 func TestValuesSurviveJSON(t *testing.T) {
 	sp := Spec{
 		ID: "tcp 192.0.2.1:80", Kind: HTTPS, Target: netip.MustParseAddrPort("[fe80::1%eth0]:443"),
-		Interval: 6 * sec, Timeout: 3 * sec, Retry: 2, RetryDelay: sec, Rise: 3,
-		HTTP: &HTTPSpec{
+		Interval: 6 * sec, Timeout: 3 * sec, Retry: 2, RetryDelay: sec, Rise: 3, Warmup: sec, LogAllFailures: true,
+		Socket: SocketSpec{BindTo: netip.MustParseAddr("fe80::2%eth0"), BindPort: 7, BindIf: "eth0", FWMark: 9},
+		DNS:    &DNSSpec{Name: "n", Type: "A", TCP: true, RCode: []string{"NXDOMAIN"}, Answer: []string{"192.0.2.1"}},
+		SMTP:   &SMTPSpec{Helo: "h", Security: SMTPStartTLS, TLS: TLSSpec{ServerName: "n"}},
+		UDP:    &UDPSpec{Payload: []byte{0, 255}, RequireReply: true, Reply: []byte{1}, ReplyMask: []byte{2}, MinReply: 1, MaxReply: 2},
+		GRPC:   &GRPCSpec{Service: "s", Authority: "a", Secure: true, TLS: TLSSpec{ServerName: "n"}},
+		Exec:   &ExecSpec{Args: []string{"/a", "b"}, Dynamic: true},
+		File:   &FileSpec{Path: "/f", Dynamic: true, Multiplier: -1, Weight: 2},
+		HTTP: &HTTPSpec{HTTPRequest: HTTPRequest{
 			Method: "GET", Path: "/", Host: "h", Headers: []Header{{"A", "b"}}, Status: []StatusRange{{200, 204}},
-			BodyContains: "x", BodyRegex: "y", BodySHA256: "z", TLS: TLSSpec{ServerName: "n", SkipVerify: true, CAFile: "f"},
-		},
+			BodyContains: "x", BodyRegex: "y", RegexNoMatch: true, BodySHA256: "z",
+		}, More: []HTTPRequest{{Path: "/2"}}, Version: "2", TLS: TLSSpec{ServerName: "n", SkipVerify: true, CAFile: "f", CertFile: "c", KeyFile: "k"}},
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	weight := 7
@@ -247,7 +254,7 @@ func TestReasonOf(t *testing.T) {
 		{nil, ""},
 		{fmt.Errorf("check: %w", Status), Status},
 		{failure(Body, "x"), Body},
-		{&net.DNSError{IsTimeout: true}, DNS},
+		{&net.DNSError{IsTimeout: true}, DNSAnswer},
 		{os.ErrDeadlineExceeded, Timeout},
 		{errors.New("whatever"), Protocol},
 	} {
