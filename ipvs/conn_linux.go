@@ -183,7 +183,7 @@ func splitMessages(b []byte, seq, pid uint32, each func(payload []byte)) (done b
 
 func align(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
 
-// read implements session.
+// read reads the whole table.
 func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
 	t := Table{}
 	err := s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, func(payload []byte) error {

@@ -55,7 +55,15 @@ func explain(op *Op, err error) error {
 	case onServer && errors.Is(err, syscall.EINVAL):
 		// Without a local routing table, which comes with the first interface
 		// that is up, the kernel takes no address for unicast.
-		return fmt.Errorf("%w: a real server has a unicast address, of the service's family unless forwarded by TUN, gue has a port, and lo must be up", err)
+		return fmt.Errorf("%w: a real server has a unicast address, of the service's family unless forwarded by TUN, gue has a port, and lo must be up%s", err, mixedRemedy(*op))
 	}
 	return err
+}
+
+// mixedRemedy is for a server of another family than its service.
+func mixedRemedy(op Op) string {
+	if !op.mixed() {
+		return ""
+	}
+	return "; a server of another family cannot stand beside a sync daemon"
 }

@@ -20,13 +20,13 @@ const DefaultTimeout = 10 * time.Second
 
 // LinuxKernel is the IPVS table of a network namespace, over generic netlink.
 // Its methods may be called from several goroutines.
-type LinuxKernel struct{ owner *owner }
+type LinuxKernel struct{ owner *owner[*sockets] }
 
 // OpenKernel opens the table of the calling thread's network namespace. The
 // error is ErrNoIPVS if the kernel has none.
 func OpenKernel() (*LinuxKernel, error) {
 	k := &LinuxKernel{owner: newOwner(openSession, DefaultTimeout)}
-	if err := k.owner.do(context.Background(), func(session, func()) error { return nil }); err != nil {
+	if err := k.owner.do(context.Background(), func(*sockets, func()) error { return nil }); err != nil {
 		return nil, fmt.Errorf("open ipvs: %w", err)
 	}
 	return k, nil
@@ -34,21 +34,27 @@ func OpenKernel() (*LinuxKernel, error) {
 
 // Read implements Kernel.
 func (k *LinuxKernel) Read(ctx context.Context) (Table, error) {
-	result := make(chan Table, 1) // not a variable: a reading that was given up may still end
-	err := k.owner.do(ctx, func(s session, beat func()) error {
-		t, err := s.read(ctx, beat)
+	return ask(ctx, k, func(s *sockets, beat func()) (Table, error) { return s.read(ctx, beat) })
+}
+
+// ask runs a job of the owner that has a result.
+func ask[T any](ctx context.Context, k *LinuxKernel, job func(s *sockets, beat func()) (T, error)) (T, error) {
+	result := make(chan T, 1) // not a variable: a reading that was given up may still end
+	err := k.owner.do(ctx, func(s *sockets, beat func()) error {
+		t, err := job(s, beat)
 		result <- t
 		return err
 	})
 	if err != nil {
-		return nil, explain(nil, err)
+		var none T
+		return none, explain(nil, err)
 	}
 	return <-result, nil
 }
 
 // Apply implements Kernel.
 func (k *LinuxKernel) Apply(ctx context.Context, op Op) error {
-	return explain(&op, k.owner.do(ctx, func(s session, _ func()) error { return s.apply(op) }))
+	return explain(&op, k.owner.do(ctx, func(s *sockets, _ func()) error { return s.apply(op) }))
 }
 
 // Close releases the sockets. The table stays as it is.
@@ -70,7 +76,7 @@ var mobyFamily struct {
 	id uint16
 }
 
-func openSession() (session, error) {
+func openSession() (*sockets, error) {
 	// moby/ipvs reports a missing family as success of everything, so ask first.
 	f, err := netlink.GenlFamilyGet("IPVS")
 	switch {

@@ -206,7 +206,7 @@ func TestKernelCounters(t *testing.T) {
 	}
 	key, _ := ipvs.ParseServiceKey("tcp 192.0.2.1:80")
 	var e ipvs.Entry
-	for until := time.Now().Add(20 * time.Second); e.Counters.Connections == 0 && time.Now().Before(until); {
+	for until := time.Now().Add(20 * time.Second); e.Counters.Connections < connections && time.Now().Before(until); {
 		time.Sleep(100 * time.Millisecond) // the kernel sums up its counters every 2 s
 		table, err := k.Read(context.Background())
 		if err != nil {
@@ -221,5 +221,11 @@ func TestKernelCounters(t *testing.T) {
 	}
 	if e.Counters.PacketsIn < 2*connections || e.Counters.BytesIn < 40*e.Counters.PacketsIn {
 		t.Errorf("counters %+v", e.Counters)
+	}
+	if err := k.Zero(context.Background(), key); err != nil {
+		t.Fatal(err)
+	}
+	if table, err := k.Read(context.Background()); err != nil || table[key].Counters.Connections != 0 {
+		t.Errorf("after Zero: %+v, error %v", table[key].Counters, err)
 	}
 }

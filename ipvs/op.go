@@ -48,6 +48,11 @@ func (o Op) Object() string {
 	return o.Service.Key.String()
 }
 
+// mixed says whether the operation is on a server of another family than its service.
+func (o Op) mixed() bool {
+	return o.Server.Key.Address.IsValid() && familyOf(o.Server.Key.Address) != o.Service.Key.AF()
+}
+
 // Changes says what an update changes, such as "weight 1 -> 3"; it is nil for
 // every other operation.
 func (o Op) Changes() []string {

@@ -15,8 +15,6 @@ const maxStuck = 3
 
 // session is a set of netlink sockets, which only one goroutine may use.
 type session interface {
-	read(ctx context.Context, beat func()) (Table, error)
-	apply(op Op) error
 	abort() // from another goroutine: make a blocked call return if that is possible
 	close() // by the owning goroutine, at its end
 }
@@ -24,33 +22,33 @@ type session interface {
 // owner has one goroutine that uses the session, and watches it: if a request
 // makes no progress for the time-out, the goroutine and its sockets are given
 // up and the next request opens new ones.
-type owner struct {
-	open    func() (session, error)
+type owner[S session] struct {
+	open    func() (S, error)
 	timeout time.Duration
 
 	turn   chan struct{} // holds one token; whoever has it owns worker and closed
-	worker *worker
+	worker *worker[S]
 	closed bool
 
 	stuck atomic.Int32
 	ended sync.WaitGroup // workers that were not given up
 }
 
-type worker struct {
-	session session
-	jobs    chan func(session) error
+type worker[S session] struct {
+	session S
+	jobs    chan func(S) error
 	answer  chan error
 	beat    atomic.Int64 // nanoseconds since start at the last sign of progress
 	start   time.Time
 }
 
-func newOwner(open func() (session, error), timeout time.Duration) *owner {
-	return &owner{open: open, timeout: timeout, turn: make(chan struct{}, 1)}
+func newOwner[S session](open func() (S, error), timeout time.Duration) *owner[S] {
+	return &owner[S]{open: open, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
 // do runs a job on the session. It waits for its turn as long as ctx lets it;
 // a job that has begun is waited for until it ends or hangs.
-func (o *owner) do(ctx context.Context, job func(s session, beat func()) error) error {
+func (o *owner[S]) do(ctx context.Context, job func(s S, beat func()) error) error {
 	select {
 	case o.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -65,7 +63,7 @@ func (o *owner) do(ctx context.Context, job func(s session, beat func()) error) 
 	}
 	w := o.worker
 	w.progress()
-	w.jobs <- func(s session) error { return job(s, w.progress) }
+	w.jobs <- func(s S) error { return job(s, w.progress) }
 	watchdog := time.NewTimer(o.timeout)
 	defer watchdog.Stop()
 	for {
@@ -87,7 +85,7 @@ func (o *owner) do(ctx context.Context, job func(s session, beat func()) error) 
 }
 
 // ready sees to it that there is a worker.
-func (o *owner) ready() error {
+func (o *owner[S]) ready() error {
 	switch {
 	case o.closed:
 		return errors.New("ipvs kernel is closed")
@@ -101,30 +99,30 @@ func (o *owner) ready() error {
 	if err != nil {
 		return err
 	}
-	w := &worker{session: s, jobs: make(chan func(session) error), answer: make(chan error, 1), start: time.Now()}
+	w := &worker[S]{session: s, jobs: make(chan func(S) error), answer: make(chan error, 1), start: time.Now()}
 	o.worker = w
 	o.ended.Go(w.run)
 	return nil
 }
 
-func (w *worker) run() {
+func (w *worker[S]) run() {
 	defer w.session.close()
 	for job := range w.jobs {
 		w.answer <- job(w.session)
 	}
 }
 
-func (w *worker) progress()           { w.beat.Store(int64(time.Since(w.start))) }
-func (w *worker) idle() time.Duration { return time.Since(w.start) - time.Duration(w.beat.Load()) }
+func (w *worker[S]) progress()           { w.beat.Store(int64(time.Since(w.start))) }
+func (w *worker[S]) idle() time.Duration { return time.Since(w.start) - time.Duration(w.beat.Load()) }
 
 // retire lets the idle worker end.
-func (o *owner) retire() {
+func (o *owner[S]) retire() {
 	close(o.worker.jobs)
 	o.worker = nil
 }
 
 // giveUp leaves a hung worker to itself. It ends when the kernel lets go.
-func (o *owner) giveUp() {
+func (o *owner[S]) giveUp() {
 	w := o.worker
 	o.retire()
 	o.stuck.Add(1)
@@ -136,7 +134,7 @@ func (o *owner) giveUp() {
 }
 
 // close ends the worker and waits for it, but not for one that hangs.
-func (o *owner) close() {
+func (o *owner[S]) close() {
 	o.turn <- struct{}{}
 	defer func() { <-o.turn }()
 	if o.closed {

@@ -43,15 +43,15 @@ func (s *fakeSession) apply(op Op) error {
 func (s *fakeSession) abort() { close(s.aborted) }
 func (s *fakeSession) close() { s.opened.Add(-1) }
 
-func takes(seconds int) func(session, func()) error {
-	return func(s session, _ func()) error { return s.apply(Op{Server: Server{Weight: seconds}}) }
+func takes(seconds int) func(*fakeSession, func()) error {
+	return func(s *fakeSession, _ func()) error { return s.apply(Op{Server: Server{Weight: seconds}}) }
 }
 
 // lab runs f with an owner of fake sessions, time-out 5 s, on a fake clock.
-func lab(t *testing.T, deaf bool, f func(o *owner, opens, open *atomic.Int32)) {
+func lab(t *testing.T, deaf bool, f func(o *owner[*fakeSession], opens, open *atomic.Int32)) {
 	synctest.Test(t, func(t *testing.T) {
 		var opens, open atomic.Int32
-		o := newOwner(func() (session, error) {
+		o := newOwner(func() (*fakeSession, error) {
 			opens.Add(1)
 			open.Add(1)
 			return &fakeSession{aborted: make(chan struct{}), deaf: deaf, opened: &open}, nil
@@ -69,7 +69,7 @@ func lab(t *testing.T, deaf bool, f func(o *owner, opens, open *atomic.Int32)) {
 }
 
 func TestOwnerReopensAfterHang(t *testing.T) {
-	lab(t, false, func(o *owner, opens, open *atomic.Int32) {
+	lab(t, false, func(o *owner[*fakeSession], opens, open *atomic.Int32) {
 		began := time.Now()
 		err := o.do(context.Background(), takes(3600))
 		if !errors.Is(err, ErrHung) || time.Since(began) != 5*time.Second {
@@ -86,7 +86,7 @@ func TestOwnerReopensAfterHang(t *testing.T) {
 }
 
 func TestOwnerBoundsStuckSessions(t *testing.T) {
-	lab(t, true, func(o *owner, opens, open *atomic.Int32) {
+	lab(t, true, func(o *owner[*fakeSession], opens, open *atomic.Int32) {
 		for range 10 {
 			if err := o.do(context.Background(), takes(3600)); !errors.Is(err, ErrHung) {
 				t.Error(err)
@@ -106,9 +106,9 @@ func TestOwnerBoundsStuckSessions(t *testing.T) {
 }
 
 func TestOwnerPatientWithProgress(t *testing.T) {
-	lab(t, false, func(o *owner, opens, _ *atomic.Int32) {
+	lab(t, false, func(o *owner[*fakeSession], opens, _ *atomic.Int32) {
 		began := time.Now()
-		err := o.do(context.Background(), func(s session, beat func()) error {
+		err := o.do(context.Background(), func(s *fakeSession, beat func()) error {
 			_, err := s.read(context.Background(), beat)
 			return err
 		})
@@ -119,7 +119,7 @@ func TestOwnerPatientWithProgress(t *testing.T) {
 }
 
 func TestOwnerWaitingHonoursContext(t *testing.T) {
-	lab(t, false, func(o *owner, _, _ *atomic.Int32) {
+	lab(t, false, func(o *owner[*fakeSession], _, _ *atomic.Int32) {
 		first := make(chan error)
 		go func() { first <- o.do(context.Background(), takes(4)) }()
 		synctest.Wait()
@@ -138,9 +138,9 @@ func TestOwnerWaitingHonoursContext(t *testing.T) {
 // TestOwnerKeepsSessionAfterErrno: an errno is an answer; anything else may
 // have left the sockets out of step.
 func TestOwnerKeepsSessionAfterErrno(t *testing.T) {
-	lab(t, false, func(o *owner, opens, _ *atomic.Int32) {
-		answer := func(err error) func(session, func()) error {
-			return func(session, func()) error { return err }
+	lab(t, false, func(o *owner[*fakeSession], opens, _ *atomic.Int32) {
+		answer := func(err error) func(*fakeSession, func()) error {
+			return func(*fakeSession, func()) error { return err }
 		}
 		for _, err := range []error{nil, syscall.EEXIST, context.Canceled, errMalformedForTest} {
 			if got := o.do(context.Background(), answer(err)); !errors.Is(got, err) {
@@ -159,7 +159,7 @@ func TestOwnerKeepsSessionAfterErrno(t *testing.T) {
 var errMalformedForTest = errors.New("malformed")
 
 func TestOwnerTellsWhyItCannotOpen(t *testing.T) {
-	o := newOwner(func() (session, error) { return nil, ErrNoIPVS }, time.Second)
+	o := newOwner(func() (*fakeSession, error) { return nil, ErrNoIPVS }, time.Second)
 	if err := o.do(context.Background(), takes(0)); !errors.Is(err, ErrNoIPVS) || !strings.Contains(err.Error(), "modprobe ip_vs") {
 		t.Error(err)
 	}

@@ -118,6 +118,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(genlPayload(service))
 	f.Add(genlPayload(serviceAttr(FWMarkKey(7, IPv6))))
 	f.Add(message(20, 0, 0, genlPayload(service)))
+	f.Add(genlPayload(daemonAttr(DaemonBackup, SyncDaemon{Interface: "eth0", SyncID: 51, Group: netip.MustParseAddr("ff02::81"), MaxLen: 1400, Port: 8848, TTL: 1})))
+	f.Add(genlPayload(nl.NewRtAttr(infoVersion, nl.Uint32Attr(0x010201))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, err := parseService(b); err == nil {
 			_ = Table{e.Service.Key: e}.String()
@@ -125,6 +127,10 @@ func FuzzParse(f *testing.F) {
 		if s, err := parseServer(b, IPv6); err == nil {
 			_ = Op{Kind: AddServer, Server: s}.String()
 		}
+		if role, d, err := parseDaemon(b); err == nil {
+			_ = role.StartCommand(d)
+		}
+		_, _ = parseInfo(b)
 		total := 0
 		if _, err := splitMessages(b, 0, 0, func(p []byte) { total += len(p) }); err == nil && total > len(b) {
 			t.Errorf("%d bytes of payload in %d", total, len(b))

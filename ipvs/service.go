@@ -125,7 +125,7 @@ func (m Mask) Format(f Family) string {
 // canonical gives services that the kernel cannot tell apart the same value.
 func (s Service) canonical(k ServiceKey) Service {
 	s.Key = k
-	s.Persistence = (s.Persistence + time.Second - 1).Truncate(time.Second)
+	s.Persistence = wholeSeconds(s.Persistence)
 	if s.Persistence <= 0 {
 		s.Persistence, s.PersistenceMask = 0, 0
 	}

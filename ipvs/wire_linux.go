@@ -104,7 +104,7 @@ func mobyService(s Service) *moby.Service {
 // operation on a server: another family than the service's, and tunnels
 // that are not ipip.
 func beyondMoby(op Op) bool {
-	return op.Server.Tunnel != (Tunnel{}) || familyOf(op.Server.Key.Address) != op.Service.Key.AF()
+	return op.Server.Tunnel != (Tunnel{}) || op.mixed()
 }
 
 func mobyDestination(s Server) (*moby.Destination, error) {

@@ -28,6 +28,7 @@ type Kernel struct {
 	mu       sync.Mutex
 	table    ipvs.Table
 	commands []string
+	settings settings
 }
 
 // New returns a kernel whose table the given ipvsadm commands made; they are
@@ -156,12 +157,12 @@ func (k *Kernel) perform(op ipvs.Op) error {
 	case ipvs.DeleteService:
 		delete(k.table, key)
 	default:
-		return performServer(key, e, op)
+		return k.performServer(key, e, op)
 	}
 	return nil
 }
 
-func performServer(key ipvs.ServiceKey, e ipvs.Entry, op ipvs.Op) error {
+func (k *Kernel) performServer(key ipvs.ServiceKey, e ipvs.Entry, op ipvs.Op) error {
 	sk := op.Server.Key
 	_, exists := e.Servers[sk]
 	switch {
@@ -179,7 +180,7 @@ func performServer(key ipvs.ServiceKey, e ipvs.Entry, op ipvs.Op) error {
 	switch {
 	case s.Weight < 0, s.LowerThreshold > s.UpperThreshold:
 		return syscall.ERANGE
-	case mixed && s.Forward != ipvs.TUN, gue && s.Tunnel.Port == 0:
+	case mixed && (s.Forward != ipvs.TUN || len(k.settings.daemons) > 0), gue && s.Tunnel.Port == 0:
 		return syscall.EINVAL
 	}
 	e.Servers[sk] = s
