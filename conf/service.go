@@ -25,8 +25,8 @@ type VirtualServer struct {
 
 	// Sorry stands in for the whole pool while there is no quorum; nil: nobody does.
 	Sorry *RealServer
-	// SorryInhibit: while the sorry server stands in, the others keep their
-	// entries with weight 0 instead of being removed.
+	// SorryInhibit: while it is not needed the sorry server keeps its entry with
+	// weight 0 instead of being removed, so that its connections go on.
 	SorryInhibit bool
 	// DrainTimeout is the most that a removed server's connections are waited for, 0 … 24 h.
 	DrainTimeout time.Duration

@@ -63,9 +63,16 @@ var Imports = []Rule{
 	{
 		Name:   "only the director knows all others",
 		Files:  []string{"internal/..."},
-		Except: []string{"internal/director/..."},
+		Except: []string{"internal/director/...", "internal/pool/..."},
 		Deny:   own("internal/director/...", "conf/...", "cmd/..."),
 		Why:    "internal/director is the one composition root",
+	},
+	{
+		Name:  "a pool is a function of its configuration",
+		Files: []string{"internal/pool/..."},
+		Deny:  own("..."),
+		Allow: own("conf", "ipvs", "healthcheck"),
+		Why:   "the director and baton plan must come to the same table, whoever runs",
 	},
 	{
 		Name:  "the kernel's hands are blind",
@@ -121,6 +128,12 @@ var Pure = []Rule{
 		Except: []string{"vrrp/sim/cmd/..."},
 		Deny:   append([]string{"math/rand", "crypto/...", "sync/...", "context", "runtime/..."}, effects...),
 		Why:    "the same seed gives the same trace: no clock, no goroutine, no chance but the seed's",
+	},
+	{
+		Name:   "pools are pure",
+		Files:  []string{"internal/pool/*.go"},
+		Except: []string{"internal/pool/*_test.go"},
+		Deny:   effects, Why: "what the director will do is a prediction only as long as nothing else has a say",
 	},
 	{
 		Name:  "IPVS planning is pure",

@@ -1,0 +1,56 @@
+package pool
+
+import (
+	"baton/conf"
+	"baton/ipvs"
+)
+
+// Entry is what the kernel should hold of the pool at one of its keys.
+func (s State) Entry(vs conf.VirtualServer, k ipvs.ServiceKey) ipvs.Entry {
+	e := ipvs.Entry{Service: vs.At(k), Servers: make(map[ipvs.ServerKey]ipvs.Server, len(vs.Servers)+1)}
+	put := func(server ipvs.Server, weight int) {
+		server = conf.ServerAt(k, server)
+		server.Weight = weight
+		e.Servers[server.Key] = server
+	}
+	if vs.Sorry != nil && vs.SorryInhibit {
+		put(vs.Sorry.Server, 0)
+	}
+	for _, rs := range vs.Servers {
+		if sv := s.Servers[rs.Server.Key]; sv.In {
+			put(rs.Server, sv.Weight)
+		}
+	}
+	if s.Sorry {
+		put(vs.Sorry.Server, max(vs.Sorry.Server.Weight, 1))
+	}
+	return e
+}
+
+// Keep adds to an entry the server that is leaving it, unless it is back.
+func (l Leaving) Keep(e ipvs.Entry) {
+	if _, back := e.Servers[l.Server.Key]; !back {
+		s := l.Server
+		s.Weight, s.Stats = 0, nil
+		e.Servers[s.Key] = s
+	}
+}
+
+// Table is what the kernel should hold of all services, by their names, and of
+// what is leaving.
+func Table(services []conf.VirtualServer, states map[string]State, leaving []Leaving) ipvs.Table {
+	t := make(ipvs.Table, len(services))
+	for _, vs := range services {
+		for _, k := range vs.Keys {
+			t[k] = states[vs.Name].Entry(vs, k)
+		}
+	}
+	for _, l := range leaving {
+		k := l.Service.Key
+		if _, stays := t[k]; !stays {
+			t[k] = ipvs.Entry{Service: l.Service, Servers: map[ipvs.ServerKey]ipvs.Server{}}
+		}
+		l.Keep(t[k])
+	}
+	return t
+}

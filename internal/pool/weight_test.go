@@ -1,0 +1,110 @@
+package pool
+
+import (
+	"testing"
+	"time"
+
+	"baton/healthcheck"
+	"baton/ipvs"
+)
+
+func orders(k ipvs.ServerKey, o Order) map[ipvs.ServerKey]Order {
+	return map[ipvs.ServerKey]Order{k: o}
+}
+
+func TestWeights(t *testing.T) {
+	a := server("192.168.16.103:80", 3, "a")
+	says := func(w int) map[string]healthcheck.Verdict {
+		return map[string]healthcheck.Verdict{"a": {ID: "a", Up: true, Weight: &w}}
+	}
+	drained := Drain{Done: epoch}
+	st := tell(t, web(a),
+		step{"configured", Inputs{Verdicts: up("a")}, "a3"},
+		step{"the check's beats it", Inputs{Verdicts: says(7)}, "a7"},
+		step{"also 0, which keeps the entry", Inputs{Verdicts: says(0)}, "a0"},
+		step{"the operator's beats both", Inputs{Verdicts: says(7), Orders: orders(a.Server.Key, Order{Weight: weight(9)})}, "a9"},
+		step{"while it drains it is 0", Inputs{Verdicts: says(7), Orders: orders(a.Server.Key, Order{Weight: weight(9), Drain: &Drain{}})}, "a0"},
+		step{"and then it is gone", Inputs{Verdicts: says(7), Orders: orders(a.Server.Key, Order{Drain: &drained})}, ""},
+		step{"until it is undrained", Inputs{Verdicts: says(7)}, "a7"},
+		step{"one that fails while it drains is removed at once", Inputs{Verdicts: down(up(), "a"), Orders: orders(a.Server.Key, Order{Drain: &Drain{}})}, ""})
+	if st.Quorum != Lost {
+		t.Errorf("state is %+v", st)
+	}
+}
+
+// TestSlowStart: from 1 to the full weight, in steps that are told beforehand.
+func TestSlowStart(t *testing.T) {
+	a, b := server("192.168.16.103:80", 5, "a"), server("192.168.16.104:80", 2, "b")
+	a.SlowStart = 40 * time.Second
+	at := func(s time.Duration) time.Time { return epoch.Add(s * time.Second) }
+	st := tell(t, web(a, b),
+		step{"the first pass after the start is no coming up", Inputs{Start: true, Verdicts: up("a", "b")}, "a5 b2"},
+		step{"it fails", Inputs{Verdicts: down(up("b"), "a")}, "b2"},
+		step{"it is back", Inputs{Verdicts: up("a", "b"), Now: at(100)}, "a1 b2"},
+		step{"before the first step", Inputs{Verdicts: up("a", "b"), Now: at(109)}, "a1 b2"},
+		step{"at the first step", Inputs{Verdicts: up("a", "b"), Now: at(110)}, "a2 b2"},
+		step{"a clock that goes back", Inputs{Verdicts: up("a", "b"), Now: at(90)}, "a1 b2"},
+		step{"after the third", Inputs{Verdicts: up("a", "b"), Now: at(131)}, "a4 b2"})
+	if want := at(140); !st.Look.Equal(want) {
+		t.Errorf("it wants to look at %v, want %v", st.Look, want)
+	}
+	if s := st.Servers[a.Server.Key]; s.Why != Ramping || s.Target != 5 {
+		t.Errorf("server is %+v", s)
+	}
+	if st.Alive != 7 {
+		t.Errorf("the quorum counts %d, want the full weights", st.Alive)
+	}
+	st = Next(web(a, b), st, Inputs{Verdicts: up("a", "b"), Now: at(140)})
+	if s := st.Servers[a.Server.Key]; s.Weight != 5 || s.Why != Configured || !st.Look.IsZero() {
+		t.Errorf("at the end: %+v", st)
+	}
+	st = Next(web(a, b), st, Inputs{Verdicts: up("a", "b"), Orders: orders(a.Server.Key, Order{Drain: &Drain{}}), Now: at(200)})
+	st = Next(web(a, b), st, Inputs{Verdicts: up("a", "b"), Now: at(201)})
+	if s := st.Servers[a.Server.Key]; s.Weight != 1 || s.Why != Ramping {
+		t.Errorf("undrained: %+v", s)
+	}
+}
+
+// TestNewServerStartsSlowly: one that a reload has brought.
+func TestNewServerStartsSlowly(t *testing.T) {
+	a, b := server("192.168.16.103:80", 5, "a"), server("192.168.16.104:80", 9)
+	b.SlowStart = time.Minute
+	st := Next(web(a), State{}, Inputs{Start: true, Verdicts: up("a"), Now: epoch})
+	st = Next(web(a, b), st, Inputs{Verdicts: up("a"), Now: epoch})
+	if s := st.Servers[b.Server.Key]; s.Weight != 1 || s.Why != Ramping {
+		t.Errorf("server is %+v", s)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	d := NewDrain(epoch, time.Minute)
+	at := func(s float64) time.Time { return epoch.Add(time.Duration(s * float64(time.Second))) }
+	for _, r := range []struct {
+		at     float64
+		active int
+		there  bool
+		reason string
+	}{
+		{0.1, 0, true, ""}, // too early to count
+		{1, 0, true, ""},   // the first
+		{1.5, 0, true, ""}, // too near to it
+		{2, 3, true, ""},   // a connection after all
+		{3, 0, true, ""},   // the first again
+		{4, 0, true, "no active connection"},
+		{70, 9, true, "no active connection"}, // it has ended
+	} {
+		if d = d.Read(r.active, r.there, at(r.at)); d.Reason != r.reason {
+			t.Errorf("at %v s with %d connections: %q, want %q", r.at, r.active, d.Reason, r.reason)
+		}
+	}
+	if d := NewDrain(epoch, time.Minute).Read(0, false, at(0)); d.Done.IsZero() {
+		t.Errorf("gone from the table: %+v", d)
+	}
+	if d := NewDrain(epoch, time.Minute).Read(7, true, at(60)); d.Left != 7 || d.Reason != "deadline passed" {
+		t.Errorf("at the deadline: %+v", d)
+	}
+	// One that is read from the record goes on where it was.
+	if d := (Drain{Begun: epoch, Deadline: at(60)}).Read(0, true, at(30)); !d.Done.IsZero() {
+		t.Errorf("after one reading: %+v", d)
+	}
+}
