@@ -29,10 +29,16 @@ func actAs(role string) {
 			runtime.KeepAlive(n)
 		}
 	case roleWitness:
-		if err := testify(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		orExit(testify())
+	case roleTCPTargets, roleHTTPTargets:
+		orExit(answerTargets(role == roleHTTPTargets))
+	}
+}
+
+func orExit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 

@@ -131,9 +131,15 @@ func (r routers) awaitHeld(t testing.TB, l *lab.Lab, node string, want int) time
 	return time.Since(begun)
 }
 
-// runKeepalived starts Debian's package with a configuration in a node and ends
-// it with the test.
+// runKeepalived starts the VRRP half of Debian's package with a configuration in
+// a node and ends it with the test.
 func runKeepalived(t testing.TB, l *lab.Lab, node, text string) {
+	t.Helper()
+	runKeepalivedHalf(t, l, node, "-P", text)
+}
+
+// runKeepalivedHalf starts one half, -P for VRRP or -C for IPVS and its checks.
+func runKeepalivedHalf(t testing.TB, l *lab.Lab, node, half, text string) {
 	t.Helper()
 	dir := t.TempDir()
 	conf, logFile := filepath.Join(dir, "keepalived.conf"), filepath.Join(dir, "log")
@@ -146,7 +152,8 @@ func runKeepalived(t testing.TB, l *lab.Lab, node, text string) {
 	}
 	defer log.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := l.Command(ctx, "keepalived", "-n", "-l", "-P", "-f", conf, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
+	cmd := l.Command(ctx, "keepalived", "-n", "-l", half, "-f", conf, "-p", filepath.Join(dir, "pid"),
+		"-r", filepath.Join(dir, "vrrp.pid"), "-c", filepath.Join(dir, "checkers.pid"))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
@@ -167,6 +174,8 @@ func runKeepalived(t testing.TB, l *lab.Lab, node, text string) {
 type process struct {
 	pid     int
 	speaker bool // Baton's process for VRRP
+	prober  bool // Baton's process for health checks
+	parent  int  // pid
 }
 
 // processes returns those in a node's network namespace.
@@ -191,7 +200,16 @@ func processes(t testing.TB, l *lab.Lab, node string) []process {
 		if err != nil || len(line) == 0 { // ended since
 			continue
 		}
-		out = append(out, process{pid, bytes.Contains(line, []byte("\x00speaker\x00"))})
+		stat, err := os.ReadFile(name + "/stat")
+		if err != nil {
+			continue
+		}
+		parent, err := strconv.Atoi(strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, process{pid: pid, parent: parent,
+			speaker: bytes.Contains(line, []byte("\x00speaker\x00")), prober: bytes.Contains(line, []byte("\x00prober\x00"))})
 	}
 	if len(out) == 0 {
 		t.Fatalf("nothing runs in %s", node)
@@ -226,24 +244,17 @@ func (u usage) minus(v usage) usage { u.cpu -= v.cpu; return u }
 // used adds up what the kernel counted for some processes.
 func used(t testing.TB, of []process, match func(process) bool) usage {
 	t.Helper()
-	const tick = time.Second / 100 // USER_HZ
 	var u usage
 	for _, p := range of {
 		if !match(p) {
 			continue
 		}
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-		if err != nil {
-			t.Fatal(err)
+		// The clock of a process's CPU time; statistics in /proc count whole ticks.
+		var used unix.Timespec
+		if err := unix.ClockGettime(int32(^p.pid<<3|2), &used); err != nil {
+			t.Fatalf("read the CPU time of process %d: %v", p.pid, err)
 		}
-		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-		for _, f := range fields[11:13] { // utime and stime of proc(5), fields 14 and 15
-			n, err := strconv.Atoi(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			u.cpu += time.Duration(n) * tick
-		}
+		u.cpu += time.Duration(used.Nano())
 		u.rss += memory(t, p.pid, "Rss:")
 		u.pss += memory(t, p.pid, "Pss:")
 	}
