@@ -34,6 +34,9 @@ func (s *Scheduler) finish(c *check, err error) {
 
 	var d Decision
 	c.health, d = c.rules.Next(c.health, reason)
+	if c.spec.LogAllFailures && c.health.Fails > 0 && !reason.Unknown() {
+		s.fails.tell(s.now, Failure{ID: c.spec.ID, Reason: reason, Detail: detail, Latency: latency, At: s.wall, Attempts: c.health.Fails, Retry: c.spec.Retry})
+	}
 	if d.Changed {
 		c.since = s.wall
 		s.outbox = append(s.outbox, Verdict{
@@ -107,6 +110,12 @@ func (s *Scheduler) begun(c *check) {
 
 // count adds an outcome to the counters.
 func (s *Scheduler) count(c *check, r Reason) {
+	k := s.kinds[c.spec.Kind]
+	if k == nil {
+		k = &KindStats{Reasons: map[Reason]uint64{}}
+		s.kinds[c.spec.Kind] = k
+	}
+	k.note(c.latency, r)
 	s.stats.Attempts++
 	if r != "" {
 		s.stats.Failures++

@@ -46,6 +46,10 @@ type check struct {
 	latency  time.Duration
 	attempts uint64
 	failures uint64
+	past     history
+
+	triggered time.Duration // when Trigger last had an effect
+	hinted    bool          // it ever had
 }
 
 func newCheck(spec Spec, checker Checker) *check {
@@ -55,6 +59,19 @@ func newCheck(spec Spec, checker Checker) *check {
 	}
 	c.dialog, _ = checker.(*dialog)
 	return c
+}
+
+// resume begins with the verdict of an earlier scheduler, if there is one.
+func (c *check) resume(v Verdict) {
+	switch {
+	case v.ID == "":
+		return
+	case v.Up:
+		c.health.State = Up
+	default:
+		c.health.State = Down
+	}
+	c.since = v.At
 }
 
 // reschedule sets when the next attempt begins. Regular attempts keep to the
@@ -84,6 +101,7 @@ func (c *check) record(at time.Time, latency time.Duration, r Reason, detail str
 		c.failures++
 	}
 	c.last, c.latency, c.reason, c.detail = at, latency, r, detail
+	c.past.note(at, latency, r, detail)
 	c.suspect = r == Timeout
 }
 

@@ -21,6 +21,7 @@ func (s *Scheduler) turn(p poller) error {
 	s.begin(now)
 	verdicts := s.outbox
 	s.outbox = nil
+	failed := s.fails.take()
 	report, told := s.overload.take(now, s.wall, s.fds.limit)
 	sleep := longestSleep
 	if c := s.line.first(); c != nil {
@@ -34,6 +35,11 @@ func (s *Scheduler) turn(p poller) error {
 
 	for _, v := range verdicts {
 		s.opt.Notify(v)
+	}
+	if s.opt.Failed != nil {
+		for _, f := range failed {
+			s.opt.Failed(f)
+		}
 	}
 	if told && s.opt.Overload != nil {
 		s.opt.Overload(report)
@@ -224,7 +230,7 @@ func (s *Scheduler) conclude(c *check, err error) {
 	defer s.mu.Unlock()
 	s.stall.note(s.tick(), s.line)
 	s.finish(c, err)
-	if len(s.outbox) > 0 || s.overload.due(s.now) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
+	if len(s.outbox)+len(s.fails.list) > 0 || s.overload.due(s.now) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
 		s.wake()
 	}
 }

@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ type Options struct {
 	// Overload is called like Notify when attempts begin late or cannot be
 	// made. Nil: not told.
 	Overload func(Overload)
+	// Failed is called like Notify with failed attempts of the checks that want
+	// all of theirs told, while they are not down; at most FailuresEvery in a
+	// second. Nil: not told.
+	Failed func(Failure)
 	// Now is the clock, default time.Now. Its monotonic reading counts.
 	Now func() time.Time
 	// Random returns a uniformly distributed duration in [0, n), default from
@@ -58,9 +63,12 @@ type Scheduler struct {
 	poll     poller
 	byFD     []*check // index: descriptor that the poller watches
 	outbox   []Verdict
-	wall     time.Time     // at the last tick
-	now      time.Duration // the same, since epoch
-	wakeAt   time.Duration // when the loop looks at the timeline anyway
+	fails    failures
+	kinds    map[Kind]*KindStats
+	known    map[string]Verdict // by Resume, until the first Apply
+	wall     time.Time          // at the last tick
+	now      time.Duration      // the same, since epoch
+	wakeAt   time.Duration      // when the loop looks at the timeline anyway
 	stopping bool
 	run      context.Context
 
@@ -90,14 +98,14 @@ func NewScheduler(o Options) *Scheduler {
 		o.build = build
 	}
 	return &Scheduler{
-		opt: o, epoch: o.Now(), checks: map[string]*check{},
+		opt: o, epoch: o.Now(), checks: map[string]*check{}, kinds: map[Kind]*KindStats{},
 		fds: gate{limit: o.MaxDescriptors}, talks: gate{limit: min(o.MaxConversations, o.MaxDescriptors)},
 	}
 }
 
 // Apply makes specs the whole set of checks. What did not change keeps its
 // timers and its state; what is new or changed begins as unknown, at a random
-// point within the shorter of its interval and one second.
+// point within its warmup, or the shorter of its interval and one second.
 //
 // The error joins what is wrong with each spec, as of Validate. All else is
 // applied nevertheless, and so is a spec whose files cannot be read: it stays
@@ -106,7 +114,8 @@ func (s *Scheduler) Apply(specs []Spec) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.mu.Lock()
-	old := s.checks
+	old, known := s.checks, s.known
+	s.known = nil
 	s.mu.Unlock()
 
 	// Building reads files and compiles expressions: not under mu. The map is
@@ -127,6 +136,7 @@ func (s *Scheduler) Apply(specs []Spec) error {
 				continue
 			}
 			c = newCheck(spec, checker)
+			c.resume(known[spec.ID])
 		}
 		next[spec.ID] = c
 		order = append(order, c)
@@ -142,8 +152,10 @@ func (s *Scheduler) Apply(specs []Spec) error {
 	}
 	for _, c := range order {
 		if old[c.spec.ID] != c {
-			c.since = s.wall
-			c.due = now + s.opt.Random(min(c.spec.Interval, firstWithin))
+			if c.since.IsZero() {
+				c.since = s.wall
+			}
+			c.due = now + s.opt.Random(cmp.Or(c.spec.Warmup, min(c.spec.Interval, firstWithin)))
 			c.at, c.scheduled = c.due, c.due
 			s.line.set(c)
 		}
@@ -156,23 +168,47 @@ func (s *Scheduler) Apply(specs []Spec) error {
 	return errors.Join(errs...)
 }
 
-// Trigger makes the named checks due now, or once more when an attempt is under
-// way. Names that are not known are ignored.
-func (s *Scheduler) Trigger(ids ...string) {
+// Resume has the first Apply begin with what a scheduler before this one knew,
+// by the checks' names: a verdict is due only when it is no longer true.
+func (s *Scheduler) Resume(known map[string]Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.tick()
+	s.known = known
+}
+
+// triggerEvery is the least time between two triggers of one check that have an
+// effect.
+const triggerEvery = time.Second
+
+// Trigger makes the named checks due now, for something hints that their
+// servers have gone: or once more when an attempt is under way. It is for
+// checks that are up. Those that are down, or have just failed and are being
+// retried, know it already, and to try them would often bring the next hint:
+// so a storm of hints costs at most one attempt more for each check and
+// triggerEvery. Names that are not known are ignored. It returns how many
+// checks it has made due.
+func (s *Scheduler) Trigger(ids ...string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, n := s.tick(), 0
 	for _, id := range ids {
-		switch c := s.checks[id]; {
-		case c == nil, c.phase == waiting:
-		case c.phase == idle:
-			c.at, c.scheduled = now, now
-			s.line.set(c)
-		default:
-			c.again = true
+		c := s.checks[id]
+		if c == nil || c.phase == waiting || c.health.State != Up || c.health.Fails > 0 || c.hinted && now-c.triggered < triggerEvery {
+			continue
 		}
+		c.triggered, c.hinted = now, true
+		n++
+		if c.phase != idle {
+			c.again = true
+			continue
+		}
+		c.at, c.scheduled = now, now
+		s.line.set(c)
 	}
-	s.wake()
+	if n > 0 {
+		s.wake()
+	}
+	return n
 }
 
 // Status returns every check, in the order of Apply.

@@ -25,6 +25,7 @@ type rig struct {
 	mu       sync.Mutex
 	verdicts []Verdict
 	overload []Overload
+	failed   []Failure
 	begins   map[string][]time.Duration // of every attempt
 	checkers map[string]checkFunc
 	stop     func()
@@ -45,6 +46,7 @@ func newRig(t *testing.T, o Options, checkers map[string]checkFunc) *rig {
 	if o.Random == nil {
 		o.Random = func(time.Duration) time.Duration { return 0 }
 	}
+	o.Failed = func(f Failure) { r.mu.Lock(); r.failed = append(r.failed, f); r.mu.Unlock() }
 	o.Notify = func(v Verdict) { r.mu.Lock(); r.verdicts = append(r.verdicts, v); r.mu.Unlock() }
 	o.Overload = func(v Overload) { r.mu.Lock(); r.overload = append(r.overload, v); r.mu.Unlock() }
 	r.Scheduler = NewScheduler(o)
@@ -296,20 +298,6 @@ func TestApplyTellsWhatIsWrongAndAppliesTheRest(t *testing.T) {
 	if !slices.Equal(ids, []string{"a", "b"}) {
 		t.Errorf("checks %v", ids)
 	}
-}
-
-func TestTrigger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Options{}, map[string]checkFunc{"idle": passes, "busy": takes(600 * ms)})
-		defer r.stop()
-		r.Apply([]Spec{spec("idle"), spec("busy")})
-		r.after(500 * ms)
-		r.Trigger("idle", "busy", "nobody")
-		r.Trigger("busy")
-		r.after(2 * sec)
-		wantTimes(t, r.begun("idle"), 0, 500*ms, 2*sec)
-		wantTimes(t, r.begun("busy"), 0, 600*ms, 2*sec)
-	})
 }
 
 // TestHangingTargetsDoNotDelayHealthyOnes: with ten places and forty hanging

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,6 +59,7 @@ type core struct {
 
 	passWaiters   []passWaiter
 	statusWaiters []chan<- struct{}
+	inspections   inspections
 	handovers     map[string][]chan<- vrrp.Notice
 	stopAt        time.Time // when a stop was asked for
 }
@@ -272,7 +274,11 @@ func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string
 func (c *core) sendProber() {
 	known := c.knownTracks()
 	prober, own := trackSpecs(c.cfg)
-	c.prober.send(kindApply, string(kindApply), proberState{Checks: c.cfg.Checks(), Track: prober, Known: known})
+	st := proberState{Checks: c.cfg.Checks(), Track: prober, Known: known}
+	if time.Since(c.prober.started) < stable { // a later message may overtake the first
+		st.Verdicts = maps.Clone(c.verdicts)
+	}
+	c.prober.send(kindApply, string(kindApply), st)
 	c.watcher.Apply(own, known)
 }
 

@@ -15,6 +15,8 @@ const (
 	kindTrack    ipc.Kind = "track"    // map[string]vrrp.TrackState, by Track.Key: downwards
 	kindFailover ipc.Kind = "failover" // string: the instance
 	kindStatus   ipc.Kind = "status"   // a question downwards, its answer upwards
+	kindInspect  ipc.Kind = "inspect"  // inspection downwards, its answer upwards
+	kindTrigger  ipc.Kind = "trigger"  // []string: names of checks whose servers seem to have gone
 	kindStop     ipc.Kind = "stop"
 
 	kindHello   ipc.Kind = "hello"   // the child works on its desired state
@@ -43,4 +45,13 @@ type proberState struct {
 	Checks []healthcheck.Spec     `json:"checks"`
 	Track  track.Specs            `json:"track"`
 	Known  map[string]track.State `json:"known,omitempty"` // of Track, from the prober before this one
+	// Verdicts are what the prober before this one found; only a new one heeds them.
+	Verdicts map[string]healthcheck.Verdict `json:"verdicts,omitempty"`
+}
+
+// inspection is a question after checks, and its answer.
+type inspection struct {
+	Number  uint64               `json:"number"` // of the question
+	IDs     []string             `json:"ids,omitempty"`
+	Reports []healthcheck.Report `json:"reports,omitempty"`
 }

@@ -24,7 +24,7 @@ func RunProber(ctx context.Context) error {
 		return err
 	}
 	out := ipc.NewOutbox(factsBound)
-	say := func(n event.Name, fields ...event.Field) {
+	var say teller = func(n event.Name, fields ...event.Field) {
 		out.Put(kindEvent, "", event.New("prober", n, fields...))
 	}
 	for _, err := range []error{keepCapabilities(nil), noNewPrivileges()} {
@@ -38,6 +38,7 @@ func RunProber(ctx context.Context) error {
 		// a director that does not read costs no more than one for each check.
 		Notify:   func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
 		Overload: func(o healthcheck.Overload) { tellOverload(say, o) },
+		Failed:   func(f healthcheck.Failure) { tellFailure(say, f) },
 	})
 	watcher := track.NewScheduler(track.Options{
 		Changed: func(key string, s track.State) { out.Put(kindTracked, "track "+key, trackFact{key, s}) },
@@ -57,7 +58,7 @@ func RunProber(ctx context.Context) error {
 	out.Put(kindHello, "", os.Getpid())
 
 	lost := make(chan error, 1)
-	go func() { lost <- serveProber(conn, sched, watcher) }()
+	go func() { lost <- serveProber(conn, out, say, sched, watcher) }()
 	select {
 	case err = <-lost:
 		if errors.Is(err, io.EOF) {
@@ -73,9 +74,12 @@ func RunProber(ctx context.Context) error {
 	return err
 }
 
+// teller sends an event.
+type teller = func(event.Name, ...event.Field)
+
 // serveProber acts on messages until the director says stop or is gone.
-func serveProber(conn *ipc.Conn, sched *healthcheck.Scheduler, watcher *track.Scheduler) error {
-	for {
+func serveProber(conn *ipc.Conn, out *ipc.Outbox, say teller, sched *healthcheck.Scheduler, watcher *track.Scheduler) error {
+	for fresh := true; ; {
 		m, err := conn.Receive()
 		if err != nil {
 			return err
@@ -86,14 +90,67 @@ func serveProber(conn *ipc.Conn, sched *healthcheck.Scheduler, watcher *track.Sc
 			if err := m.Decode(&st); err != nil {
 				return err
 			}
-			if err := sched.Apply(st.Checks); err != nil {
-				return fmt.Errorf("apply checks: %w", err)
+			if fresh {
+				sched.Resume(st.Verdicts)
+				fresh = false
 			}
+			tellUnfit(say, sched.Apply(st.Checks))
 			watcher.Apply(st.Track, st.Known)
+		case kindTrigger:
+			var ids []string
+			if err := m.Decode(&ids); err != nil {
+				return err
+			}
+			sched.Trigger(ids...)
+		case kindInspect:
+			var i inspection
+			if err := m.Decode(&i); err != nil {
+				return err
+			}
+			i.Reports = sched.Reports(i.IDs...)
+			out.Put(kindInspect, fmt.Sprint("inspect ", i.Number), i)
 		case kindStop:
 			return nil
 		}
 	}
+}
+
+// maxUnfit bounds the checks that tellUnfit names.
+const maxUnfit = 20
+
+// tellUnfit says which checks cannot be made as they are configured, for want
+// of a file as a rule. They stay unknown, all others go on.
+func tellUnfit(say teller, err error) {
+	var list []error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		list = joined.Unwrap()
+	} else if err != nil {
+		list = []error{err}
+	}
+	for i, err := range list {
+		id, detail := "", err.Error()
+		var se *healthcheck.SpecError
+		if errors.As(err, &se) {
+			id, detail = se.ID, fmt.Sprintf("%s (%s)", se.Problem, se.Remedy)
+		}
+		if i == maxUnfit {
+			id, detail = "", fmt.Sprintf("and %s more", plural(len(list)-i, "check"))
+		}
+		say(event.ServerUnknown, event.F(event.Check, id), event.F(event.Reason, healthcheck.Config), event.F(event.Detail, detail))
+		if i == maxUnfit {
+			return
+		}
+	}
+}
+
+// tellFailure tells an attempt that failed and did not bring its server down.
+func tellFailure(say func(event.Name, ...event.Field), f healthcheck.Failure) {
+	detail := f.Detail
+	if f.Omitted > 0 {
+		detail += fmt.Sprintf("; %s before it left out", plural(f.Omitted, "failure"))
+	}
+	say(event.CheckFailed, event.F(event.Check, f.ID), event.F(event.Reason, f.Reason), event.F(event.Detail, detail),
+		event.F(event.Count, fmt.Sprintf("%d of %d", f.Attempts, f.Retry+1)), event.F(event.Took, round(f.Latency)))
 }
 
 // tellOverload says that this machine, not a server, is the trouble.

@@ -84,6 +84,7 @@ func (c *core) proberChild(user string) (*supervised, error) {
 				// Fail static: its last verdicts stand, and the states of what it watched.
 				c.prober.disconnect()
 				c.prober.deaths++
+				c.inspections.abandon()
 				c.tellExit("prober", pid, reason)
 			})
 		},
@@ -170,6 +171,11 @@ func (c *core) fromProber(s *supervised, m ipc.Message) {
 		var v healthcheck.Verdict
 		if c.decoded(m, &v) {
 			c.postAlways(func() { c.judged(v) })
+		}
+	case kindInspect:
+		var i inspection
+		if c.decoded(m, &i) {
+			c.postAlways(func() { c.inspected(i) })
 		}
 	case kindTracked:
 		var f trackFact

@@ -75,7 +75,8 @@ const (
 
 	ServiceQuorum Name = "service.quorum"
 
-	CheckLate Name = "check.late"
+	CheckLate   Name = "check.late"
+	CheckFailed Name = "check.failed"
 
 	TrackChanged    Name = "track.changed"
 	TrackUnreadable Name = "track.unreadable"
@@ -166,6 +167,7 @@ var Catalogue = []Spec{
 	{ServerDrained, LevelInfo, []Key{Service, Server, Reason, Count, Took}},
 	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason}},
 	{CheckLate, LevelWarn, []Key{Count, Took}},
+	{CheckFailed, LevelWarn, []Key{Check, Reason, Detail, Count, Took}},
 	{TrackChanged, LevelInfo, []Key{Track, From, To, Reason}},
 	{TrackUnreadable, LevelWarn, []Key{Track, Reason}},
 	{ScriptFailed, LevelWarn, []Key{Track, Reason, Took, Detail}},
