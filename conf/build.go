@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"baton/ipvs"
 	"baton/vrrp"
 )
 
@@ -22,6 +23,9 @@ type builder struct {
 	members map[string]string     // vrrp_instance name → path of its sync group
 
 	scripts, files, processes map[string]*definition // by name
+
+	groups map[string]*group          // virtual_server_group by name
+	claims map[ipvs.ServiceKey]string // service → path of the address or mark
 }
 
 // routerID is what makes two virtual routers one on the wire.
@@ -39,12 +43,15 @@ func (b *builder) config() *Config {
 		cfg.Instances = append(cfg.Instances, b.instance(&b.raw.Instances[i]))
 	}
 	b.vmacNames(cfg.Instances)
-	keys := map[string]string{}
+	b.claims = make(map[ipvs.ServiceKey]string, len(b.raw.VirtualServers))
+	b.serverGroups()
 	for i := range b.raw.VirtualServers {
-		if s, ok := b.virtualServer(&b.raw.VirtualServers[i], keys); ok {
+		if s, ok := b.virtualServer(&b.raw.VirtualServers[i]); ok {
 			cfg.Services = append(cfg.Services, s)
 		}
 	}
+	b.unusedGroups()
+	cfg.IPVS = b.ipvs(cfg.Instances)
 	b.definitions()
 	b.syncGroups(cfg)
 	for i := range b.raw.Instances {

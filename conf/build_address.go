@@ -64,7 +64,7 @@ func (b *builder) addressList(list []rawAddress, c *vrrp.Config) (out []vrrp.Add
 			continue
 		}
 		var ok bool
-		if a.Prefix, ok = b.prefix(ra.Address.path, ra.Address.v); !ok {
+		if a.Prefix, ok = b.prefix(ra.Address.path(), ra.Address.v); !ok {
 			continue
 		}
 		key := a.Prefix.Addr()
@@ -78,12 +78,12 @@ func (b *builder) addressList(list []rawAddress, c *vrrp.Config) (out []vrrp.Add
 			}
 		}
 		if first, dup := b.vips[key]; dup {
-			b.errorf(ra.Address.path, "%s stands in %s already", a.Prefix.Addr(), b.where(first)).
+			b.errorf(ra.Address.path(), "%s stands in %s already", a.Prefix.Addr(), b.where(first)).
 				remedy("an address belongs to one vrrp_instance: remove one of the two")
 			continue
 		}
-		b.vips[key] = b.real(ra.Address.path)
-		out, paths = append(out, a), append(paths, ra.Address.path)
+		b.vips[key] = b.real(ra.Address.path())
+		out, paths = append(out, a), append(paths, ra.Address.path())
 	}
 	return out, paths
 }
@@ -102,7 +102,7 @@ func (b *builder) ipv6(ra *rawAddress) {
 		b.errorf(ra.Label.at(b.node), "an IPv6 address has no label").remedy("remove it")
 	}
 	if ra.Scope.set && !ra.Scope.bad {
-		b.errorf(ra.Scope.path, "an IPv6 address has the scope that it is made for").remedy("remove it")
+		b.errorf(ra.Scope.path(), "an IPv6 address has the scope that it is made for").remedy("remove it")
 	}
 }
 

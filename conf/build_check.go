@@ -18,10 +18,19 @@ const (
 	httpRetryDelay = 3 * time.Second
 )
 
+// checksOnce is checks, built for the first node only.
+func (b *builder) checksOnce(r *rawVirtualServer, rs *rawRealServer, on *served, server ipvs.ServerKey) []healthcheck.Spec {
+	if !rs.checked {
+		rs.checked, rs.checks = true, b.checks(r, rs, on, server)
+	}
+	return rs.checks
+}
+
 // checks returns the health checks of one server: its own if it has any, else
 // the service's templates. A check of its own takes what it does not say from
 // the template of the same kind.
-func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, key ipvs.ServiceKey, at netip.AddrPort) []healthcheck.Spec {
+func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, server ipvs.ServerKey) []healthcheck.Spec {
+	at := netip.AddrPortFrom(server.Address, server.Port)
 	own, tmpl := &rs.rawChecks, &r.rawChecks
 	inherited := own.none()
 	if inherited {
@@ -34,8 +43,8 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, key ipvs.Servic
 	}
 	var out []healthcheck.Spec
 	add := func(word string, kind healthcheck.Kind, own, tmpl common) {
-		c := checkBuilder{b: b, vs: r, rs: rs, own: own, tmpl: tmpl, inherited: inherited}
-		s := healthcheck.Spec{ID: key.String() + " " + at.String() + " " + word, Kind: kind}
+		c := checkBuilder{b: b, on: on, vs: r, rs: rs, own: own, tmpl: tmpl, inherited: inherited}
+		s := healthcheck.Spec{ID: on.name + " " + at.String() + " " + word, Kind: kind}
 		c.common(&s, at)
 		if kind != healthcheck.TCP {
 			s.HTTP = c.http(kind)
@@ -81,6 +90,7 @@ func (c *rawHTTPSGet) common() common {
 // from, so that a problem is told where the value stands.
 type checkBuilder struct {
 	b         *builder
+	on        *served
 	vs        *rawVirtualServer
 	rs        *rawRealServer
 	own, tmpl common
@@ -90,7 +100,7 @@ type checkBuilder struct {
 
 // origin is the key that a value came from.
 type origin struct {
-	path  string
+	key   interface{ path() string }
 	given bool // the file has it
 }
 
@@ -100,7 +110,7 @@ func from[T any](c *checkBuilder, field string, keys ...*value[T]) *value[T] {
 		c.origin = map[string]origin{}
 	}
 	v := pick(keys...)
-	c.origin[field] = origin{v.path, v.set}
+	c.origin[field] = origin{v, v.set}
 	return v
 }
 
@@ -128,21 +138,15 @@ func (c *checkBuilder) common(s *healthcheck.Spec, at netip.AddrPort) {
 	if ip := from(c, "Target", &c.own.target.ConnectIP, &c.tmpl.target.ConnectIP); ip.set && !ip.bad {
 		addr = ip.v
 		if !unicast(addr) && !addr.IsLoopback() {
-			c.b.errorf(ip.path, "%s is not an address that a host can have", addr).remedy("use a unicast address")
+			c.b.errorf(ip.path(), "%s is not an address that a host can have", addr).remedy("use a unicast address")
 		}
 	}
 	if p := pick(&c.own.target.ConnectPort, &c.tmpl.target.ConnectPort); p.set && !p.bad {
 		port = uint16(p.v)
-	} else if port == 0 && !p.bad && c.b.attached(c.vs) {
-		c.b.errorf(c.own.path, "the service has every port, so the check does not know which to try").remedy("add connect_port = 80 or the like")
+	} else if port == 0 && !p.bad && len(c.on.keys) > 0 {
+		c.b.errorf(c.own.path, "%s, so the check does not know which to try", c.on.several()).remedy("add connect_port = 80 or the like")
 	}
 	s.Target = netip.AddrPortFrom(addr, port)
-}
-
-// attached says whether the service's own address is right.
-func (b *builder) attached(r *rawVirtualServer) bool {
-	_, err := netip.ParseAddrPort(r.Address.v)
-	return err == nil
 }
 
 func (c *checkBuilder) http(kind healthcheck.Kind) *healthcheck.HTTPSpec {
@@ -184,15 +188,17 @@ func (c *checkBuilder) validate(s healthcheck.Spec) {
 	}
 	for _, se := range faults(healthcheck.Validate(s)) {
 		key, ok := c.origin[se.Field]
+		at := c.own.path
+		if ok {
+			at = key.key.path()
+		}
 		switch {
 		case se.Field == "Target" && s.Target.Port() == 0:
 			continue
 		case se.Field == "HTTP.TLS.ServerName" && !key.given:
 			continue // it comes from virtualhost, which is told itself
-		case !ok:
-			key.path = c.own.path
 		}
-		c.b.errorf(key.path, "%s", se.Problem).remedy("%s", se.Remedy)
+		c.b.errorf(at, "%s", se.Problem).remedy("%s", se.Remedy)
 	}
 }
 
@@ -218,10 +224,10 @@ func (c *checkBuilder) authorities(key *value[string], verify bool) {
 	b := c.b
 	switch {
 	case !filepath.IsAbs(key.v):
-		b.errorf(key.path, "%q is not an absolute path", clip(key.v)).remedy("begin it with /")
+		b.errorf(key.path(), "%q is not an absolute path", clip(key.v)).remedy("begin it with /")
 		return
 	case !verify:
-		b.errorf(key.path, "has no effect with verify = false").remedy("remove one of the two")
+		b.errorf(key.path(), "has no effect with verify = false").remedy("remove one of the two")
 		return
 	case !b.disk:
 		return
@@ -246,7 +252,7 @@ func (c *checkBuilder) authorities(key *value[string], verify bool) {
 		b.authority[key.v] = found
 	}
 	if found != "" {
-		b.warnf(key.path, "%s cannot be used on this machine: %s", clip(key.v), found).
+		b.warnf(key.path(), "%s cannot be used on this machine: %s", clip(key.v), found).
 			remedy("put a PEM file there that prober_user can read")
 	}
 }

@@ -24,7 +24,7 @@ func (b *builder) delivery(r *rawInstance, c *vrrp.Config) {
 			b.errorf(r.McastSrcIP.at(node), "is for multicast, but there is a unicast_peer").remedy("use unicast_src_ip")
 		}
 		if r.McastDstIP.set {
-			b.errorf(r.McastDstIP.path, "is for multicast, but there is a unicast_peer").remedy("remove one of the two")
+			b.errorf(r.McastDstIP.path(), "is for multicast, but there is a unicast_peer").remedy("remove one of the two")
 		}
 		if c.VMAC != nil && !c.VMAC.XmitBase {
 			b.errorf(r.UseVMAC.at(node), "unicast adverts would leave the VMAC with an address that it does not have").remedy("add vmac_xmit_base = true")
@@ -60,11 +60,11 @@ func (b *builder) delivery(r *rawInstance, c *vrrp.Config) {
 func (b *builder) multicastGroup(g *value[netip.Addr], family vrrp.Family) {
 	switch a := g.v; {
 	case !a.IsMulticast():
-		b.errorf(g.path, "%s is not a multicast address", a).remedy("use %s, or another multicast address; for hosts there is unicast_peer", groupOf(family))
+		b.errorf(g.path(), "%s is not a multicast address", a).remedy("use %s, or another multicast address; for hosts there is unicast_peer", groupOf(family))
 	case a.Is4() != (family == vrrp.IPv4):
-		b.errorf(g.path, "%s is of the other family than the adverts", a).remedy("use %s or the like", groupOf(family))
+		b.errorf(g.path(), "%s is of the other family than the adverts", a).remedy("use %s or the like", groupOf(family))
 	case a.Is6() && !a.IsLinkLocalMulticast():
-		b.errorf(g.path, "%s is not link-local: adverts stay on their link", a).remedy("use a group that begins with ff02:, such as %s", vrrp.Group6)
+		b.errorf(g.path(), "%s is not link-local: adverts stay on their link", a).remedy("use a group that begins with ff02:, such as %s", vrrp.Group6)
 	}
 }
 
@@ -152,11 +152,11 @@ func (b *builder) password(r *rawInstance, c *vrrp.Config) {
 	c.Password = string(a.AuthPass.v)
 	switch n := len(c.Password); {
 	case n == 0:
-		b.errorf(a.AuthPass.path, "is empty").remedy("remove the authentication")
+		b.errorf(a.AuthPass.path(), "is empty").remedy("remove the authentication")
 	case n > 8:
-		b.errorf(a.AuthPass.path, "has %d bytes, but an advert carries 8", n).remedy("cut it after 8 bytes, as keepalived does without a word")
+		b.errorf(a.AuthPass.path(), "has %d bytes, but an advert carries 8", n).remedy("cut it after 8 bytes, as keepalived does without a word")
 	case strings.ContainsFunc(c.Password, func(c rune) bool { return c < ' ' || c == 0x7f }):
-		b.errorf(a.AuthPass.path, "contains a control character").remedy("remove it")
+		b.errorf(a.AuthPass.path(), "contains a control character").remedy("remove it")
 	default:
 		b.warnf(a.path, "protects from nothing: whoever hears an advert reads the password in it").remedy("keep it only for a peer that wants it")
 	}

@@ -27,7 +27,7 @@ func (b *builder) memberList(r *rawSyncGroup) []string {
 	}
 	var members []string
 	for i, name := range r.Group.v {
-		at := element(r.Group.path, i)
+		at := element(r.Group.path(), i)
 		if _, known := b.names[name]; !known {
 			b.missing(at, "vrrp_instance", name, slices.Collect(maps.Keys(b.names)))
 			continue
@@ -44,7 +44,7 @@ func (b *builder) memberList(r *rawSyncGroup) []string {
 		members = append(members, name)
 	}
 	if len(r.Group.v) < 2 {
-		b.errorf(r.Group.path, "a group of %d has nothing to keep in step", len(r.Group.v)).remedy("name two instances or more, or remove the group")
+		b.errorf(r.Group.path(), "a group of %d has nothing to keep in step", len(r.Group.v)).remedy("name two instances or more, or remove the group")
 	}
 	if b.agreement(r, members) {
 		b.sameRank(r, members)
@@ -65,7 +65,7 @@ func (b *builder) sameRank(r *rawSyncGroup, members []string) {
 		if first == nil {
 			first = vi
 		} else if one, other := first.Priority.get(b.node), vi.Priority.get(b.node); one != other {
-			b.warnf(r.Group.path, "%s has priority %d, %s has %d: the group preempts only where every member would, which may be never",
+			b.warnf(r.Group.path(), "%s has priority %d, %s has %d: the group preempts only where every member would, which may be never",
 				first.Name.v, one, vi.Name.v, other).remedy("give all members the same priority on a node")
 			return
 		}
@@ -91,7 +91,7 @@ func (b *builder) agreement(r *rawSyncGroup, members []string) bool {
 				if want == 0 {
 					first, want = vi.Name.v, got
 				} else if got != want {
-					b.errorf(r.Group.path, "%s has its higher priority on %s, %s on %s: the group would change sides for ever",
+					b.errorf(r.Group.path(), "%s has its higher priority on %s, %s on %s: the group would change sides for ever",
 						first, higher(x, y, want), vi.Name.v, higher(x, y, got)).remedy("let all members prefer the same node")
 					return false
 				}

@@ -4,8 +4,9 @@ package conf
 func (b *builder) notifies(cfg *Config) {
 	add := func(key string, r *rawNotify) {
 		n := Notify{
-			Master: b.command(r, r.NotifyMaster), Backup: b.command(r, r.NotifyBackup), Fault: b.command(r, r.NotifyFault),
-			Stop: b.command(r, r.NotifyStop), Any: b.command(r, r.Notify),
+			Master: b.command(r.NotifyMaster, &r.NotifyTimeout), Backup: b.command(r.NotifyBackup, &r.NotifyTimeout),
+			Fault: b.command(r.NotifyFault, &r.NotifyTimeout), Stop: b.command(r.NotifyStop, &r.NotifyTimeout),
+			Any: b.command(r.Notify, &r.NotifyTimeout),
 		}
 		if n == (Notify{}) {
 			if r.NotifyTimeout.set {
@@ -28,14 +29,15 @@ func (b *builder) notifies(cfg *Config) {
 	}
 }
 
-// command resolves one command, nil if the file has none.
-func (b *builder) command(n *rawNotify, r *rawCommand) *Command {
+// command resolves one command, nil if the file has none. around is the
+// notify_timeout of the table around it.
+func (b *builder) command(r *rawCommand, around *nodeValue[duration]) *Command {
 	if r == nil {
 		return nil
 	}
 	c := &Command{
 		Args:    r.Script.get(b.node),
-		Timeout: chosen(b.node, &r.Timeout, &n.NotifyTimeout, &b.raw.Global.NotifyTimeout).std(),
+		Timeout: chosen(b.node, &r.Timeout, around, &b.raw.Global.NotifyTimeout).std(),
 	}
 	c.User, c.Group = b.userOf(&r.User)
 	return c

@@ -102,9 +102,9 @@ func (b *builder) routes(r *rawInstance) []vrrp.Route {
 			at.table = 254
 		}
 		if first, dup := seen[at]; dup {
-			b.errorf(rr.To.path, "the route to %s stands in %s already", x.Destination, b.where(first)).remedy("remove one of the two, or give them different metrics")
+			b.errorf(rr.To.path(), "the route to %s stands in %s already", x.Destination, b.where(first)).remedy("remove one of the two, or give them different metrics")
 		}
-		seen[at] = b.real(rr.To.path)
+		seen[at] = b.real(rr.To.path())
 		out = append(out, x)
 	}
 	return out
@@ -144,16 +144,16 @@ func (b *builder) network(v *value[string], six bool) (netip.Prefix, bool) {
 	if err != nil {
 		a, err := netip.ParseAddr(v.v)
 		if err != nil || a.Zone() != "" {
-			b.errorf(v.path, "%q is not a network", clip(v.v)).remedy(`write "192.0.2.0/24" or "default"`)
+			b.errorf(v.path(), "%q is not a network", clip(v.v)).remedy(`write "192.0.2.0/24" or "default"`)
 			return p, false
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
 	switch {
 	case p.Addr().Is4In6():
-		b.errorf(v.path, "%s is an IPv4 network written as an IPv6 one", p).remedy("write %q", netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)))
+		b.errorf(v.path(), "%s is an IPv4 network written as an IPv6 one", p).remedy("write %q", netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)))
 	case p != p.Masked():
-		b.errorf(v.path, "%s is an address in a network, not the network", p).remedy("write %q", p.Masked())
+		b.errorf(v.path(), "%s is an address in a network, not the network", p).remedy("write %q", p.Masked())
 	default:
 		return p, true
 	}
@@ -228,7 +228,7 @@ func (b *builder) selectors(rr *rawRule, x *vrrp.Rule, family vrrp.Family) bool 
 	for _, v := range []struct {
 		p  netip.Prefix
 		at string
-	}{{x.From, rr.From.path}, {x.To, rr.To.path}} {
+	}{{x.From, rr.From.path()}, {x.To, rr.To.path()}} {
 		if v.p.IsValid() && v.p.Addr().Is4() != (x.Family == vrrp.IPv4) {
 			b.errorf(v.at, "%s is not of the rule's family, %s", v.p, familyName(x.Family)).remedy("use one family for a rule")
 			ok = false

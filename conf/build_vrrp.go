@@ -67,7 +67,7 @@ func (b *builder) version(r *rawInstance, family vrrp.Family) vrrp.Version {
 		return vrrp.Version(pick(own, &b.raw.Global.VRRPVersion).v)
 	}
 	if own.set && !own.bad && own.v == int(vrrp.V2) {
-		b.errorf(own.path, "version 2 knows no IPv6").remedy("use version = 3, or remove it")
+		b.errorf(own.path(), "version 2 knows no IPv6").remedy("use version = 3, or remove it")
 	}
 	return vrrp.V3
 }
@@ -97,7 +97,7 @@ func (b *builder) identity(r *rawInstance, c vrrp.Config) {
 	}
 	id := routerID{c.Interface, c.Family(), int(c.VRID)}
 	if first, dup := b.vrids[id]; dup {
-		b.errorf(r.VirtualRouterID.path, "%d is used on %s by the vrrp_instance in %s already", c.VRID, c.Interface, b.where(first)).
+		b.errorf(r.VirtualRouterID.path(), "%d is used on %s by the vrrp_instance in %s already", c.VRID, c.Interface, b.where(first)).
 			remedy("give each instance on an interface a virtual_router_id of its own")
 	} else {
 		b.vrids[id] = r.path
@@ -111,14 +111,14 @@ func (b *builder) unique(name *value[string], kind string, known map[string]stri
 	}
 	n := name.v
 	if n == "" || strings.ContainsAny(n, " \t/") || len(n) > 64 {
-		b.errorf(name.path, "%q is not a name", clip(n)).remedy("use 1 to 64 characters without spaces and slashes")
+		b.errorf(name.path(), "%q is not a name", clip(n)).remedy("use 1 to 64 characters without spaces and slashes")
 		return false
 	}
 	if first, dup := known[n]; dup {
-		b.errorf(name.path, "another %s in %s is called %q", kind, b.where(first), clip(n)).remedy("give each a name of its own")
+		b.errorf(name.path(), "another %s in %s is called %q", kind, b.where(first), clip(n)).remedy("give each a name of its own")
 		return false
 	}
-	known[n] = name.path
+	known[n] = name.path()
 	return true
 }
 
@@ -135,7 +135,7 @@ func (b *builder) interfaceName(path, name string) bool {
 // timing checks what a version can say in an advert.
 func (b *builder) timing(r *rawInstance, c vrrp.Config) {
 	if d := c.AdvertInterval; !r.AdvertInt.bad {
-		at := r.AdvertInt.path
+		at := r.AdvertInt.path()
 		switch {
 		case c.Version == vrrp.V2 && (d < vrrp.MinAdvertIntervalV2 || d%time.Second != 0):
 			b.errorf(at, "version 2 cannot say %s: it counts whole seconds", format(d)).remedy(`use "1s" or more, or version = 3`)
@@ -147,7 +147,7 @@ func (b *builder) timing(r *rawInstance, c vrrp.Config) {
 		}
 	}
 	if r.DownTimerAdverts.set && !r.DownTimerAdverts.bad && c.DownTimerAdverts == 1 {
-		b.warnf(r.DownTimerAdverts.path, "1 takes a master for dead that loses a single advert").remedy("use 2 or more; for a quicker takeover a shorter advert_int")
+		b.warnf(r.DownTimerAdverts.path(), "1 takes a master for dead that loses a single advert").remedy("use 2 or more; for a quicker takeover a shorter advert_int")
 	}
 	if r.PreemptDelay.ok(b.node) && c.PreemptDelay > 0 && !c.Preempt && c.Priority != vrrp.PriorityOwner {
 		b.warnf(r.PreemptDelay.at(b.node), "has no effect with nopreempt").remedy("remove one of the two")
@@ -173,7 +173,7 @@ func (b *builder) ownership(r *rawInstance, c vrrp.Config) {
 		}
 	}
 	if owners > 1 {
-		b.errorf(r.Priority.path, "%d nodes have priority 255, but addresses have one owner", owners).
+		b.errorf(r.Priority.path(), "%d nodes have priority 255, but addresses have one owner", owners).
 			remedy("use 254 at most on all but one of %s", strings.Join(b.nodes, ", "))
 	}
 }

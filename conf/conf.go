@@ -31,7 +31,7 @@ type Config struct {
 	Processes  []TrackProcess
 	Notify     map[string]Notify // by "INSTANCE/name" and "GROUP/name"; who has none is not in it
 
-	IPVS IPVS
+	IPVS IPVS // of the node
 }
 
 // Command is a program that Baton runs, without a shell.

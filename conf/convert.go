@@ -34,6 +34,15 @@ const maxSeconds = float64(math.MaxInt64/int64(time.Second) - 1)
 // command is a program with its arguments.
 type command []string
 
+// texts is one text or a list of them.
+type texts []string
+
+// numbers is one whole number or a list of them.
+type numbers []int
+
+// toggle is a switch of the kernel's: true or false, or the 1 or 0 that sysctl has.
+type toggle bool
+
 // secret is a text that no message repeats.
 type secret string
 
@@ -53,6 +62,12 @@ func describe[T any]() string {
 		return "an IP address"
 	case []string:
 		return "a list of texts"
+	case texts:
+		return "a text or a list of texts"
+	case numbers:
+		return "a whole number or a list of them"
+	case toggle:
+		return "true or false"
 	case []netip.Addr:
 		return "a list of addresses"
 	case command:
@@ -78,6 +93,12 @@ func example[T any]() string {
 		return `write an address such as "192.168.16.102"`
 	case []string:
 		return `write ["one", "two"]`
+	case texts:
+		return `write "one" or ["one", "two"]`
+	case numbers:
+		return "write 1 or [1, 2]"
+	case toggle:
+		return "write true or false, or 1 or 0"
 	case []netip.Addr:
 		return `write ["192.168.16.112"]`
 	case command:
@@ -173,6 +194,35 @@ func convert[T any](d *decoder, path string, v any) (T, bool) {
 				return out, false
 			}
 		}
+	case *texts:
+		var list []any
+		if _, one := v.(string); one {
+			var s string
+			s, ok = convert[string](d, path, v)
+			*p = texts{s}
+		} else if list, ok = v.([]any); ok {
+			var good bool
+			if *p, good = each[string](d, path, list); !good {
+				return out, false
+			}
+		}
+	case *numbers:
+		var list []any
+		if n, one := v.(int64); one {
+			*p, ok = numbers{int(n)}, true
+		} else if list, ok = v.([]any); ok {
+			var good bool
+			if *p, good = each[int](d, path, list); !good {
+				return out, false
+			}
+		}
+	case *toggle:
+		switch v {
+		case true, int64(1):
+			*p, ok = true, true
+		case false, int64(0):
+			ok = true
+		}
 	case *[]netip.Addr:
 		var list []any
 		if list, ok = v.([]any); ok {
@@ -202,6 +252,15 @@ func convert[T any](d *decoder, path string, v any) (T, bool) {
 		d.errorf(path, "%s", why).remedy("%s", example[T]())
 	}
 	return out, ok
+}
+
+// elementOf returns the path of element i of a value that may have been written
+// without the brackets of a list.
+func (d *decoder) elementOf(path string, i int) string {
+	if p := element(path, i); d.index.has(p) {
+		return p
+	}
+	return path
 }
 
 // each converts the elements of a list; one that is empty is not nil.

@@ -74,12 +74,13 @@ func (cs *Changes) note(c Change) {
 
 // Diff tells what a reload from old to next changes. Objects are matched by
 // name: a vrrp_instance and whatever else has one by its name, a virtual_server
-// by protocol and address, a real_server by its address within its service. Order means nothing. A nil
+// by its first address or its group, a real_server by its address within its service. Order means nothing. A nil
 // old is a configuration without objects.
 func Diff(old, next *Config) Changes {
 	var cs Changes
 	if old != nil {
 		cs.compare("global", old.Global.facts(), next.Global.facts())
+		cs.compare("ipvs", old.IPVS.facts(), next.IPVS.facts())
 	} else {
 		old = &Config{}
 	}

@@ -21,20 +21,14 @@ var unwatched = map[string]string{
 	"Services.Name":        "identity",
 	"Services.Service.Key": "identity",
 
-	"Services.Keys":                                         "no key of the file sets it yet",
-	"Services.Alpha":                                        "no key of the file sets it yet",
-	"Services.Omega":                                        "no key of the file sets it yet",
-	"Services.Quorum":                                       "no key of the file sets it yet",
-	"Services.Hysteresis":                                   "no key of the file sets it yet",
-	"Services.QuorumUp":                                     "no key of the file sets it yet",
-	"Services.QuorumDown":                                   "no key of the file sets it yet",
-	"Services.Sorry":                                        "no key of the file sets it yet",
-	"Services.SorryInhibit":                                 "no key of the file sets it yet",
-	"Services.DrainTimeout":                                 "no key of the file sets it yet",
-	"Services.Servers.SlowStart":                            "no key of the file sets it yet",
-	"Services.Servers.NotifyUp":                             "no key of the file sets it yet",
-	"Services.Servers.NotifyDown":                           "no key of the file sets it yet",
-	"IPVS":                                                  "no key of the file sets it yet",
+	"Services.Keys.Family":                                  "of a firewall mark alone",
+	"Services.Sorry.Server.Stats":                           "observed",
+	"Services.Sorry.Server.Weight":                          "has no key",
+	"Services.Sorry.InhibitOnFailure":                       "has no key",
+	"Services.Sorry.Checks":                                 "has no key",
+	"Services.Sorry.SlowStart":                              "has no key",
+	"Services.Sorry.NotifyUp":                               "has no key",
+	"Services.Sorry.NotifyDown":                             "has no key",
 	"Services.Servers.Checks.Warmup":                        "no key of the file sets it yet",
 	"Services.Servers.Checks.LogAllFailures":                "no key of the file sets it yet",
 	"Services.Servers.Checks.Socket":                        "no key of the file sets it yet",
@@ -102,6 +96,33 @@ notify_backup = "/bin/notify backup"
 notify_fault = "/bin/notify fault"
 notify_stop = "/bin/notify stop"
 notify = { script = "/bin/notify", user = "nobody nogroup" }
+
+[ipvs]
+lvs_timeouts = { tcp = 60 }
+expire_nodest_conn = true
+[ipvs.lvs_sync_daemon]
+group = "224.0.0.81"
+
+[[virtual_server_group]]
+name = "web"
+addresses = ["10.0.0.200-201:8080"]
+
+[[virtual_server]]
+virtual_server_group = "web"
+lb_kind = "TUN"
+quorum = 3
+quorum_up = "/bin/quorum up"
+quorum_down = "/bin/quorum down"
+sorry_server = "10.0.0.250"
+tcp_check.connect_port = 80
+
+[[virtual_server.real_server]]
+address = "10.0.0.103"
+weight = 3
+notify_up = "/bin/server up"
+notify_down = "/bin/server down"
+[virtual_server.real_server.http_get]
+connect_port = 80
 `
 
 // TestDiffSeesEveryField changes every field of a Config, one at a time: a

@@ -93,6 +93,11 @@ func explainedAt(name string) string {
 	if rest, ok := strings.CutPrefix(name, "vrrp_sync_group."); ok && (strings.HasPrefix(rest, "track_") || strings.HasPrefix(rest, "notify")) {
 		name = "vrrp_instance." + rest
 	}
+	for _, own := range []string{"virtual_server.quorum_up", "virtual_server.quorum_down", "virtual_server.real_server.notify_up", "virtual_server.real_server.notify_down"} {
+		if rest, ok := strings.CutPrefix(name, own+"."); ok {
+			return "vrrp_instance.notify_master." + rest
+		}
+	}
 	for of, tables := range map[string][]string{
 		"notify_master":     {"notify_backup", "notify_fault", "notify_stop", "notify"},
 		"track_script":      {"track_interface", "track_file", "track_process", "track_virtual_server"},

@@ -44,7 +44,7 @@ func (g Global) facts() []fact {
 func (c *Config) serviceObjects() []object {
 	out := make([]object, len(c.Services))
 	for i, s := range c.Services {
-		o := object{name: "virtual_server " + s.Name, facts: serviceFacts(s.Service)}
+		o := object{name: "virtual_server " + s.Name, facts: poolFacts(s)}
 		for _, r := range s.Servers {
 			o.parts = append(o.parts, object{
 				name:  o.name + " real_server " + r.Server.Key.String(),
@@ -54,6 +54,71 @@ func (c *Config) serviceObjects() []object {
 		out[i] = o
 	}
 	return out
+}
+
+func poolFacts(v VirtualServer) []fact {
+	f := []fact{told("services", keysText(v.Keys))}
+	f = append(f, serviceFacts(v.Service)...)
+	sorry := ""
+	if v.Sorry != nil {
+		sorry = v.Sorry.Server.Key.String()
+		for _, x := range serverFacts(*v.Sorry) {
+			if x.value != "" {
+				sorry += " " + x.key + " " + x.value
+			}
+		}
+	}
+	quorum := ""
+	if v.Quorum > 1 {
+		quorum = fmt.Sprint(v.Quorum)
+	}
+	return append(f,
+		fact{key: "alpha", value: fmt.Sprint(v.Alpha)},
+		told("omega", yes(v.Omega)),
+		told("quorum", quorum),
+		told("hysteresis", positive(uint32(v.Hysteresis))),
+		told("quorum_up", commandText(v.QuorumUp)),
+		told("quorum_down", commandText(v.QuorumDown)),
+		told("sorry_server", sorry),
+		told("sorry_server_inhibit", yes(v.SorryInhibit)),
+		fact{key: "drain_timeout", value: format(v.DrainTimeout)},
+	)
+}
+
+// keysText is what a virtual_server with more than one service serves: all of
+// it, or where that does not fit into a line, how much and a hash.
+func keysText(keys []ipvs.ServiceKey) string {
+	if len(keys) < 2 {
+		return ""
+	}
+	all := make([]string, len(keys))
+	for i, k := range keys {
+		all[i] = k.String()
+	}
+	text := strings.Join(all, " ")
+	if len(keys) <= 16 {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return fmt.Sprintf("%d (%s to %s, #%x)", len(keys), keys[0], keys[len(keys)-1], sum[:3])
+}
+
+func (i IPVS) facts() []fact {
+	fs := []fact{
+		told("lvs_timeouts tcp", span(i.Timeouts.TCP)),
+		told("lvs_timeouts tcpfin", span(i.Timeouts.TCPFin)),
+		told("lvs_timeouts udp", span(i.Timeouts.UDP)),
+	}
+	sync := ""
+	if d := i.Sync; d != nil {
+		sync = fmt.Sprintf("%s syncid %d", d.Interface, d.SyncID) + optional("maxlen", positive(uint32(d.MaxLen))) + optional("port", positive(uint32(d.Port))) +
+			optional("ttl", positive(uint32(d.TTL))) + optional("group", addrText(d.Group))
+	}
+	fs = append(fs, told("lvs_sync_daemon", sync))
+	for _, s := range i.Sysctls {
+		fs = append(fs, told(s.Name, s.Value))
+	}
+	return fs
 }
 
 func serviceFacts(s ipvs.Service) []fact {
@@ -77,6 +142,9 @@ func serverFacts(r RealServer) []fact {
 		told("lb_kind", string(s.Forward)),
 		told("tunnel", tunnelText(s.Tunnel)),
 		told("inhibit_on_failure", yes(r.InhibitOnFailure)),
+		told("slow_start", span(r.SlowStart)),
+		told("notify_up", commandText(r.NotifyUp)),
+		told("notify_down", commandText(r.NotifyDown)),
 		told("uthreshold", positive(s.UpperThreshold)),
 		told("lthreshold", positive(s.LowerThreshold)),
 	}

@@ -40,6 +40,7 @@ var odd = []string{
 	`1979-05-27T07:32:00Z`, `"::ffff:192.168.16.200"`, `"[fe80::1%eth0]:80"`, `"0.0.0.0:0"`, `{ a = { b = 1 } }`, `"999999h"`, `"%n"`, `"2"`,
 	"1\n[global]", "'''\n\n'''", `9223372036854775807`, `["192.168.16.200", { address = "192.168.16.201" }]`, `"("`, `true`,
 	`"from ::/0 priority 1 table 1"`, `["default via fe80::1 dev eth0"]`, `"/bin/a 'b"`, `["/bin/x", ""]`, `["10.0.0.1"]`, `"fe80::1"`,
+	`"10.0.0.1-300:80"`, `["10.0.0.1-9:80,90-99", "[fe80::1-f]:1-65535"]`, `[0, 4294967295]`,
 	`{ lvs-a = ["10.0.0.1"], lvs-b = ["10.0.0.2"] }`, `[{ name = "chk_dns", weight = 0, reverse = true }]`,
 }
 
@@ -79,7 +80,7 @@ func relevant(tb testing.TB, lines []string, i int) (around []string, at int) {
 			} else {
 				part = groups
 			}
-		case head == "[[virtual_server":
+		case head == "[[virtual_server" || head == "[[virtual_server_group" || strings.HasPrefix(head, "[ipvs]") || strings.HasPrefix(head, "[ipvs."):
 			part = servers
 		case head == "[[vrrp_sync_group":
 			part = groups
@@ -87,7 +88,7 @@ func relevant(tb testing.TB, lines []string, i int) (around []string, at int) {
 			part = tracks
 		}
 		parts[n] = part
-		if strings.HasPrefix(line, "track_virtual_server ") {
+		if crosses(line) {
 			parts[n] = global // wants all parts
 		}
 	}
@@ -96,7 +97,7 @@ func relevant(tb testing.TB, lines []string, i int) (around []string, at int) {
 			at = len(around)
 		}
 		wanted := parts[n] == parts[i] || parts[i] == global
-		if wanted || parts[n] == global && !strings.HasPrefix(line, "track_virtual_server ") {
+		if wanted || parts[n] == global && !crosses(line) {
 			around = append(around, line)
 		}
 	}
@@ -104,6 +105,11 @@ func relevant(tb testing.TB, lines []string, i int) (around []string, at int) {
 		tb.Fatalf("the part of the reference around %q: %v", lines[i], err)
 	}
 	return around, at
+}
+
+// crosses says whether the line names something in another part.
+func crosses(line string) bool {
+	return strings.HasPrefix(line, "track_virtual_server ") || strings.HasPrefix(line, "vrrp_instance ")
 }
 
 // replaced is the text with another value in line i.
@@ -192,7 +198,7 @@ func accepted(t *testing.T, cfg *conf.Config) {
 		ids[c.ID] = true
 	}
 	for _, s := range cfg.Services {
-		if !s.Service.Key.Address.IsValid() || s.Service.Scheduler == "" {
+		if len(s.Keys) == 0 || s.Keys[0] != s.Service.Key || !s.Service.Key.Address.IsValid() == (s.Service.Key.FWMark == 0) || s.Service.Scheduler == "" {
 			t.Errorf("accepted service %+v", s.Service)
 		}
 	}

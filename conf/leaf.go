@@ -13,32 +13,41 @@ type leaf interface {
 	decode(d *decoder, v any)
 	// perNode says whether a table of one value for each node is allowed.
 	perNode() bool
+	// defaultOf reads the default in the key's tags, nil if it has none.
+	defaultOf(k *keySpec) any
 }
 
 // value is a key with one value for every node.
 type value[T any] struct {
-	v    T
-	set  bool // the file has the key, right or wrong
-	bad  bool // and its value is wrong: told already, v is the default
-	path string
-	spec *keySpec
+	v   T
+	set bool // the file has the key, right or wrong
+	bad bool // and its value is wrong: told already, v is the default
+
+	table string // path of the table that the key is in
+	spec  *keySpec
 }
+
+// path is where the key stands. It is put together when something is to be
+// told: a large file has some hundred thousand keys.
+func (l *value[T]) path() string { return join(l.table, l.spec.name) }
 
 func (l *value[T]) perNode() bool { return false }
 
 func (l *value[T]) bind(path string, k *keySpec) {
-	l.path, l.spec = join(path, k.name), k
-	l.v = defaultOf[T](k)
+	l.table, l.spec = path, k
+	if k.value != nil {
+		l.v = k.value.(T)
+	}
 }
 
 func (l *value[T]) decode(d *decoder, v any) {
 	l.set = true
 	if _, table := v.(map[string]any); table && !holdsTable[T]() {
 		l.bad = true
-		d.errorf(l.path, "expected %s, found a table", describe[T]()).remedy("this key has the same value on every node, or is misplaced")
+		d.errorf(l.path(), "expected %s, found a table", describe[T]()).remedy("this key has the same value on every node, or is misplaced")
 		return
 	}
-	got, ok := read[T](d, l.path, l.spec, v)
+	got, ok := read[T](d, l.path(), l.spec, v)
 	if !ok {
 		l.bad = true
 		return
@@ -64,12 +73,12 @@ func (l *nodeValue[T]) decode(d *decoder, v any) {
 	}
 	if len(nodes) > maxNodes {
 		l.set, l.bad = true, true
-		d.errorf(l.path, "names %d nodes", len(nodes)).remedy("use %d at most", maxNodes)
+		d.errorf(l.path(), "names %d nodes", len(nodes)).remedy("use %d at most", maxNodes)
 		return
 	}
 	l.set, l.of, l.err = true, make(map[string]T, len(nodes)), map[string]bool{}
-	for _, name := range d.ordered(l.path, nodes) {
-		got, ok := read[T](d, join(l.path, name), l.spec, nodes[name])
+	for _, name := range d.ordered(l.path(), nodes) {
+		got, ok := read[T](d, join(l.path(), name), l.spec, nodes[name])
 		if !ok {
 			l.err[name] = true
 			got = l.v
@@ -81,7 +90,7 @@ func (l *nodeValue[T]) decode(d *decoder, v any) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	d.tables = append(d.tables, nodeTable{path: l.path, names: names})
+	d.tables = append(d.tables, nodeTable{path: l.path(), names: names})
 }
 
 // get returns the value for one node: its own, or the default where it has
@@ -96,9 +105,9 @@ func (l *nodeValue[T]) get(node string) T {
 // at returns the path that a problem with the node's value belongs to.
 func (l *nodeValue[T]) at(node string) string {
 	if _, ok := l.of[node]; ok {
-		return join(l.path, node)
+		return join(l.path(), node)
 	}
-	return l.path
+	return l.path()
 }
 
 // ok says whether the node's value can be reasoned about: it is right, and
@@ -111,11 +120,11 @@ func (l *nodeValue[T]) ok(node string) bool {
 	return l.of == nil || has
 }
 
-func defaultOf[T any](k *keySpec) T {
-	var zero T
+func (l *value[T]) defaultOf(k *keySpec) any {
 	if k.def == "" {
-		return zero
+		return nil
 	}
+	var zero T
 	switch p := any(&zero).(type) {
 	case *bool:
 		*p = k.def == "true"
@@ -150,6 +159,20 @@ func read[T any](d *decoder, path string, k *keySpec, v any) (T, bool) {
 		}
 	case *string:
 		return got, d.word(path, k, x)
+	case *texts:
+		ok := true
+		for i, s := range *x {
+			ok = d.text(d.elementOf(path, i), s) && ok
+		}
+		return got, ok
+	case *numbers:
+		for i, n := range *x {
+			if !k.inRange(n) {
+				d.errorf(d.elementOf(path, i), "%d is out of range", n).remedy("use %s", k.rangeText())
+				ok = false
+			}
+		}
+		return got, ok
 	}
 	return got, true
 }

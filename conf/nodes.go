@@ -50,7 +50,7 @@ func (d *decoder) resolve(raw *rawFile, node string) *Config {
 func (d *decoder) node(raw *rawFile, node string) string {
 	id := &raw.Global.RouterID
 	if id.set && !id.bad && id.v == "" {
-		d.errorf(id.path, "is empty").remedy(`name this node, as in router_id = "lvs-a", or remove the key`)
+		d.errorf(id.path(), "is empty").remedy(`name this node, as in router_id = "lvs-a", or remove the key`)
 	}
 	return cmp.Or(node, id.v, shortHostname())
 }
@@ -62,7 +62,7 @@ func (d *decoder) nodes(raw *rawFile, node string) (all []string, known bool) {
 		return cmp.Compare(d.index.at[a.path], d.index.at[b.path])
 	})
 	list := &raw.Global.Nodes
-	tables, from := d.tables, list.path
+	tables, from := d.tables, list.path()
 	switch {
 	case list.set && !list.bad:
 		all = d.listed(list)
@@ -96,15 +96,15 @@ func (d *decoder) listed(l *value[[]string]) []string {
 	for i, n := range l.v {
 		switch {
 		case n == "":
-			d.errorf(element(l.path, i), "is empty").remedy("name a node or remove the element")
+			d.errorf(element(l.path(), i), "is empty").remedy("name a node or remove the element")
 		case slices.Contains(all, n):
-			d.errorf(element(l.path, i), "names %s a second time", n).remedy("remove it")
+			d.errorf(element(l.path(), i), "names %s a second time", n).remedy("remove it")
 		default:
 			all = append(all, n)
 		}
 	}
 	if len(l.v) == 0 {
-		d.errorf(l.path, "is empty").remedy("name every node that uses this file, or remove the key")
+		d.errorf(l.path(), "is empty").remedy("name every node that uses this file, or remove the key")
 	}
 	return all
 }

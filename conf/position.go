@@ -50,9 +50,10 @@ type index struct {
 }
 
 func newIndex(data []byte) *index {
+	lines := bytes.Count(data, []byte{'\n'}) + 1
 	ix := &index{
-		data: data, lines: []int{0},
-		at: map[string]int{}, set: map[string]bool{}, elements: map[string]int{},
+		data: data, lines: make([]int, 1, lines+1), // growing them bit by bit costs as much as filling them
+		at: make(map[string]int, lines), set: make(map[string]bool, lines), elements: map[string]int{},
 	}
 	for i, c := range data {
 		if c == '\n' {
@@ -294,6 +295,12 @@ func (ix *index) find(path string) (line, column int) {
 		}
 		path = parent(path)
 	}
+}
+
+// has says whether the file has something at exactly this path.
+func (ix *index) has(path string) bool {
+	_, ok := ix.at[path]
+	return ok
 }
 
 // statementAt returns the statement that holds the byte.

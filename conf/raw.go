@@ -13,6 +13,8 @@ type rawFile struct {
 	Scripts        []rawScript        `toml:"vrrp_script"`
 	TrackFiles     []rawTrackFile     `toml:"vrrp_track_file"`
 	TrackProcesses []rawTrackProcess  `toml:"vrrp_track_process"`
+	IPVS           rawIPVS            `toml:"ipvs"`
+	Groups         []rawGroup         `toml:"virtual_server_group"`
 	VirtualServers []rawVirtualServer `toml:"virtual_server"`
 }
 

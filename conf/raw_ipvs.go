@@ -2,97 +2,59 @@ package conf
 
 import "net/netip"
 
-type rawVirtualServer struct {
+// rawIPVS is what concerns the kernel's IPVS as a whole.
+type rawIPVS struct {
 	place
-	Address                value[string]   `toml:"address" required:"\"192.168.16.200:80\""`
-	Protocol               value[string]   `toml:"protocol" default:"TCP" enum:"TCP|UDP|SCTP"`
-	LBAlgo                 value[string]   `toml:"lb_algo" default:"wlc" enum:"rr|wrr|lc|wlc|lblc|lblcr|sh|mh|dh|fo|ovf|sed|nq|twos"`
-	LBKind                 value[string]   `toml:"lb_kind" enum:"DR|NAT|TUN" required:"\"DR\""`
-	SHPort                 value[bool]     `toml:"sh-port" default:"false"`
-	SHFallback             value[bool]     `toml:"sh-fallback" default:"false"`
-	MHPort                 value[bool]     `toml:"mh-port" default:"false"`
-	MHFallback             value[bool]     `toml:"mh-fallback" default:"false"`
-	OPS                    value[bool]     `toml:"ops" default:"false"`
-	PersistenceTimeout     value[duration] `toml:"persistence_timeout" default:"0s" range:"0s…744h"`
-	PersistenceGranularity value[string]   `toml:"persistence_granularity" inherit:"each client by itself"`
-	DelayLoop              value[duration] `toml:"delay_loop" default:"60s" range:"10ms…24h"`
-	ConnectTimeout         value[duration] `toml:"connect_timeout" default:"5s" range:"1ms…1h"`
-	Retry                  value[int]      `toml:"retry" default:"1" range:"0…1000"`
-	DelayBeforeRetry       value[duration] `toml:"delay_before_retry" range:"0s…24h" inherit:"1s for tcp_check, 3s for http_get and https_get"`
-	Rise                   value[int]      `toml:"rise" default:"1" range:"1…1000"`
-	InhibitOnFailure       value[bool]     `toml:"inhibit_on_failure" default:"false"`
-	rawChecks
-	RealServers []rawRealServer `toml:"real_server"`
+	Timeouts rawTimeouts    `toml:"lvs_timeouts"`
+	Sync     *rawSyncDaemon `toml:"lvs_sync_daemon" inherit:"none"`
+	rawSysctls
 }
 
-type rawRealServer struct {
+type rawTimeouts struct {
+	TCP    nodeValue[duration] `toml:"tcp" range:"1s…744h" inherit:"left as it is, 15m at boot"`
+	TCPFin nodeValue[duration] `toml:"tcpfin" range:"1s…744h" inherit:"left as it is, 2m at boot"`
+	UDP    nodeValue[duration] `toml:"udp" range:"1s…744h" inherit:"left as it is, 5m at boot"`
+}
+
+type rawSyncDaemon struct {
 	place
-	Address          value[string]  `toml:"address" required:"\"192.168.16.103:80\""`
-	Weight           nodeValue[int] `toml:"weight" default:"1" range:"0…65535"`
-	LBKind           value[string]  `toml:"lb_kind" enum:"DR|NAT|TUN" inherit:"that of the virtual_server"`
-	InhibitOnFailure value[bool]    `toml:"inhibit_on_failure" inherit:"that of the virtual_server"`
-	UThreshold       value[int]     `toml:"uthreshold" default:"0" range:"0…4294967295"`
-	LThreshold       value[int]     `toml:"lthreshold" default:"0" range:"0…4294967295"`
-	rawTimings
-	rawChecks
+	Interface nodeValue[string] `toml:"interface" inherit:"that of the vrrp_instance"`
+	Instance  value[string]     `toml:"vrrp_instance" inherit:"the first one"`
+	SyncID    value[int]        `toml:"syncid" range:"0…255" inherit:"virtual_router_id of the vrrp_instance"`
+	MaxLen    nodeValue[int]    `toml:"maxlen" range:"1…65507" inherit:"what the interface's MTU holds"`
+	Port      value[int]        `toml:"port" range:"1…65535" inherit:"8848"`
+	TTL       value[int]        `toml:"ttl" range:"1…255" inherit:"1"`
+	Group     value[netip.Addr] `toml:"group" inherit:"224.0.0.81"`
 }
 
-// rawTimings are the keys that a real_server and each of its checks may have:
-// what is not given comes from the next table outwards.
-type rawTimings struct {
-	DelayLoop        value[duration] `toml:"delay_loop" range:"10ms…24h" inherit:"that of the table around it"`
-	ConnectTimeout   value[duration] `toml:"connect_timeout" range:"1ms…1h" inherit:"that of the table around it"`
-	Retry            value[int]      `toml:"retry" range:"0…1000" inherit:"that of the table around it"`
-	DelayBeforeRetry value[duration] `toml:"delay_before_retry" range:"0s…24h" inherit:"that of the table around it"`
-	Rise             value[int]      `toml:"rise" range:"1…1000" inherit:"that of the table around it"`
-}
-
-// rawChecks stand in a virtual_server as templates, in a real_server as its own.
-type rawChecks struct {
-	TCPCheck *rawTCPCheck `toml:"tcp_check"`
-	HTTPGet  *rawHTTPGet  `toml:"http_get"`
-	HTTPSGet *rawHTTPSGet `toml:"https_get"`
-}
-
-type rawTCPCheck struct {
-	place
-	rawTarget
-	rawTimings
-}
-
-type rawHTTPGet struct {
-	place
-	rawTarget
-	rawRequest
-	rawTimings
-}
-
-type rawHTTPSGet struct {
-	place
-	rawTarget
-	rawRequest
-	rawTLS
-	rawTimings
-}
-
-type rawTarget struct {
-	ConnectIP   value[netip.Addr] `toml:"connect_ip" inherit:"the real server's address"`
-	ConnectPort value[int]        `toml:"connect_port" range:"1…65535" inherit:"the real server's port"`
-}
-
-type rawRequest struct {
-	Method       value[string]   `toml:"method" default:"GET"`
-	Path         value[string]   `toml:"path" default:"/"`
-	VirtualHost  value[string]   `toml:"virtualhost" inherit:"the address that is checked"`
-	Headers      value[[]header] `toml:"headers" inherit:"none"`
-	StatusCode   value[[]status] `toml:"status_code" inherit:"200-299"`
-	BodyContains value[string]   `toml:"body_contains" inherit:"any body"`
-	Regex        value[string]   `toml:"regex" inherit:"any body"`
-	SHA256       value[string]   `toml:"sha256" inherit:"any body"`
-}
-
-type rawTLS struct {
-	ServerName value[string] `toml:"server_name" inherit:"virtualhost, else the address"`
-	Verify     value[bool]   `toml:"verify" default:"true"`
-	CAFile     value[string] `toml:"ca_file" inherit:"the system's authorities"`
+// rawSysctls are parameters below /proc/sys/net/ipv4/vs, by their own names and
+// with the ranges of the kernel's Documentation/networking/ipvs-sysctl.rst.
+// What the file does not have is left as it is.
+type rawSysctls struct {
+	AMDropRate              nodeValue[int]      `toml:"am_droprate" range:"1…2147483647" inherit:"left as it is, 10 at boot"`
+	AMemThresh              nodeValue[int]      `toml:"amemthresh" range:"0…2147483647" inherit:"left as it is, 1024 at boot"`
+	BackupOnly              nodeValue[toggle]   `toml:"backup_only" inherit:"left as it is, false at boot"`
+	CacheBypass             nodeValue[toggle]   `toml:"cache_bypass" inherit:"left as it is, false at boot"`
+	ConnReuseMode           nodeValue[int]      `toml:"conn_reuse_mode" range:"0…3" inherit:"left as it is, 1 at boot"`
+	Conntrack               nodeValue[toggle]   `toml:"conntrack" inherit:"left as it is, false at boot"`
+	DropEntry               nodeValue[int]      `toml:"drop_entry" range:"0…3" inherit:"left as it is, 0 at boot"`
+	DropPacket              nodeValue[int]      `toml:"drop_packet" range:"0…3" inherit:"left as it is, 0 at boot"`
+	ExpireNodestConn        nodeValue[toggle]   `toml:"expire_nodest_conn" inherit:"left as it is, false at boot"`
+	ExpireQuiescentTemplate nodeValue[toggle]   `toml:"expire_quiescent_template" inherit:"left as it is, false at boot"`
+	IgnoreTunneled          nodeValue[toggle]   `toml:"ignore_tunneled" inherit:"left as it is, false at boot"`
+	NATICMPSend             nodeValue[toggle]   `toml:"nat_icmp_send" inherit:"left as it is, false at boot"`
+	PMTUDisc                nodeValue[toggle]   `toml:"pmtu_disc" inherit:"left as it is, true at boot"`
+	ScheduleICMP            nodeValue[toggle]   `toml:"schedule_icmp" inherit:"left as it is, false at boot"`
+	RunEstimation           nodeValue[toggle]   `toml:"run_estimation" inherit:"left as it is, true at boot"`
+	SecureTCP               nodeValue[int]      `toml:"secure_tcp" range:"0…3" inherit:"left as it is, 0 at boot"`
+	SloppySCTP              nodeValue[toggle]   `toml:"sloppy_sctp" inherit:"left as it is, false at boot"`
+	SloppyTCP               nodeValue[toggle]   `toml:"sloppy_tcp" inherit:"left as it is, false at boot"`
+	SNATReroute             nodeValue[toggle]   `toml:"snat_reroute" inherit:"left as it is, true at boot"`
+	SyncPersistMode         nodeValue[int]      `toml:"sync_persist_mode" range:"0…1" inherit:"left as it is, 0 at boot"`
+	SyncPorts               nodeValue[int]      `toml:"sync_ports" range:"1…64" inherit:"left as it is, 1 at boot"`
+	SyncQlenMax             nodeValue[int]      `toml:"sync_qlen_max" range:"0…2147483647" inherit:"left as it is, a share of the memory at boot"`
+	SyncRefreshPeriod       nodeValue[duration] `toml:"sync_refresh_period" range:"0s…24h" inherit:"left as it is, 0s at boot"`
+	SyncRetries             nodeValue[int]      `toml:"sync_retries" range:"0…3" inherit:"left as it is, 0 at boot"`
+	SyncSockSize            nodeValue[int]      `toml:"sync_sock_size" range:"0…2147483647" inherit:"left as it is, 0 at boot"`
+	SyncThreshold           nodeValue[numbers]  `toml:"sync_threshold" range:"0…2147483647" inherit:"left as it is, 3 50 at boot"`
 }

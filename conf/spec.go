@@ -32,6 +32,7 @@ type keySpec struct {
 	required  string
 	shorthand bool
 	secret    bool
+	value     any          // the default as the leaf has it, nil without one
 	table     reflect.Type // of kinds that are tables
 }
 
@@ -82,7 +83,8 @@ func specOf(t reflect.Type) *tableSpec {
 		}
 		switch ft := f.Type; {
 		case reflect.PointerTo(ft).Implements(leafType):
-			k.nodes = reflect.New(ft).Interface().(leaf).perNode()
+			l := reflect.New(ft).Interface().(leaf)
+			k.nodes, k.value = l.perNode(), l.defaultOf(k)
 		case ft.Kind() == reflect.Slice:
 			k.kind, k.table = kindTables, ft.Elem()
 		case ft.Kind() == reflect.Pointer:
