@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"baton/healthcheck"
@@ -41,7 +42,13 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, ser
 		}
 		own = tmpl
 	}
+	alike := inherited && !rs.rawTimings.given() && at.Port() != 0
+	if alike && r.alike != nil {
+		return r.sameFor(on, at)
+	}
+	before := b.kept[SeverityError] + b.more
 	var out []healthcheck.Spec
+	var likes []likeness
 	add := func(word string, kind healthcheck.Kind, own, tmpl common) {
 		c := checkBuilder{b: b, on: on, vs: r, rs: rs, own: own, tmpl: tmpl, inherited: inherited}
 		s := healthcheck.Spec{ID: on.name + " " + at.String() + " " + word, Kind: kind}
@@ -51,6 +58,7 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, ser
 		}
 		c.validate(s)
 		out = append(out, s)
+		likes = append(likes, likeness{s, own.target.ConnectIP.set, own.target.ConnectPort.set})
 	}
 	if c := own.TCPCheck; c != nil {
 		add("tcp_check", healthcheck.TCP, c.common(), cmp.Or(tmpl.TCPCheck, c).common())
@@ -61,7 +69,42 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, ser
 	if c := own.HTTPSGet; c != nil {
 		add("https_get", healthcheck.HTTPS, c.common(), cmp.Or(tmpl.HTTPSGet, c).common())
 	}
+	if alike && before == b.kept[SeverityError]+b.more {
+		r.alike = likes
+	}
 	return out
+}
+
+// sameFor copies the checks of a server that is like this one but for its
+// address: validating the same template for ten thousand servers takes longer
+// than all the rest.
+func (r *rawVirtualServer) sameFor(on *served, at netip.AddrPort) []healthcheck.Spec {
+	out := make([]healthcheck.Spec, len(r.alike))
+	for i, l := range r.alike {
+		s := l.spec
+		s.ID = on.name + " " + at.String() + s.ID[strings.LastIndexByte(s.ID, ' '):]
+		target := at
+		if l.ip {
+			target = netip.AddrPortFrom(s.Target.Addr(), target.Port())
+		}
+		if l.port {
+			target = netip.AddrPortFrom(target.Addr(), s.Target.Port())
+		}
+		s.Target = target
+		out[i] = s
+	}
+	return out
+}
+
+// likeness is a check that is the same for every server but for what it is
+// reached at, or a part of that.
+type likeness struct {
+	spec     healthcheck.Spec
+	ip, port bool // of the template, and not the server's own
+}
+
+func (t *rawTimings) given() bool {
+	return t.DelayLoop.set || t.ConnectTimeout.set || t.Retry.set || t.DelayBeforeRetry.set || t.Rise.set
 }
 
 func (c *rawChecks) none() bool { return c.TCPCheck == nil && c.HTTPGet == nil && c.HTTPSGet == nil }

@@ -355,3 +355,91 @@ func TestLinesOfDiff(t *testing.T) {
 		})
 	}
 }
+
+// TestAlikeServers: what servers without anything of their own share is all but
+// where they are, as far as the template leaves that to them.
+func TestAlikeServers(t *testing.T) {
+	const service = `
+[[virtual_server]]
+address = "192.0.2.1:80"
+lb_kind = "NAT"
+[virtual_server.tcp_check]
+connect_ip = "192.0.2.10"
+[virtual_server.http_get]
+connect_port = 80
+[virtual_server.https_get]
+[[virtual_server.real_server]]
+address = "192.0.2.10:80"
+[[virtual_server.real_server]]
+address = "192.0.2.11:81"
+[[virtual_server.real_server]]
+address = "192.0.2.12:82"
+retry = 7
+`
+	var got []string
+	for _, c := range parse(t, "n", service).Checks() {
+		got = append(got, fmt.Sprintf("%s at %s, retry %d", c.ID, c.Target, c.Retry))
+	}
+	want := []string{
+		"tcp 192.0.2.1:80 192.0.2.10:80 tcp_check at 192.0.2.10:80, retry 1",
+		"tcp 192.0.2.1:80 192.0.2.10:80 http_get at 192.0.2.10:80, retry 1",
+		"tcp 192.0.2.1:80 192.0.2.10:80 https_get at 192.0.2.10:80, retry 1",
+		"tcp 192.0.2.1:80 192.0.2.11:81 tcp_check at 192.0.2.10:81, retry 1",
+		"tcp 192.0.2.1:80 192.0.2.11:81 http_get at 192.0.2.11:80, retry 1",
+		"tcp 192.0.2.1:80 192.0.2.11:81 https_get at 192.0.2.11:81, retry 1",
+		"tcp 192.0.2.1:80 192.0.2.12:82 tcp_check at 192.0.2.10:82, retry 7",
+		"tcp 192.0.2.1:80 192.0.2.12:82 http_get at 192.0.2.12:80, retry 7",
+		"tcp 192.0.2.1:80 192.0.2.12:82 https_get at 192.0.2.12:82, retry 7",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestGroupOfServices: one pool serves addresses, ranges, several ports and
+// marks; a check does not multiply with them.
+func TestGroupOfServices(t *testing.T) {
+	const group = `
+[[virtual_server_group]]
+name = "web"
+addresses = ["192.0.2.1-2:80,443", "192.0.2.9:8000-8001"]
+fwmark = [7, 8]
+
+[[virtual_server]]
+virtual_server_group = "web"
+lb_kind = "NAT"
+tcp_check.connect_port = 80
+[[virtual_server.real_server]]
+address = "192.0.2.10"
+[[virtual_server.real_server]]
+address = "192.0.2.11:81"
+
+[[virtual_server]]
+virtual_server_group = "six"
+lb_kind = "DR"
+protocol = "UDP"
+[[virtual_server.real_server]]
+address = "2001:db8::10"
+tcp_check.connect_port = 53
+
+[[virtual_server_group]]
+name = "six"
+addresses = "[2001:db8::fe-101]:53"
+fwmark = 7
+`
+	cfg := parse(t, "n", group)
+	var got []string
+	for _, s := range cfg.Services {
+		got = append(got, s.Name)
+		for _, k := range s.Keys {
+			got = append(got, k.String()+" -> "+conf.ServerAt(k, s.Servers[len(s.Servers)-1].Server).Key.String()+" "+conf.ServerAt(k, s.Servers[0].Server).Key.String())
+		}
+		if s.Service != s.At(s.Keys[0]) {
+			t.Errorf("service %v of %v", s.Service, s.Keys)
+		}
+	}
+	for _, c := range cfg.Checks() {
+		got = append(got, c.ID+" at "+c.Target.String())
+	}
+	golden(t, "testdata/group.txt", strings.Join(got, "\n")+"\n")
+}

@@ -49,6 +49,8 @@ type rawVirtualServer struct {
 	InhibitOnFailure       value[bool]         `toml:"inhibit_on_failure" default:"false"`
 	rawChecks
 	RealServers []rawRealServer `toml:"real_server"`
+
+	alike []likeness // the checks of servers that have nothing of their own
 }
 
 type rawRealServer struct {
