@@ -76,7 +76,7 @@ var Imports = []Rule{
 	},
 	{
 		Name:  "the kernel's hands are blind",
-		Files: []string{"internal/netif/...", "internal/announce/..."},
+		Files: []string{"internal/netif/...", "internal/announce/...", "internal/realserver/..."},
 		Deny:  own("vrrp/...", "ipvs/...", "healthcheck/...", "internal/ipc/...", "internal/control/...", "internal/event/..."),
 		Why:   "they do what they are told to do, and do not know why",
 	},

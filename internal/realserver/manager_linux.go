@@ -1,0 +1,473 @@
+package realserver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"baton/internal/netif"
+)
+
+// The default places of what is remembered.
+const (
+	DefaultRuntimeDir = "/run/baton"
+	DefaultStateDir   = "/var/lib/baton"
+)
+
+// Options say where things are remembered.
+type Options struct {
+	RuntimeDir string // of this boot's changes
+	StateDir   string // of what is to be put up again after a reboot
+}
+
+// Manager changes this host. It holds a lock that others of its kind wait for.
+type Manager struct {
+	opts Options
+	h    *netlink.Handle
+	lock *os.File
+	rec  *record
+	said []string
+	// before is called before each change, tests end there as a crash would.
+	before func() error
+}
+
+// Open takes the lock and reads what earlier runs did. Close releases it.
+func Open(o Options) (*Manager, error) {
+	if err := os.MkdirAll(o.RuntimeDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make runtime directory: %w", err)
+	}
+	m := &Manager{opts: o, before: func() error { return nil }}
+	var err error
+	if m.lock, err = os.OpenFile(filepath.Join(o.RuntimeDir, "realserver.lock"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err = unix.Flock(int(m.lock.Fd()), unix.LOCK_EX); err != nil {
+		err = fmt.Errorf("lock %s: %w", m.lock.Name(), err)
+	}
+	if err == nil {
+		m.rec, err = readRecord(m.recordFile(), bootID())
+	}
+	if err == nil {
+		if m.h, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+			err = fmt.Errorf("open route netlink socket: %w", err)
+		}
+	}
+	if err != nil {
+		m.lock.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close releases the lock.
+func (m *Manager) Close() error {
+	m.h.Close()
+	return m.lock.Close()
+}
+
+func (m *Manager) recordFile() string { return filepath.Join(m.opts.RuntimeDir, "realserver.json") }
+func (m *Manager) wantsFile() string  { return filepath.Join(m.opts.StateDir, "realserver.json") }
+
+// Recorded returns what was put up since the machine was started, by the
+// commands of this package.
+func (m *Manager) Recorded() []Want { return slices.Clone(m.rec.Wants) }
+
+// Persistent returns what is to be put up after a reboot.
+func (m *Manager) Persistent() ([]Want, error) { return readWants(m.wantsFile()) }
+
+// Persist adds to what is to be put up after a reboot.
+func (m *Manager) Persist(wants []Want) error {
+	kept, err := m.Persistent()
+	if err != nil {
+		return err
+	}
+	for _, w := range wants {
+		kept = append(without(kept, w.VIP), w)
+	}
+	return replaceFile(m.wantsFile(), kept, false)
+}
+
+// TakeSaid returns, once, what was done in sentences.
+func (m *Manager) TakeSaid() []string {
+	said := m.said
+	m.said = nil
+	return said
+}
+
+func (m *Manager) say(format string, args ...any) {
+	m.said = append(m.said, fmt.Sprintf(format, args...))
+}
+
+// Up puts addresses up: the kernel's parameters first, then the tunnel's
+// device, then the address. What is right already is left as it is. After an
+// error what was done stands, is remembered, and is taken back by Down.
+func (m *Manager) Up(wants []Want) error {
+	for _, w := range wants {
+		if err := m.refuse(w); err != nil {
+			return err
+		}
+	}
+	for _, w := range wants {
+		m.rec.want(w)
+	}
+	if err := m.save(); err != nil {
+		return err
+	}
+	for _, w := range wants {
+		if err := m.up(w); err != nil {
+			return fmt.Errorf("put up %s: %w", w.VIP, err)
+		}
+	}
+	return nil
+}
+
+// refuse tells of what would make the address heard of.
+func (m *Manager) refuse(w Want) error {
+	places, err := m.places(w.VIP)
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		if p.iface != w.Interface {
+			mend := fmt.Sprintf("ip address del %s dev %s", p.prefix, p.iface)
+			if was, ok := find(m.rec.Wants, w.VIP); ok {
+				mend = was.command("down")
+			}
+			return fmt.Errorf("put up %s on %s: it stands on %s, where the network may hear of it (mend with: %s)",
+				w.VIP, w.Interface, p.iface, mend)
+		}
+	}
+	return nil
+}
+
+func (m *Manager) up(w Want) error {
+	if w.VIP.Is4() {
+		if err := m.silence(); err != nil {
+			return err
+		}
+	}
+	if w.Mode == TUN {
+		if err := m.device(w); err != nil {
+			return err
+		}
+	}
+	places, err := m.places(w.VIP)
+	if err != nil {
+		return err
+	}
+	if len(places) > 0 {
+		m.say("%s is on %s already", places[0].prefix, w.Interface)
+		return nil
+	}
+	link, err := m.link(w.Interface)
+	if err != nil {
+		return err
+	}
+	if err := m.change(change{Kind: addedAddress, Interface: w.Interface, Address: w.prefix()}, func() error {
+		return m.h.AddrAdd(link, address(w.VIP))
+	}); err != nil {
+		return fmt.Errorf("add address to %s: %w%s", w.Interface, err, hint(err))
+	}
+	m.say("added %s to %s", w.prefix(), w.Interface)
+	return nil
+}
+
+// address is the address as it is added. An IPv6 address is usable at once,
+// without duplicate address detection, which would find the director; and it
+// is deprecated, so that the host never chooses it as the source of what it
+// sends by itself (RFC 4862 §5.5.4).
+func address(vip netip.Addr) *netlink.Addr {
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(vip.BitLen(), vip.BitLen())}}
+	if vip.Is6() {
+		a.Flags = unix.IFA_F_NODAD
+		a.ValidLft, a.PreferedLft = int(^uint32(0)), 0
+	}
+	return a
+}
+
+// silence keeps the host from answering ARP for addresses that are not on the
+// interface that is asked (arp_ignore), and from naming them when it asks for
+// others (arp_announce). Of the value for all interfaces and an interface's
+// own the kernel takes the larger (Documentation/networking/ip-sysctl.rst).
+func (m *Manager) silence() error {
+	if err := m.sysctl(arpIgnore, "1", "1", "2"); err != nil {
+		return err
+	}
+	return m.sysctl(arpAnnounce, "2", "2")
+}
+
+// device sees to it that what comes out of the tunnel is taken: its source is
+// the client, whom this host would reach by another interface. Loose reverse
+// path filtering on the tunnel's device alone outweighs a strict one for all,
+// and leaves the other interfaces as they are.
+func (m *Manager) device(w Want) error {
+	link, err := m.link(w.Interface)
+	if err != nil {
+		if link, err = m.makeDevice(w.Interface, err); err != nil {
+			return err
+		}
+	}
+	if w.VIP.Is4() {
+		n, err := m.effective(w.Interface, "rp_filter")
+		if err != nil {
+			return err
+		}
+		if n == 1 {
+			if err := m.sysctl(rpFilter(w.Interface), "2", "2"); err != nil {
+				return err
+			}
+		}
+	}
+	if link.Attrs().RawFlags&unix.IFF_UP != 0 {
+		return nil
+	}
+	if err := m.change(change{Kind: setInterfaceUp, Interface: w.Interface}, func() error { return m.h.LinkSetUp(link) }); err != nil {
+		return fmt.Errorf("set interface %s up: %w%s", w.Interface, err, hint(err))
+	}
+	m.say("set interface %s up", w.Interface)
+	return nil
+}
+
+// makeDevice asks for a tunnel's device, which makes the kernel load the module
+// that has it.
+func (m *Manager) makeDevice(name string, missing error) (netlink.Link, error) {
+	var add netlink.Link
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	switch name {
+	case tunnel4:
+		add = &netlink.Iptun{LinkAttrs: attrs}
+	case tunnel6:
+		add = &netlink.Ip6tnl{LinkAttrs: attrs}
+	default:
+		return nil, missing
+	}
+	err := m.change(change{Kind: addedInterface, Interface: name}, func() error { return m.h.LinkAdd(add) })
+	link, err2 := m.link(name)
+	switch {
+	case err2 != nil:
+		module := map[string]string{tunnel4: "ipip", tunnel6: "ip6_tunnel"}[name]
+		return nil, fmt.Errorf("make interface %s: %w (mend with: modprobe %s)", name, errors.Join(err, err2), module)
+	case err != nil: // the module made it when it was loaded
+		m.rec.forget(change{Kind: addedInterface, Interface: name})
+		m.say("the kernel has loaded the module of %s", name)
+		return link, m.save()
+	}
+	m.say("added interface %s", name)
+	return link, nil
+}
+
+// sysctl sets a parameter unless it has one of the values that do.
+func (m *Manager) sysctl(name, value string, fine ...string) error {
+	was, err := netif.ReadSysctl(name)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(fine, was) {
+		return nil
+	}
+	if err := m.change(change{Kind: changedSysctl, Name: name, Was: was, Now: value}, func() error {
+		return netif.WriteSysctl(name, value)
+	}); err != nil {
+		return err
+	}
+	m.say("set %s to %s, was %s", dotted(name), value, was)
+	return nil
+}
+
+// change remembers a change and makes it.
+func (m *Manager) change(c change, do func() error) error {
+	known := m.rec.has(c)
+	m.rec.note(c)
+	if err := m.save(); err != nil {
+		return err
+	}
+	if err := m.before(); err != nil {
+		return err
+	}
+	err := do()
+	if err != nil && !known && c.Kind != addedInterface {
+		m.rec.forget(c)
+		return errors.Join(err, m.save())
+	}
+	return err
+}
+
+func (m *Manager) save() error {
+	return replaceFile(m.recordFile(), m.rec, len(m.rec.Wants) == 0 && len(m.rec.Changes) == 0)
+}
+
+// Down takes addresses back, and with the last one that needs them the
+// parameters and devices. What Up has not added, or what was changed by
+// somebody else since, stays and is told.
+func (m *Manager) Down(vips []netip.Addr) error {
+	var errs []error
+	for _, vip := range vips {
+		w, ours := find(m.rec.Wants, vip)
+		if !ours {
+			m.say("%s was not put up by baton: left alone", vip)
+			continue
+		}
+		c := change{Kind: addedAddress, Interface: w.Interface, Address: w.prefix()}
+		if m.rec.has(c) {
+			if err := m.undo(c); err != nil {
+				errs = append(errs, fmt.Errorf("take down %s: %w", vip, err))
+				continue
+			}
+		} else if places, err := m.places(vip); err == nil && len(places) > 0 {
+			m.say("%s on %s was there before: left alone", places[0].prefix, places[0].iface)
+		}
+		m.rec.Wants = without(m.rec.Wants, vip)
+	}
+	changes := slices.Clone(m.rec.Changes)
+	slices.Reverse(changes)
+	for _, c := range changes {
+		if !slices.ContainsFunc(m.rec.Wants, func(w Want) bool { return w.needs(c) }) && c.Kind != addedAddress {
+			errs = append(errs, m.undo(c))
+		}
+	}
+	errs = append(errs, m.save(), m.unpersist(vips))
+	return errors.Join(errs...)
+}
+
+func (m *Manager) unpersist(vips []netip.Addr) error {
+	kept, err := m.Persistent()
+	if err != nil || len(kept) == 0 {
+		return err
+	}
+	for _, v := range vips {
+		kept = without(kept, v)
+	}
+	return replaceFile(m.wantsFile(), kept, len(kept) == 0)
+}
+
+// needs says whether w rests on a change.
+func (w Want) needs(c change) bool {
+	switch c.Kind {
+	case changedSysctl:
+		return w.VIP.Is4() && (c.Name == arpIgnore || c.Name == arpAnnounce || w.Mode == TUN && c.Name == rpFilter(w.Interface))
+	case addedAddress:
+		return w.Interface == c.Interface && w.prefix() == c.Address
+	}
+	return w.Mode == TUN && w.Interface == c.Interface
+}
+
+// undo takes one change back, and then forgets it.
+func (m *Manager) undo(c change) error {
+	if err := m.before(); err != nil {
+		return err
+	}
+	var err error
+	switch c.Kind {
+	case changedSysctl:
+		err = m.undoSysctl(c)
+	case addedAddress:
+		err = m.undoAddress(c)
+	default:
+		err = m.undoInterface(c)
+	}
+	if err != nil {
+		return err
+	}
+	m.rec.forget(c)
+	return m.save()
+}
+
+func (m *Manager) undoSysctl(c change) error {
+	now, err := netif.ReadSysctl(c.Name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case now != c.Now && now != c.Was:
+		m.say("%s is %s, which baton did not set: left alone", dotted(c.Name), now)
+		return nil
+	case now == c.Was:
+		return nil
+	}
+	if err := netif.WriteSysctl(c.Name, c.Was); err != nil {
+		return err
+	}
+	m.say("set %s back to %s", dotted(c.Name), c.Was)
+	return nil
+}
+
+func (m *Manager) undoAddress(c change) error {
+	link, err := m.link(c.Interface)
+	if errors.Is(err, netif.ErrNoInterface) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = m.h.AddrDel(link, &netlink.Addr{IPNet: address(c.Address.Addr()).IPNet})
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		m.say("%s was not on %s any more", c.Address, c.Interface)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove address from %s: %w%s", c.Interface, err, hint(err))
+	}
+	m.say("removed %s from %s", c.Address, c.Interface)
+	return nil
+}
+
+func (m *Manager) undoInterface(c change) error {
+	link, err := m.link(c.Interface)
+	if errors.Is(err, netif.ErrNoInterface) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	others, err := m.h.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list addresses of %s: %w", c.Interface, err)
+	}
+	if slices.ContainsFunc(others, func(a netlink.Addr) bool { return a.Scope != unix.RT_SCOPE_LINK }) {
+		m.say("interface %s has other addresses: left up", c.Interface)
+		return nil
+	}
+	verb := "set down"
+	if c.Kind == addedInterface {
+		verb, err = "removed", m.h.LinkDel(link)
+	} else {
+		err = m.h.LinkSetDown(link)
+	}
+	if err != nil {
+		return fmt.Errorf("%s interface %s: %w%s", verb, c.Interface, err, hint(err))
+	}
+	m.say("%s interface %s", verb, c.Interface)
+	return nil
+}
+
+func (m *Manager) link(name string) (netlink.Link, error) {
+	link, err := m.h.LinkByName(name)
+	if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing || errors.Is(err, unix.ENODEV) {
+		return nil, fmt.Errorf("find interface %q: %w", name, netif.ErrNoInterface)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find interface %q: %w", name, err)
+	}
+	return link, nil
+}
+
+// hint is the remedy for the errors whose remedy is known.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return " (run it as root)"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
+		return " (IPv6 is switched off: see sysctl net.ipv6.conf.lo.disable_ipv6)"
+	}
+	return ""
+}
