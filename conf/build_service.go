@@ -33,9 +33,40 @@ func (b *builder) virtualServer(r *rawVirtualServer) (VirtualServer, bool) {
 		Sorry: b.sorry(r, &on), SorryInhibit: r.SorryInhibit.v,
 		DrainTimeout: chosen(b.node, &r.DrainTimeout, &b.raw.Global.DrainTimeout).std(),
 	}
+	vs.PathCheck = b.pathCheck(r, &vs, &on)
 	b.pool(r, &vs)
 	b.tunnelKeys(r, &vs)
 	return vs, true
+}
+
+// pathCheck returns how often the way to the servers is checked: those that get
+// clients' packets as they are must have the service's address themselves.
+func (b *builder) pathCheck(r *rawVirtualServer, vs *VirtualServer, on *served) time.Duration {
+	k := &r.PathCheck
+	direct := len(vs.Servers) < len(r.RealServers)
+	for _, s := range vs.Servers {
+		direct = direct || s.Server.Forward != ipvs.NAT
+	}
+	switch {
+	case k.set && !k.v:
+		if r.PathCheckInterval.set {
+			b.errorf(r.PathCheckInterval.path(), "has no effect with path_check = false").remedy("remove one of the two")
+		}
+		return 0
+	case direct && len(on.own) > 0:
+		return r.PathCheckInterval.v.std()
+	}
+	why := "it is for servers with DR or TUN, and none here has one of them"
+	if direct {
+		why = "a firewall mark says no address that servers should have"
+	}
+	if k.set && !k.bad {
+		b.errorf(k.path(), "has no effect: %s", why).remedy("remove it")
+	}
+	if i := &r.PathCheckInterval; i.set {
+		b.errorf(i.path(), "has no effect: %s", why).remedy("remove it")
+	}
+	return 0
 }
 
 // held warns of an address that no instance has.

@@ -84,7 +84,7 @@ func TestPair(t *testing.T) {
 		Name:    "tcp 192.168.16.200:80",
 		Service: ipvs.Service{Key: ipvs.AddressKey(ipvs.TCP, at("192.168.16.200:80")), Scheduler: "rr"},
 		Keys:    []ipvs.ServiceKey{ipvs.AddressKey(ipvs.TCP, at("192.168.16.200:80"))},
-		Alpha:   true, Quorum: 1, DrainTimeout: time.Minute,
+		Alpha:   true, Quorum: 1, DrainTimeout: time.Minute, PathCheck: time.Minute,
 		Servers: []conf.RealServer{
 			{
 				Server: ipvs.Server{Key: ipvs.MakeServerKey(at("192.168.16.103:80")), Weight: 1, Forward: ipvs.DR},

@@ -82,6 +82,7 @@ func poolFacts(v VirtualServer) []fact {
 		told("sorry_server", sorry),
 		told("sorry_server_inhibit", yes(v.SorryInhibit)),
 		fact{key: "drain_timeout", value: format(v.DrainTimeout)},
+		fact{key: "path_check_interval", value: span(v.PathCheck)},
 	)
 }
 

@@ -41,6 +41,8 @@ type rawVirtualServer struct {
 	SorryInhibit           value[bool]         `toml:"sorry_server_inhibit" default:"false"`
 	SlowStart              value[duration]     `toml:"slow_start" default:"0s" range:"0s…24h"`
 	DrainTimeout           nodeValue[duration] `toml:"drain_timeout" range:"0s…24h" inherit:"drain_timeout of [global]"`
+	PathCheck              value[bool]         `toml:"path_check" inherit:"true where a server has DR or TUN"`
+	PathCheckInterval      value[duration]     `toml:"path_check_interval" default:"1m" range:"1s…24h"`
 	DelayLoop              value[duration]     `toml:"delay_loop" default:"60s" range:"10ms…24h"`
 	ConnectTimeout         value[duration]     `toml:"connect_timeout" default:"5s" range:"1ms…1h"`
 	Retry                  value[int]          `toml:"retry" default:"1" range:"0…1000"`

@@ -30,6 +30,9 @@ type VirtualServer struct {
 	SorryInhibit bool
 	// DrainTimeout is the most that a removed server's connections are waited for, 0 … 24 h.
 	DrainTimeout time.Duration
+	// PathCheck is the time from one check of the way to a server with DR or TUN
+	// to the next, 1 s … 24 h; 0: none is made.
+	PathCheck time.Duration
 }
 
 // At returns the service with one of its Keys.
