@@ -52,6 +52,8 @@ func TestCheckFindsEachBrokenRule(t *testing.T) {
 		"internal/script/run.go":     "baton/internal/track/x",
 		"internal/control/server.go": "baton/internal/director",
 		"integration/vm/vm.go":       "baton/internal/lab",
+		"internal/settings/read.go":  "baton/internal/event",
+		"internal/settings/plan.go":  "os",
 		"cmd/baton/run.go":           "log/slog",
 	} {
 		files := []rules.File{{Path: file, Imports: []string{"fmt", "net/netip", imp}}}

@@ -63,7 +63,7 @@ var Imports = []Rule{
 	{
 		Name:   "only the director knows all others",
 		Files:  []string{"internal/..."},
-		Except: []string{"internal/director/...", "internal/pool/..."},
+		Except: []string{"internal/director/...", "internal/pool/...", "internal/settings/..."},
 		Deny:   own("internal/director/...", "conf/...", "cmd/..."),
 		Why:    "internal/director is the one composition root",
 	},
@@ -73,6 +73,13 @@ var Imports = []Rule{
 		Deny:  own("..."),
 		Allow: own("conf", "ipvs", "healthcheck"),
 		Why:   "the director and baton plan must come to the same table, whoever runs",
+	},
+	{
+		Name:  "settings follow from the configuration and the kernel",
+		Files: []string{"internal/settings/..."},
+		Deny:  own("..."),
+		Allow: own("conf", "ipvs", "internal/netif"),
+		Why:   "the director and baton plan must come to the same commands, whoever runs",
 	},
 	{
 		Name:  "the kernel's hands are blind",
@@ -134,6 +141,11 @@ var Pure = []Rule{
 		Files:  []string{"internal/pool/*.go"},
 		Except: []string{"internal/pool/*_test.go"},
 		Deny:   effects, Why: "what the director will do is a prediction only as long as nothing else has a say",
+	},
+	{
+		Name:  "settings are planned purely",
+		Files: []string{"internal/settings/plan.go", "internal/settings/plan_daemon.go", "internal/settings/op.go"},
+		Deny:  effects, Why: "a plan is made from what was read, without asking the kernel",
 	},
 	{
 		Name:  "IPVS planning is pure",
