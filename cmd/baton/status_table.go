@@ -37,6 +37,7 @@ func statusTable(st control.Status, zone *time.Location, p paint) string {
 	for _, g := range st.Groups {
 		t.group(g)
 	}
+	t.ipvs(st.IPVS)
 	for _, s := range st.Services {
 		t.service(s)
 	}

@@ -73,15 +73,28 @@ func bad() control.Status {
 				{Kind: "script", Name: "chk_uplink", State: "up", Since: before(26 * time.Hour), Reason: "exit status 0"}}},
 			{Name: "VG_2", State: "changing", Members: []string{"VI_1", "VI_4"}},
 		},
+		IPVS: &control.IPVS{
+			Daemons: []control.SyncDaemon{
+				{Role: "master", Running: true, Configured: true, Interface: "eth0", SyncID: 51, Group: "224.0.0.81", Port: 8848},
+				{Role: "backup", Configured: true, Interface: "eth0", SyncID: 51},
+			},
+			Sysctls: []control.Sysctl{{Name: "conntrack", Configured: "1"}, {Name: "expire_nodest_conn", Configured: "1", Value: "0"},
+				{Name: "sync_threshold", Configured: "3 50", Value: "3 50"}},
+			Problem: "conntrack: the kernel has no parameter net.ipv4.vs.conntrack: it was built without CONFIG_IP_VS_NFCT\n" +
+				"set sysctl net/ipv4/vs/expire_nodest_conn to 1: read-only file system (/proc/sys is mounted read-only: set it outside the container)",
+		},
 		Foreign: []string{"tcp 10.96.0.1:443", "tcp 10.96.0.10:53", "udp 10.96.0.10:53", "tcp 10.104.33.181:8080"},
 	}
 }
 
 func TestStatusTable(t *testing.T) {
 	fresh := control.Status{Version: "v0.1.0", Node: "lvs-a", PID: 1, Started: now, Time: now, Config: control.Config{File: "f", Hash: "ab", Loaded: now, LastOK: true}}
+	foreign := fresh
+	foreign.IPVS = &control.IPVS{Daemons: []control.SyncDaemon{{Role: "backup", Running: true, Interface: "eth7", SyncID: 9}}}
 	for name, text := range map[string]string{
 		"bad-night":        statusTable(bad(), time.UTC, false),
 		"bad-night-colour": statusTable(bad(), time.UTC, true),
+		"foreign-sync":     statusTable(foreign, time.UTC, false),
 		"empty":            statusTable(fresh, time.UTC, false),
 	} {
 		golden(t, filepath.Join("testdata", "status", name+".txt"), text)
@@ -128,6 +141,7 @@ func TestTableFitsEightyColumns(t *testing.T) {
 		i.Tracks = []control.Track{{Kind: s(), Name: s(), State: s(), Reason: s(), Weight: -254, Reverse: true, Since: now}}
 		sv := &st.Services[0].Servers[1]
 		sv.Address, sv.Reason, sv.Detail = s(), s(), s()
+		st.IPVS.Daemons[0].Interface, st.IPVS.Sysctls[0].Name, st.IPVS.Problem = s(), s(), s()
 		st.Foreign = []string{s()}
 		st.Version, st.Config.File, st.Children[0].Name = s(), s(), s()
 		for _, line := range strings.Split(statusTable(st, time.UTC, false), "\n") {

@@ -22,6 +22,7 @@ type Status struct {
 	Groups    []Group    `json:"groups,omitempty"`
 	Services  []Service  `json:"services"`
 	Foreign   []string   `json:"foreign_services,omitempty"` // in the kernel's table, not ours, never touched
+	IPVS      *IPVS      `json:"ipvs,omitempty"`             // nil: it has not been read yet
 }
 
 // Config says which configuration is in force and how the last reload ended.

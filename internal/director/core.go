@@ -24,6 +24,7 @@ type core struct {
 	log     *logger
 	journal *journal.Journal
 	prog    *programmer
+	steward *steward
 	inbox   chan func()
 	begun   time.Time
 
@@ -43,6 +44,10 @@ type core struct {
 	foreign  map[ipvs.ServiceKey]bool
 	drains   map[drainKey]drain
 
+	settled        settled // the steward's last pass
+	settleErr      string
+	foreignDaemons map[string]bool
+
 	tracks   map[string]trackState // by vrrp.Track.Key, interfaces excepted
 	watcher  *track.Scheduler      // of what the prober may not run
 	notifier *notifier
@@ -57,7 +62,8 @@ type core struct {
 	// withdrawIn fires when a dead speaker has not come back in time.
 	withdrawIn *time.Timer
 
-	passWaiters   []passWaiter
+	passWaiters   []passWaiter // for the table
+	settleWaiters []passWaiter // for the steward
 	statusWaiters []chan<- struct{}
 	inspections   inspections
 	handovers     map[string][]chan<- vrrp.Notice
@@ -99,6 +105,18 @@ type serverState struct {
 type passWaiter struct {
 	seq  uint64
 	done chan<- error
+}
+
+// release answers those who wait for a pass of that number or an earlier one,
+// and returns the others.
+func release(waiters []passWaiter, seq uint64, err error) []passWaiter {
+	return slices.DeleteFunc(waiters, func(w passWaiter) bool {
+		if w.seq > seq {
+			return false
+		}
+		w.done <- err
+		return true
+	})
 }
 
 func newCore(opts Options, log *logger) *core {
@@ -231,6 +249,7 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.forgetTracks()
 	c.settleServiceTracks(now)
 	seq := c.program()
+	c.steward.set(cfg.IPVS)
 	c.evaluateGates()
 	c.sendSpeaker()
 	c.sendProber()
@@ -361,15 +380,7 @@ func (c *core) passed(p pass) {
 		}
 	}
 	c.foreign = now
-	waiting := c.passWaiters[:0]
-	for _, w := range c.passWaiters {
-		if w.seq > p.seq {
-			waiting = append(waiting, w)
-			continue
-		}
-		w.done <- p.err
-	}
-	c.passWaiters = waiting
+	c.passWaiters = release(c.passWaiters, p.seq, p.err)
 	c.observeDrains(p.res.Observed)
 	c.evaluateGates()
 }

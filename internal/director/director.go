@@ -21,6 +21,7 @@ import (
 	"baton/internal/event"
 	"baton/internal/ipc"
 	"baton/internal/journal"
+	"baton/internal/settings"
 	"baton/ipvs"
 )
 
@@ -77,6 +78,9 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	c.steward = newSteward(settings.On(kernel), cfg.Global.RuntimeDir, cfg.Global.ResyncInterval, func(p settled) {
+		c.post(context.Background(), func() { c.gotSettled(p) })
+	})
 	c.notifier.run = runNotify(cfg.Global.ProberUser)
 	c.say(event.DirectorStarted, event.F(event.Version, opts.Version), event.F(event.PID, os.Getpid()), event.F(event.File, opts.ConfigFile))
 	c.adopt(cfg, observed)
@@ -131,6 +135,7 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 	return []Task{
 		newTask("signals", func(ctx context.Context, ready func()) error { return c.signals(ctx, ready, stop) }),
 		newTask("ipvs", c.prog.run),
+		newTask("ipvs settings", c.steward.run),
 		childTask("speaker", speaker),
 		childTask("prober", prober),
 		newTask("control socket", func(ctx context.Context, ready func()) error {
@@ -253,15 +258,21 @@ func (c *core) stopAsked(otherwise time.Time) time.Time {
 	return c.stopAt
 }
 
-// removeTable takes our services out of the kernel: on_stop = "remove".
+// removeTable takes our services and settings out of the kernel: on_stop =
+// "remove". What settings say of services counts until these are gone.
 func (c *core) removeTable() error {
 	ctx, cancel := context.WithTimeout(context.Background(), applyWithin)
 	defer cancel()
 	c.prog.set(ipvs.Table{})
+	var errs []error
 	if err := c.prog.once(ctx); err != nil {
-		return fmt.Errorf("remove services on stop: %w", err)
+		errs = append(errs, fmt.Errorf("remove services on stop: %w", err))
 	}
-	return nil
+	c.steward.set(conf.IPVS{})
+	if err := c.steward.once(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("take back ipvs settings on stop: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // tellWarnings says what in a valid configuration is probably not meant so.

@@ -24,30 +24,37 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 	// Read outside the core: a slow disk must not hold up anything.
 	next, err := conf.Load(c.opts.ConfigFile, c.opts.Node)
 	var out control.Reload
-	applied := make(chan error, 1)
+	applied := make(chan error, 2) // the table and the settings
 	asked := c.ask(ctx, func() {
 		c.lastReload = time.Now()
 		if err != nil {
 			out = c.reject(err)
+			applied <- nil
 			applied <- nil
 			return
 		}
 		var seq uint64
 		out, seq = c.change(next)
 		c.passWaiters = append(c.passWaiters, passWaiter{seq, applied})
+		_, seq = c.steward.get()
+		c.settleWaiters = append(c.settleWaiters, passWaiter{seq, applied})
 	})
 	if asked != nil {
 		return out, asked
 	}
-	select {
-	case err := <-applied:
-		if err != nil {
-			return out, fmt.Errorf("apply configuration to the kernel (it is tried again): %w", err)
+	var refused error
+	for range cap(applied) {
+		select {
+		case err := <-applied:
+			refused = errors.Join(refused, err)
+		case <-ctx.Done():
+			return out, fmt.Errorf("wait for the kernel's table: not programmed within %v, it is tried again", applyWithin)
 		}
-		return out, nil
-	case <-ctx.Done():
-		return out, fmt.Errorf("wait for the kernel's table: not programmed within %v, it is tried again", applyWithin)
 	}
+	if refused != nil {
+		return out, fmt.Errorf("apply configuration to the kernel (it is tried again): %w", refused)
+	}
+	return out, nil
 }
 
 // reject records a refused configuration.

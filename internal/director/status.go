@@ -95,6 +95,7 @@ func (c *core) status() control.Status {
 		}
 		st.Services = append(st.Services, s)
 	}
+	st.IPVS = c.ipvsStatus()
 	for k := range c.foreign {
 		st.Foreign = append(st.Foreign, k.String())
 	}

@@ -42,6 +42,7 @@ func testCore(t *testing.T, cfg *conf.Config) *core {
 	}
 	t.Cleanup(func() { c.journal.Close() })
 	c.prog = &programmer{wake: make(chan struct{}, 1)}
+	c.steward = &steward{latest: newLatest[conf.IPVS]()}
 	c.install(cfg, time.Now())
 	return c
 }

@@ -93,6 +93,11 @@ const (
 	IPVSForeign Name = "ipvs.foreign"
 	IPVSFailed  Name = "ipvs.failed"
 
+	IPVSSettingApplied Name = "ipvs.setting.applied"
+	IPVSSettingDrift   Name = "ipvs.setting.drift"
+	IPVSSettingFailed  Name = "ipvs.setting.failed"
+	IPVSDaemonForeign  Name = "ipvs.daemon.foreign"
+
 	ControlFailed Name = "control.failed"
 
 	JournalFailed Name = "journal.failed"
@@ -179,6 +184,10 @@ var Catalogue = []Spec{
 	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason}},
 	{IPVSForeign, LevelInfo, []Key{Service, Reason}},
 	{IPVSFailed, LevelError, []Key{Err}},
+	{IPVSSettingApplied, LevelInfo, []Key{Command, From, Reason}},
+	{IPVSSettingDrift, LevelWarn, []Key{Command, From, Reason}},
+	{IPVSSettingFailed, LevelError, []Key{Err}},
+	{IPVSDaemonForeign, LevelInfo, []Key{Detail, Reason}},
 	{ControlFailed, LevelError, []Key{Err}},
 	{JournalFailed, LevelWarn, []Key{Err, Count}},
 	{LogDropped, LevelWarn, []Key{Count}},
