@@ -41,7 +41,7 @@ func newLab() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "The whole cluster in network namespaces of this machine",
-		Long:  "Builds client, router, two directors and two real servers in network namespaces:\n\n" + lab.Drawing(),
+		Long:  "Builds client, router, two directors and two real servers in network namespaces:\n" + lab.DR.Drawing() + "\nModes (--mode):\n\n" + modeList(),
 		Args:  commandOnly,
 		RunE:  needCommand,
 	}
@@ -91,6 +91,8 @@ func newLabUp() *cobra.Command {
 
 // addBuild adds the flags that say what is built.
 func addBuild(cmd *cobra.Command, up *lab.Options) {
+	cmd.Flags().StringVar((*string)(&up.Topology), "mode", string(lab.DR), "forwarding `mode`: "+modeNames())
+	cmd.Flags().BoolVar(&up.IPv6, "ipv6", false, "a virtual router and a service over IPv6 beside the others (mode dr)")
 	cmd.Flags().DurationVar(&up.AdvertInterval, "advert-int", time.Second, "`interval` of the adverts")
 	cmd.Flags().IntVar(&up.Version, "vrrp-version", 3, "VRRP `version`, 2 or 3")
 	cmd.Flags().BoolVar(&up.NoPreempt, "nopreempt", false, "a returning director stays backup")
@@ -132,15 +134,24 @@ func newLabExec() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "exec NODE COMMAND [ARGUMENT…]",
 		Short:   "Run a command in a node of the lab",
-		Long:    "Runs a command in the network namespace of a node: " + strings.Join(lab.Nodes(), ", ") + ".",
+		Long:    "Runs a command in the network namespace of a node: " + strings.Join(lab.Nodes(), ", ") + ";\nin mode dr-routed also " + lab.Router2Node + ".",
 		Example: "  baton lab exec client curl -s http://192.168.16.200/\n  baton lab exec lvs-a ipvsadm -Ln",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: action(func(_ *cobra.Command, args []string) error {
-			if !slices.Contains(lab.Nodes(), args[0]) {
-				return usage{fmt.Errorf("there is no node %q; nodes are %s", args[0], strings.Join(lab.Nodes(), ", "))}
+			known := func(nodes []string) error {
+				if !slices.Contains(nodes, args[0]) {
+					return usage{fmt.Errorf("there is no node %q; nodes are %s", args[0], strings.Join(nodes, ", "))}
+				}
+				return nil
+			}
+			if err := known(lab.EveryNode()); err != nil {
+				return err
 			}
 			l, err := o.open()
 			if err != nil {
+				return err
+			}
+			if err := known(l.Topology().Nodes()); err != nil {
 				return err
 			}
 			return l.Exec(args[0], args[1:])
@@ -186,4 +197,20 @@ func writeJSON(w io.Writer, v any) error {
 		return fmt.Errorf("write JSON: %w", err)
 	}
 	return nil
+}
+
+func modeNames() string {
+	var names []string
+	for _, t := range lab.Topologies() {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, ", ")
+}
+
+func modeList() string {
+	var b strings.Builder
+	for _, t := range lab.Topologies() {
+		fmt.Fprintf(&b, "  %-10s %s\n", t, t.Sentence())
+	}
+	return b.String()
 }

@@ -13,48 +13,74 @@ import (
 
 // buildTopology makes every namespace, cable and address of a lab. What it made
 // before an error stays for the caller to remove.
-func buildTopology(lab string) error {
+func (l *Lab) buildTopology() error {
+	nodes := l.opts.Topology.layout().nodes
 	for _, n := range nodes {
-		if err := createNamespace(namespaceName(lab, n.name)); err != nil {
+		if err := l.createNode(n); err != nil {
 			return err
 		}
-		if err := inNamespace(namespaceName(lab, n.name), n.configureKernel); err != nil {
-			return fmt.Errorf("configure %s: %w", n.name, err)
-		}
 	}
-	if err := withHandle(namespaceName(lab, SwitchNode), makeBridge); err != nil {
+	if err := withHandle(l.Namespace(SwitchNode), func(h *netlink.Handle) error { return makeBridges(h, nodes) }); err != nil {
 		return fmt.Errorf("make switch: %w", err)
 	}
 	for _, n := range nodes {
-		if n.name == SwitchNode {
-			continue
-		}
-		if err := n.connect(lab); err != nil {
+		if err := l.connect(n); err != nil {
 			return fmt.Errorf("connect %s: %w", n.name, err)
 		}
 	}
 	for _, n := range nodes {
-		if err := withHandle(namespaceName(lab, n.name), n.configureAddresses); err != nil {
-			return fmt.Errorf("configure %s: %w", n.name, err)
+		if err := l.configure(n); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// createNode makes a node's namespace without any link.
+func (l *Lab) createNode(n node) error {
+	if err := createNamespace(l.Namespace(n.name)); err != nil {
+		return err
+	}
+	err := inNamespace(l.Namespace(n.name), func() error { return n.configureKernel(l.opts.IPv6) })
+	if err != nil {
+		return fmt.Errorf("configure %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// configure gives a node that has its links its addresses and routes.
+func (l *Lab) configure(n node) error {
+	err := withHandle(l.Namespace(n.name), func(h *netlink.Handle) error { return n.configureAddresses(h, l.opts.IPv6) })
+	if err == nil && n.vip == tunnelDevice {
+		err = inNamespace(l.Namespace(n.name), n.acceptTunnels)
+	}
+	if err != nil {
+		return fmt.Errorf("configure %s: %w", n.name, err)
 	}
 	return nil
 }
 
 // configureKernel sets what must be in force before the first address: a real
 // server that answers one ARP request for the VIP takes it from the director.
-func (n node) configureKernel() error {
+func (n node) configureKernel(ipv6 bool) error {
 	settings := [][2]string{
 		// A new namespace inherits the machine's own values.
 		{"ipv4/conf/all/rp_filter", "0"}, {"ipv4/conf/default/rp_filter", "0"},
 		{"ipv4/conf/all/arp_ignore", "0"}, {"ipv4/conf/all/arp_announce", "0"},
 		{"ipv4/ip_forward", "0"},
 	}
-	if n.vip {
+	if n.vip != "" {
 		settings = append(settings, [2]string{"ipv4/conf/all/arp_ignore", "1"}, [2]string{"ipv4/conf/all/arp_announce", "2"})
 	}
 	if n.forwards {
 		settings = append(settings, [2]string{"ipv4/ip_forward", "1"})
+		if ipv6 {
+			settings = append(settings, [2]string{"ipv6/conf/all/forwarding", "1"})
+		}
+	}
+	if n.forwards && isDirector(n.name) {
+		// The real servers must not be told of a shorter way to the client.
+		settings = append(settings, [2]string{"ipv4/conf/all/send_redirects", "0"}, [2]string{"ipv4/conf/default/send_redirects", "0"})
 	}
 	for _, s := range settings {
 		if err := writeSysctl(s[0], s[1]); err != nil {
@@ -84,78 +110,127 @@ func withHandle(namespace string, f func(*netlink.Handle) error) error {
 	return f(h)
 }
 
-func makeBridge(h *netlink.Handle) error {
-	// Snooping would prune VRRP's group on a LAN without a querier.
-	snooping := false
-	br := &netlink.Bridge{LinkAttrs: named(bridgeName), MulticastSnooping: &snooping}
-	if err := h.LinkAdd(br); err != nil {
-		return fmt.Errorf("add bridge: %w", err)
+// makeBridges makes a bridge for each network that a node is plugged into.
+func makeBridges(h *netlink.Handle, nodes []node) error {
+	made := map[string]bool{"": true}
+	for _, n := range nodes {
+		for _, leg := range n.legs {
+			if made[leg.bridge] {
+				continue
+			}
+			made[leg.bridge] = true
+			// Snooping would prune VRRP's group on a LAN without a querier.
+			snooping := false
+			br := &netlink.Bridge{LinkAttrs: named(leg.bridge), MulticastSnooping: &snooping}
+			if err := h.LinkAdd(br); err != nil {
+				return fmt.Errorf("add bridge: %w", err)
+			}
+			if err := setUp(h, leg.bridge); err != nil {
+				return err
+			}
+		}
 	}
-	return setUp(h, bridgeName)
+	return nil
 }
 
-// connect lays the cable of a node: its LANInterface at one end, the port at
-// the other.
-func (n node) connect(lab string) error {
-	farNode, farName, err := port(n.name)
-	if err != nil {
-		return err
-	}
-	ns, err := openNamespace(namespaceName(lab, n.name))
+// connect lays a node's cables: its interface at one end, a port of the switch
+// or another node's interface at the other.
+func (l *Lab) connect(n node) error {
+	ns, err := openNamespace(l.Namespace(n.name))
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
-	return withHandle(namespaceName(lab, farNode), func(h *netlink.Handle) error {
+	for _, leg := range n.legs {
+		far := n.far(leg)
+		if far.node == "" {
+			continue
+		}
 		veth := &netlink.Veth{
-			LinkAttrs: named(farName), PeerName: LANInterface, PeerHardwareAddr: macOf(n.lan.Addr()),
+			LinkAttrs: named(far.iface), PeerName: leg.iface, PeerHardwareAddr: macOf(leg.address.Addr()),
 			PeerNamespace: netlink.NsFd(ns),
 		}
-		if farNode == RouterNode {
-			router, err := nodeByName(RouterNode)
-			if err != nil {
+		if leg.bridge == "" {
+			if veth.HardwareAddr, err = l.opts.Topology.hardwareAddress(far); err != nil {
 				return err
 			}
-			veth.HardwareAddr = macOf(router.wan.Addr())
 		}
-		if farNode == SwitchNode {
-			br, err := h.LinkByName(bridgeName)
-			if err != nil {
-				return fmt.Errorf("find bridge: %w", err)
-			}
-			veth.MasterIndex = br.Attrs().Index
+		if err := withHandle(l.Namespace(far.node), func(h *netlink.Handle) error { return plug(h, veth, leg.bridge) }); err != nil {
+			return err
 		}
-		if err := h.LinkAdd(veth); err != nil {
-			return fmt.Errorf("add veth pair: %w", err)
-		}
-		return setUp(h, farName)
-	})
+	}
+	return nil
 }
 
-func (n node) configureAddresses(h *netlink.Handle) error {
+// plug makes a cable and puts its near end into a bridge, if one is named.
+func plug(h *netlink.Handle, veth *netlink.Veth, bridge string) error {
+	if bridge != "" {
+		br, err := h.LinkByName(bridge)
+		if err != nil {
+			return fmt.Errorf("find bridge: %w", err)
+		}
+		veth.MasterIndex = br.Attrs().Index
+	}
+	if err := h.LinkAdd(veth); err != nil {
+		return fmt.Errorf("add veth pair: %w", err)
+	}
+	return setUp(h, veth.Name)
+}
+
+func (n node) configureAddresses(h *netlink.Handle, ipv6 bool) error {
 	if err := setUp(h, "lo"); err != nil {
 		return err
 	}
-	if n.lan.IsValid() {
-		if err := addAddress(h, LANInterface, n.lan); err != nil {
+	for _, leg := range n.legs {
+		if err := addAddress(h, leg.iface, leg.address); err != nil {
 			return err
 		}
-	}
-	if n.wan.IsValid() {
-		if err := addAddress(h, ClientInterface, n.wan); err != nil {
-			return err
+		if ipv6 {
+			if err := addAddress(h, leg.iface, netip.PrefixFrom(ipv6Of(leg.address.Addr()), 64)); err != nil {
+				return err
+			}
 		}
 	}
-	if n.vip {
-		if err := addAddress(h, "lo", netip.PrefixFrom(VIP, 32)); err != nil {
+	if n.vip != "" {
+		if err := n.holdVIP(h, ipv6); err != nil {
 			return err
 		}
 	}
 	if !n.gateway.IsValid() {
 		return nil
 	}
-	if err := h.RouteAdd(&netlink.Route{Gw: n.gateway.AsSlice()}); err != nil {
-		return fmt.Errorf("add default route by %s: %w", n.gateway, err)
+	gateways := []netip.Addr{n.gateway}
+	if ipv6 {
+		gateways = append(gateways, ipv6Of(n.gateway))
+	}
+	for _, gw := range gateways {
+		if err := h.RouteAdd(&netlink.Route{Gw: gw.AsSlice()}); err != nil {
+			return fmt.Errorf("add default route by %s: %w", gw, err)
+		}
+	}
+	return nil
+}
+
+// holdVIP gives a real server the VIP. Over IPv6 nothing has to be hidden: the
+// kernel answers a neighbour solicitation only for addresses of the interface
+// that it came in by.
+func (n node) holdVIP(h *netlink.Handle, ipv6 bool) error {
+	if n.vip == tunnelDevice {
+		// Every namespace has one as soon as the module is loaded, which asking
+		// for the device does.
+		err := h.LinkAdd(&netlink.Iptun{LinkAttrs: named(tunnelDevice)})
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("add %s: %w (does the kernel have module ipip?)", tunnelDevice, err)
+		}
+	}
+	vips := []netip.Addr{VIP}
+	if ipv6 {
+		vips = append(vips, VIP6)
+	}
+	for _, vip := range vips {
+		if err := addAddress(h, n.vip, netip.PrefixFrom(vip, vip.BitLen())); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -186,6 +261,9 @@ func addAddress(h *netlink.Handle, iface string, p netip.Prefix) error {
 		return fmt.Errorf("find link %s: %w", iface, err)
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
+	if p.Addr().Is6() {
+		addr.Flags = unix.IFA_F_NODAD // usable at once
+	}
 	if err := h.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("add address %s to %s: %w", p, iface, err)
 	}
@@ -207,17 +285,21 @@ func (l *Lab) setPort(node string, up bool) error {
 
 // onPort does something, which verb names, to the far end of a node's cable.
 func (l *Lab) onPort(node, verb string, do func(*netlink.Handle, netlink.Link) error) error {
-	farNode, iface, err := port(node)
+	port, err := l.opts.Topology.port(node)
 	if err != nil {
 		return err
 	}
-	return withHandle(l.Namespace(farNode), func(h *netlink.Handle) error {
-		link, err := h.LinkByName(iface)
+	return l.atPort(port, verb, do)
+}
+
+func (l *Lab) atPort(port place, verb string, do func(*netlink.Handle, netlink.Link) error) error {
+	return withHandle(l.Namespace(port.node), func(h *netlink.Handle) error {
+		link, err := h.LinkByName(port.iface)
 		if err != nil {
-			return fmt.Errorf("find port %s: %w", iface, err)
+			return fmt.Errorf("find port %s: %w", port.iface, err)
 		}
 		if err := do(h, link); err != nil {
-			return fmt.Errorf("%s port %s: %w", verb, iface, err)
+			return fmt.Errorf("%s port %s: %w", verb, port.iface, err)
 		}
 		return nil
 	})

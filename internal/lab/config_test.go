@@ -1,12 +1,15 @@
 package lab_test
 
 import (
+	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"baton/conf"
 	"baton/internal/lab"
+	"baton/ipvs"
 )
 
 // TestConfigurationServesBothDirectors reads what the lab writes with the
@@ -56,5 +59,46 @@ func TestDirectorThatIsNoneIsRefused(t *testing.T) {
 	_, err := lab.ConfigText(lab.Options{Directors: []string{"lvs-c"}})
 	if err == nil || err.Error() != `start director "lvs-c": the lab has lvs-a and lvs-b` {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestConfigurationOfEachTopology is what the directors read.
+func TestConfigurationOfEachTopology(t *testing.T) {
+	forward := map[lab.Topology]ipvs.Forward{lab.DR: ipvs.DR, lab.DRRouted: ipvs.DR, lab.NAT: ipvs.NAT, lab.TUN: ipvs.TUN}
+	for _, top := range lab.Topologies() {
+		for _, v6 := range []bool{false, true} {
+			text, err := lab.ConfigText(lab.Options{Topology: top, IPv6: v6, Dir: t.TempDir()})
+			if v6 && top != lab.DR {
+				if err == nil || !strings.Contains(err.Error(), `only "dr" has it`) {
+					t.Errorf("%s with IPv6: %v", top, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := conf.Parse("baton.toml", []byte(text), lab.LVSA)
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", top, err, text)
+			}
+			services := 1
+			if v6 {
+				services = 2
+			}
+			if len(c.Services) != services || len(c.Instances) != services+len(c.SyncGroups) {
+				t.Errorf("%s: %d instances, %d services", top, len(c.Instances), len(c.Services))
+			}
+			for _, s := range c.Services {
+				for i, rs := range []string{lab.RS1, lab.RS2} {
+					want := top.ServerAddress(rs)
+					if s.Service.Key.Address.Is6() {
+						want = netip.MustParseAddrPort([]string{"[2001:db8:16::103]:80", "[2001:db8:16::104]:80"}[i])
+					}
+					if got := s.Servers[i]; got.Target() != want || got.Server.Forward != forward[top] {
+						t.Errorf("%s: %s is %v %v, want %v", top, rs, got.Target(), got.Server.Forward, want)
+					}
+				}
+			}
+		}
 	}
 }

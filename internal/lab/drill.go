@@ -218,7 +218,7 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 		return r, err
 	}
 	service := netip.AddrPortFrom(VIP, ServicePort)
-	wire, err := l.capture(RouterNode, LANInterface, openingsFilter(service))
+	wire, err := l.watchOpenings(service)
 	if err != nil {
 		_, stopErr := b.load.Stop(ctx)
 		return r, errors.Join(err, stopErr)
@@ -227,7 +227,7 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 	err = b.measure(ctx, s)
 	stopProgress()
 	captured := time.Now()
-	stopErr := wire.Close()
+	frames, stopErr := wire.close()
 	load, loadErr := b.load.Stop(ctx)
 	stopErr = errors.Join(stopErr, loadErr)
 	if stopErr != nil || len(b.steps) == 0 || ctx.Err() != nil {
@@ -239,7 +239,7 @@ func (l *Lab) drillOne(ctx context.Context, s Scenario, o DrillOptions, p *print
 	}
 	var logErr error
 	if b.setClock == nil {
-		w := wireOf(wire.Frames(), service, load.Start, r.Start, captured)
+		w := wireOf(frames, service, load.Start, r.Start, captured)
 		r.Wire = &w
 	}
 	if r.Timeline, logErr = b.timeline(logs, load, r.Wire); logErr != nil {

@@ -83,25 +83,33 @@ func (l *Lab) SignalFamily(node string, sig syscall.Signal) error {
 	return nil
 }
 
-// Unlink deletes a node's LANInterface with the cable; Relink lays a new one,
+// Unlink deletes a node's interfaces with their cables; Relink lays new ones,
 // with the node's addresses.
 func (l *Lab) Unlink(node string) error {
-	return l.onPort(node, "delete", (*netlink.Handle).LinkDel)
+	n, err := l.opts.Topology.node(node)
+	if err != nil {
+		return err
+	}
+	for _, leg := range n.legs {
+		if far := n.far(leg); far.node != "" {
+			if err := l.atPort(far, "delete", (*netlink.Handle).LinkDel); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Relink undoes Unlink.
 func (l *Lab) Relink(node string) error {
-	n, err := nodeByName(node)
+	n, err := l.opts.Topology.node(node)
 	if err != nil {
 		return err
 	}
-	if err := n.connect(l.opts.Name); err != nil {
+	if err := l.connect(n); err != nil {
 		return fmt.Errorf("connect %s: %w", node, err)
 	}
-	if err := withHandle(l.Namespace(node), n.configureAddresses); err != nil {
-		return fmt.Errorf("configure %s: %w", node, err)
-	}
-	return nil
+	return l.configure(n)
 }
 
 // Destroy takes a director's node away at once, as a power cut does: its link,
@@ -121,15 +129,12 @@ func (l *Lab) Destroy(ctx context.Context, node string) error {
 
 // Rebuild makes a node that was destroyed anew, without a director running.
 func (l *Lab) Rebuild(node string) error {
-	n, err := nodeByName(node)
+	n, err := l.opts.Topology.node(node)
 	if err != nil {
 		return err
 	}
-	if err := createNamespace(l.Namespace(node)); err != nil {
+	if err := l.createNode(n); err != nil {
 		return err
-	}
-	if err := inNamespace(l.Namespace(node), n.configureKernel); err != nil {
-		return fmt.Errorf("configure %s: %w", node, err)
 	}
 	return l.Relink(node)
 }

@@ -22,6 +22,11 @@ import (
 // Options says what Up builds. The zero value is the reference lab: both
 // directors, adverts every second, lvs-a preferred.
 type Options struct {
+	// Topology is how the nodes are arranged and IPVS forwards. Default DR.
+	Topology Topology
+	// IPv6 gives every node IPv6 addresses beside the others, and the directors
+	// an instance VI_6 and a virtual_server for VIP6. For DR.
+	IPv6 bool
 	// Name prefixes the namespaces ("baton" makes baton-lvs-a) and names the
 	// state directory. Default "baton".
 	Name string
@@ -45,7 +50,7 @@ type Options struct {
 	// CheckInterval is the delay_loop of the health checks. Default 1 s.
 	CheckInterval time.Duration
 	// GlobalTOML, InstanceTOML and ServerTOML are lines added to [global], to
-	// the vrrp_instance and to the virtual_server; ExtraTOML follows after all.
+	// each vrrp_instance and to each virtual_server; ExtraTOML follows after all.
 	GlobalTOML, InstanceTOML, ServerTOML, ExtraTOML string
 	// Config replaces the whole configuration file. Paths of sockets and
 	// directories in it must be those of PathsIn.
@@ -62,6 +67,15 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if o.Topology == "" {
+		o.Topology = DR
+	}
+	if err := o.Topology.check(); err != nil {
+		return o, err
+	}
+	if o.IPv6 && o.Topology != DR {
+		return o, fmt.Errorf("arrange lab as %q with IPv6: only %q has it", o.Topology, DR)
+	}
 	if o.Name == "" {
 		o.Name = "baton"
 	}
@@ -160,7 +174,7 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	l.opts.Progress("building namespaces and links")
-	if err := buildTopology(l.opts.Name); err != nil {
+	if err := l.buildTopology(); err != nil {
 		return fmt.Errorf("build topology: %w", err)
 	}
 	if err := os.WriteFile(l.state.Config, []byte(configText(l.opts)), 0o644); err != nil {
@@ -191,7 +205,7 @@ func Open(dir string) (*Lab, error) {
 		return nil, err
 	}
 	o, err := Options{
-		Name: s.Name, Dir: s.Dir, Binary: s.Binary, AdvertInterval: s.AdvertInterval,
+		Topology: s.Topology, IPv6: s.IPv6, Name: s.Name, Dir: s.Dir, Binary: s.Binary, AdvertInterval: s.AdvertInterval,
 		Directors: s.Directors, Priorities: s.Priorities, NoPreempt: s.NoPreempt, Version: s.Version,
 	}.withDefaults()
 	if err != nil {
@@ -237,6 +251,9 @@ func Down(ctx context.Context, name, dir string) (bool, error) {
 
 // Name is the prefix of the lab's namespaces.
 func (l *Lab) Name() string { return l.opts.Name }
+
+// Topology is how the lab's nodes are arranged.
+func (l *Lab) Topology() Topology { return l.opts.Topology }
 
 // ConfigFile is the configuration that both directors read.
 func (l *Lab) ConfigFile() string { return l.state.Config }

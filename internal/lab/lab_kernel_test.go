@@ -143,7 +143,7 @@ func TestSecondUpIsRefused(t *testing.T) {
 	if !errors.Is(err, ErrUp) || !strings.Contains(err.Error(), "baton lab down") {
 		t.Errorf("second up: %v", err)
 	}
-	if !l.Running(RS1) || len(presentNamespaces(l.Name())) != len(nodes) {
+	if !l.Running(RS1) || len(presentNamespaces(l.Name())) != len(Nodes()) {
 		t.Error("the refused up damaged the lab")
 	}
 	if _, err := Up(t.Context(), Options{Name: "bt2", Dir: "/etc", Directors: []string{}}); err == nil {

@@ -80,12 +80,13 @@ func deleteNamespace(name string) error {
 	return nil
 }
 
-// presentNamespaces returns those of a lab's nodes whose namespace exists.
+// presentNamespaces returns those of a lab's nodes, whatever its topology, whose
+// namespace exists.
 func presentNamespaces(lab string) []string {
 	var found []string
-	for _, n := range nodes {
-		if _, err := os.Lstat(filepath.Join(namespaceDir, namespaceName(lab, n.name))); err == nil {
-			found = append(found, n.name)
+	for _, name := range EveryNode() {
+		if _, err := os.Lstat(filepath.Join(namespaceDir, namespaceName(lab, name))); err == nil {
+			found = append(found, name)
 		}
 	}
 	return found

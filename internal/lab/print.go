@@ -41,7 +41,7 @@ func (p *printer) line(format string, args ...any) {
 }
 
 func (p *printer) opening(l *Lab, o LoadOptions, paced bool) {
-	p.line("%s", Drawing())
+	p.line("%s", l.Topology().Drawing())
 	p.line("  adverts every %s, VRRP version %d, lvs-a has priority %d, lvs-b %d",
 		l.opts.AdvertInterval, l.opts.Version, l.opts.Priorities[LVSA], l.opts.Priorities[LVSB])
 	p.line("  a client opens a fresh connection every %s and waits %s for its answer", o.Interval, o.Timeout.Round(time.Millisecond))

@@ -244,7 +244,7 @@ func (b *bench) awaitState(ctx context.Context, node, state string) error {
 // AwaitServer returns when every running director has a real server up and in
 // the kernel's table, or down and out of it (or there with weight 0).
 func (l *Lab) AwaitServer(ctx context.Context, server string, up bool) error {
-	address := fmt.Sprintf("%s:%d", Address(server), ServicePort)
+	address := l.Topology().ServerAddress(server).String()
 	err := await(ctx, l.opts.Patience, func() (string, error) {
 		for _, node := range []string{LVSA, LVSB} {
 			if !l.Running(node) {

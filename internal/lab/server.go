@@ -165,7 +165,7 @@ func (l *Lab) StartServer(ctx context.Context, node string) error {
 	if !isServer(node) {
 		return fmt.Errorf("start real server in %s: the lab has %s and %s", node, RS1, RS2)
 	}
-	p, err := l.startDaemon(node, kindServer, nil, HiddenCommand, "real-server", node, fmt.Sprintf(":%d", ServicePort), l.Paths(node).Socket)
+	p, err := l.startDaemon(node, kindServer, nil, HiddenCommand, "real-server", node, fmt.Sprintf(":%d", l.Topology().layout().port), l.Paths(node).Socket)
 	if err != nil {
 		return err
 	}

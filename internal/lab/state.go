@@ -32,6 +32,8 @@ type state struct {
 	Created        time.Time      `json:"created"`
 	Binary         string         `json:"binary"`
 	Config         string         `json:"config"`
+	Topology       Topology       `json:"topology"`
+	IPv6           bool           `json:"ipv6"`
 	AdvertInterval time.Duration  `json:"advert_interval_ns"`
 	Version        int            `json:"vrrp_version"`
 	Directors      []string       `json:"directors"`
@@ -45,7 +47,7 @@ func newState(o Options) state {
 	return state{
 		Name: o.Name, Dir: o.Dir, Phase: phaseBuilding, Builder: os.Getpid(), BuilderStart: self.start, Temporary: o.temporary,
 		Created: time.Now(), Binary: o.Binary,
-		Config: filepath.Join(o.Dir, "baton.toml"), AdvertInterval: o.AdvertInterval, Version: o.Version,
+		Config: filepath.Join(o.Dir, "baton.toml"), Topology: o.Topology, IPv6: o.IPv6, AdvertInterval: o.AdvertInterval, Version: o.Version,
 		Directors: o.Directors, Priorities: o.Priorities, NoPreempt: o.NoPreempt,
 	}
 }

@@ -11,6 +11,7 @@ import (
 type Status struct {
 	Name   string       `json:"name"`
 	Dir    string       `json:"dir"`
+	Mode   Topology     `json:"mode"`
 	Phase  string       `json:"phase"`
 	Since  time.Time    `json:"since"`
 	Config string       `json:"config"`
@@ -32,15 +33,15 @@ type NodeStatus struct {
 
 // Status looks at every node. What cannot be found out is left empty.
 func (l *Lab) Status(ctx context.Context) Status {
-	s := Status{Name: l.Name(), Dir: l.Dir(), Phase: l.state.Phase, Since: l.state.Created, Config: l.ConfigFile()}
+	s := Status{Name: l.Name(), Dir: l.Dir(), Mode: l.Topology(), Phase: l.state.Phase, Since: l.state.Created, Config: l.ConfigFile()}
 	present := map[string]bool{}
 	for _, n := range presentNamespaces(l.Name()) {
 		present[n] = true
 	}
-	for _, n := range nodes {
+	for _, n := range l.Topology().layout().nodes {
 		ns := NodeStatus{Name: n.name, Namespace: l.Namespace(n.name), Present: present[n.name], PID: l.PID(n.name)}
-		if n.lan.IsValid() {
-			ns.Address = n.lan.String()
+		if len(n.legs) > 0 {
+			ns.Address = n.legs[0].address.String()
 		}
 		if ns.Present && n.name != SwitchNode {
 			ns.Carrier, _ = l.Carrier(n.name)
@@ -84,8 +85,8 @@ func (l *Lab) nodeState(ctx context.Context, node string) string {
 
 // Write prints the status as a table.
 func (s Status) Write(w io.Writer) error {
-	t := fmt.Sprintf("lab %s is %s since %s\ndirectory %s, configuration %s\n\n%-8s %-18s %-20s %-8s %-4s %-8s %s\n",
-		s.Name, s.Phase, s.Since.Format(time.DateTime), s.Dir, s.Config,
+	t := fmt.Sprintf("lab %s, mode %s, is %s since %s\ndirectory %s, configuration %s\n\n%-8s %-18s %-20s %-8s %-4s %-8s %s\n",
+		s.Name, s.Mode, s.Phase, s.Since.Format(time.DateTime), s.Dir, s.Config,
 		"NODE", "NAMESPACE", "ADDRESS", "CARRIER", "VIP", "PID", "STATE")
 	for _, n := range s.Nodes {
 		carrier, vip, pid := "-", "", ""

@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -41,6 +43,43 @@ const wireSlack = 50 * time.Millisecond
 
 // Held says whether the gap across the fault is within its limit.
 func (w *Wire) Held() bool { return !w.FirstAfter.IsZero() && w.Across <= w.Limit }
+
+// watch captures where a service's requests and announcements pass, and where
+// its answers do if that is elsewhere.
+type watch []*Capture
+
+func (l *Lab) watchOpenings(service netip.AddrPort) (watch, error) {
+	requests := place{RouterNode, LANInterface}
+	places := []place{requests}
+	if answers := l.Topology().layout().answers; answers != requests {
+		places = append(places, answers)
+	}
+	var w watch
+	for _, p := range places {
+		c, err := l.capture(p.node, p.iface, openingsFilter(service))
+		if err != nil {
+			_, closeErr := w.close()
+			return nil, errors.Join(err, closeErr)
+		}
+		w = append(w, c)
+	}
+	return w, nil
+}
+
+// close ends the captures and returns what they saw in the order of time. A SYN
+// that passed both is there twice, an answer once: only one of the places has it.
+func (w watch) close() ([]Frame, error) {
+	var (
+		frames []Frame
+		errs   []error
+	)
+	for _, c := range w {
+		errs = append(errs, c.Close())
+		frames = append(frames, c.Frames()...)
+	}
+	slices.SortStableFunc(frames, func(a, b Frame) int { return a.Time.Compare(b.Time) })
+	return frames, errors.Join(errs...)
+}
 
 // segment is a TCP segment that opens a connection, as it stood on the wire.
 type segment struct {
