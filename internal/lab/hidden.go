@@ -16,6 +16,7 @@ const HiddenCommand = "lab-process"
 //
 //	real-server NAME LISTEN SOCKET
 //	load TARGET INTERVAL TIMEOUT INFLIGHT   (orders on in, progress on out)
+//	long TARGET DOWNLOADS IDLE              (ends with in, progress on out)
 func Hidden(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	switch {
 	case len(args) == 4 && args[0] == "real-server":
@@ -32,6 +33,12 @@ func Hidden(ctx context.Context, args []string, in io.Reader, out io.Writer) err
 			}
 		}
 		return serveLoad(ctx, o, in, out)
+	case len(args) == 4 && args[0] == "long":
+		o := LongOptions{Target: args[1]}
+		if _, err := fmt.Sscan(args[2]+" "+args[3], &o.Downloads, &o.Idle); err != nil {
+			return fmt.Errorf("read arguments of long connections: %w", err)
+		}
+		return serveLong(ctx, o, in, out)
 	}
 	return fmt.Errorf("run lab process %q: it is started by the lab, not by hand", args)
 }

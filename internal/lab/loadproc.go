@@ -4,13 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -93,77 +90,24 @@ func serveLoad(ctx context.Context, o LoadOptions, in io.Reader, out io.Writer) 
 
 // Load is a client at work in the lab's client node.
 type Load struct {
-	cmd      *exec.Cmd
-	in       io.WriteCloser
-	stderr   tailBuffer
-	patience time.Duration
-
-	mu     sync.Mutex
-	latest message
+	follower[message]
 	obeyed map[string]bool // by order; each is given once
-	err    error
-	ended  bool
-	news   chan struct{} // closed and replaced at each message
-	done   chan struct{}
 }
 
 // StartLoad starts a client in the client node. Stop ends it.
 func (l *Lab) StartLoad(ctx context.Context, o LoadOptions) (*Load, error) {
 	o = o.withDefaults()
-	cmd := exec.CommandContext(ctx, l.opts.Binary, HiddenCommand, "load", o.Target, o.Interval.String(), o.Timeout.String(), strconv.Itoa(o.InFlight))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("start load: %w", err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, fmt.Errorf("start load: %w", err)
-	}
 	load := &Load{
-		cmd: cmd, in: in, patience: l.opts.Patience, obeyed: map[string]bool{},
-		news: make(chan struct{}), done: make(chan struct{}),
+		follower: follower[message]{what: "load client", final: func(m message) bool { return m.Final }},
+		obeyed:   map[string]bool{},
 	}
-	cmd.Stderr = &load.stderr
-	if err := l.Start(ClientNode, cmd); err != nil {
-		return nil, fmt.Errorf("start load: %w", err)
-	}
-	go load.read(out)
-	return load, nil
-}
-
-func (l *Load) read(out io.Reader) {
-	defer close(l.done)
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 1<<20)
-	var err error
-	for lines.Scan() && err == nil {
-		var m message
-		if err = json.Unmarshal(lines.Bytes(), &m); err == nil {
-			l.publish(m)
+	load.take = func(m message) {
+		if m.Obeyed != "" {
+			load.obeyed[m.Obeyed] = true
 		}
 	}
-	err = errors.Join(err, lines.Err(), l.cmd.Wait())
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && !l.latest.Final {
-		err = errors.New("it ended without a report")
-	}
-	if err != nil {
-		l.err = fmt.Errorf("run load client: %w: %s", err, l.stderr.String())
-	}
-	l.ended = true
-	close(l.news)
-}
-
-func (l *Load) publish(m message) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.latest = m
-	if m.Obeyed != "" {
-		l.obeyed[m.Obeyed] = true
-	}
-	close(l.news)
-	l.news = make(chan struct{})
+	err := load.follow(ctx, l, "load", o.Target, o.Interval.String(), o.Timeout.String(), strconv.Itoa(o.InFlight))
+	return load, err
 }
 
 // Progress is the report so far, at most 200 ms old.
@@ -189,52 +133,19 @@ func (l *Load) order(ctx context.Context, order string) error {
 	if _, err := fmt.Fprintln(l.in, order); err != nil {
 		return fmt.Errorf("order load to %s: %w", order, err)
 	}
-	return l.until(ctx, order, func() bool { return l.obeyed[order] })
+	return l.until(ctx, order, func() (bool, error) { return l.obeyed[order], nil })
 }
 
 // Await returns when n more requests than now have been answered.
 func (l *Load) Await(ctx context.Context, n int) error {
 	target := l.Progress().Answered() + n
-	return l.until(ctx, fmt.Sprintf("%d answers", n), func() bool { return l.latest.Report.Answered() >= target })
-}
-
-func (l *Load) until(ctx context.Context, what string, met func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, l.patience)
-	defer cancel()
-	for {
-		l.mu.Lock()
-		ok, err, ended, news := met(), l.err, l.ended, l.news
-		l.mu.Unlock()
-		switch {
-		case ok:
-			return nil
-		case err != nil:
-			return err
-		case ended:
-			return fmt.Errorf("wait for load (%s): it has ended", what)
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for load (%s): %w", what, ctx.Err())
-		}
-	}
+	return l.until(ctx, fmt.Sprintf("%d answers", n), func() (bool, error) { return l.latest.Report.Answered() >= target, nil })
 }
 
 // Stop ends the beat, waits for the requests under way and returns the report.
 func (l *Load) Stop(ctx context.Context) (Report, error) {
-	// The pipe is closed already when the process has ended, which l.err tells.
-	_ = l.in.Close()
-	ctx, cancel := context.WithTimeout(ctx, l.patience)
-	defer cancel()
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		_ = l.cmd.Process.Kill() // fails only when it has ended
-		<-l.done
-		return Report{}, fmt.Errorf("stop load: %w", ctx.Err())
+	if err := l.stop(ctx); err != nil {
+		return Report{}, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.latest.Report.clone(), l.err
+	return l.Progress(), nil
 }

@@ -39,22 +39,28 @@ type realServer struct {
 	listener net.Listener
 	web      *http.Server
 	serving  sync.WaitGroup
+	ending   context.Context // ends with the server
+	end      context.CancelFunc
 }
 
 func newRealServer(name, listen string) *realServer {
 	s := &realServer{name: name, listen: listen, changed: make(chan struct{}), hung: make(chan struct{}, 100)}
 	s.web = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	s.ending, s.end = context.WithCancel(context.Background())
 	// A fresh connection for each request is what a director balances.
 	s.web.SetKeepAlivesEnabled(false)
 	return s
 }
 
-// ServeRealServer answers HTTP requests to listen (":80") with name until ctx
-// ends. Its mode is read and set by GET and PUT /mode on the unix socket.
+// ServeRealServer answers HTTP requests and UDP datagrams to listen (":80") with
+// name until ctx ends. Its mode is read and set by GET and PUT /mode on the unix socket.
 func ServeRealServer(ctx context.Context, name, listen, socket string) error {
 	s := newRealServer(name, listen)
 	defer s.close()
 	if err := s.setMode(Answer); err != nil {
+		return err
+	}
+	if err := s.answerDatagrams(s.ending); err != nil {
 		return err
 	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -77,6 +83,7 @@ func ServeRealServer(ctx context.Context, name, listen, socket string) error {
 
 // close drops every connection and returns when nothing is served any more.
 func (s *realServer) close() {
+	s.end()
 	_ = s.web.Close() // the listeners' errors, which nobody can mend
 	s.serving.Wait()
 }
@@ -156,7 +163,20 @@ func (s *realServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, s.name+" is broken", http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, s.name)
+	switch r.URL.Path {
+	case downloadPath:
+		s.serveDownload(w, r)
+	case echoPath:
+		s.serveEcho(w, r)
+	case sizePath:
+		n, err := io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
+		if err != nil {
+			return
+		}
+		fmt.Fprintln(w, s.name, n)
+	default:
+		fmt.Fprintln(w, s.name)
+	}
 }
 
 // StartServer starts the real server in rs1 or rs2 and returns when it
