@@ -1,7 +1,6 @@
 package ipvs
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,7 +14,10 @@ import (
 const (
 	genlVersion = 1 // IPVS_GENL_VERSION
 
-	cmdGetService = 4 // IPVS_CMD_*
+	cmdNewService = 1 // IPVS_CMD_*
+	cmdSetService = 2
+	cmdDelService = 3
+	cmdGetService = 4
 	cmdNewDest    = 5
 	cmdSetDest    = 6
 	cmdDelDest    = 7
@@ -57,15 +59,17 @@ const (
 // receiveSize is above the 32 KiB that the kernel puts into one piece of a dump.
 const receiveSize = 64 << 10
 
-// conn is a generic netlink socket for what moby/ipvs does not know. It reads
+// conn is a generic netlink socket for what moby/ipvs does not do. It reads
 // all: moby/ipvs cuts weights to 16 bits and drops the persistence engine,
-// the tunnel and the 64-bit counters.
+// the tunnel and the 64-bit counters. And it performs many operations at once,
+// where moby/ipvs waits for the answer to each.
 type conn struct {
 	fd     int
 	family uint16
 	pid    uint32
 	seq    uint32
 	buf    []byte
+	enc    encoder
 }
 
 func dial(family uint16) (*conn, error) {
@@ -88,6 +92,9 @@ func (c *conn) setUp() error {
 			return err
 		}
 	}
+	// Without the refused message in it an answer is small. Kernels before
+	// 4.3 do not know the option and send it.
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	if err := unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
@@ -104,38 +111,37 @@ func (c *conn) setUp() error {
 func (c *conn) close() { _ = unix.Close(c.fd) }
 
 // request sends a command and calls each for the payload of every message of
-// the answer, valid until each returns.
-func (c *conn) request(cmd uint8, flags int, attrs []*nl.RtAttr, each func(payload []byte) error) error {
-	req := nl.NewNetlinkRequest(int(c.family), flags)
+// the answer, valid until each returns. fill appends its attributes.
+func (c *conn) request(cmd uint8, flags int, fill func(*encoder), each func(payload []byte) error) error {
 	c.seq++
-	req.Seq = c.seq
-	req.AddData(&nl.Genlmsg{Command: cmd, Version: genlVersion})
-	for _, a := range attrs {
-		req.AddData(a)
-	}
-	if err := unix.Sendto(c.fd, req.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	c.enc.b = c.enc.b[:0]
+	c.enc.message(c.family, cmd, flags, c.seq, func() {
+		if fill != nil {
+			fill(&c.enc)
+		}
+	})
+	if err := c.send(); err != nil {
 		return err
 	}
 	var failed error
 	for {
-		n, _, rf, from, err := unix.Recvmsg(c.fd, c.buf, nil, 0)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EAGAIN):
-			return fmt.Errorf("receive from netlink: %w", ErrHung)
-		case err != nil:
-			return err
-		case rf&unix.MSG_TRUNC != 0:
-			return fmt.Errorf("receive from netlink: message of more than %d bytes", receiveSize)
+		datagram, err := c.receive(0)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errOutOfStep, err)
 		}
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != nl.PidKernel {
-			continue // any local process may send to this socket
-		}
-		done, err := splitMessages(c.buf[:n], c.seq, c.pid, func(payload []byte) {
-			if failed == nil && each != nil {
-				failed = each(payload)
+		done := false
+		err = splitMessages(datagram, c.pid, func(m reply) error {
+			switch {
+			case m.seq != c.seq || done: // the rest of an answer that was given up
+			case m.kind == unix.NLMSG_DONE:
+				done = true
+			case m.kind == unix.NLMSG_ERROR:
+				done = true
+				return m.errno()
+			case failed == nil && each != nil:
+				failed = each(m.payload)
 			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -146,117 +152,156 @@ func (c *conn) request(cmd uint8, flags int, attrs []*nl.RtAttr, each func(paylo
 	}
 }
 
-var errMalformed = errors.New("malformed netlink message")
+// batchSize is how many requests go into one system call. The kernel answers
+// those that it refuses, with less than 1 KiB each, and this many fit into any
+// receive buffer.
+const batchSize = 128
 
-// splitMessages walks one datagram. It ends with done on NLMSG_DONE or a
-// positive acknowledgement and with the kernel's errno on a negative one.
-func splitMessages(b []byte, seq, pid uint32, each func(payload []byte)) (done bool, err error) {
-	for len(b) >= unix.SizeofNlMsghdr {
-		length := binary.NativeEndian.Uint32(b)
-		kind := binary.NativeEndian.Uint16(b[4:])
-		if length < unix.SizeofNlMsghdr || uint64(length) > uint64(len(b)) {
-			return false, errMalformed
+// batch performs operations, batchSize at the most, with one system call: the
+// kernel carries them out in order before it returns, and acknowledges, beside
+// those that it refuses, only the last. There is an answer to every operation
+// unless the error, which is then of the transport, is not nil.
+func (c *conn) batch(ops []Op) ([]error, error) {
+	answers := make([]error, len(ops))
+	first, last := c.seq+1, -1 // last: where the message of the last operation begins
+	c.enc.b = c.enc.b[:0]
+	for i, op := range ops {
+		c.seq++
+		begin := len(c.enc.b)
+		c.enc.message(c.family, opCommands[op.Kind], 0, c.seq, func() { answers[i] = c.enc.op(op) })
+		if answers[i] != nil {
+			c.enc.b = c.enc.b[:begin]
+			continue
 		}
-		payload := b[unix.SizeofNlMsghdr:length]
-		ours := binary.NativeEndian.Uint32(b[8:]) == seq && binary.NativeEndian.Uint32(b[12:]) == pid
-		b = b[min(align(int(length)), len(b)):]
-		if !ours {
-			continue // the rest of an answer that was given up
+		last = begin
+	}
+	if last < 0 {
+		return answers, nil
+	}
+	acknowledged(c.enc.b[last:])
+	ends := binary.NativeEndian.Uint32(c.enc.b[last+8:])
+	if err := c.send(); err != nil {
+		return answers, err
+	}
+	done := false
+	take := func(m reply) error {
+		if i := int(m.seq - first); m.kind == unix.NLMSG_ERROR && i < len(ops) {
+			answers[i] = m.errno()
+			done = done || m.seq == ends
 		}
-		switch kind {
-		case unix.NLMSG_DONE:
-			return true, nil
-		case unix.NLMSG_ERROR:
-			if len(payload) < 4 {
-				return false, errMalformed
-			}
-			if errno := -int32(binary.NativeEndian.Uint32(payload)); errno != 0 {
-				return true, unix.Errno(errno)
-			}
-			return true, nil
-		default:
-			each(payload)
+		return nil
+	}
+	for !done {
+		datagram, err := c.receive(0)
+		if errors.Is(err, unix.ENOBUFS) {
+			return c.overrun(answers, take)
+		}
+		if err == nil {
+			err = splitMessages(datagram, c.pid, take)
+		}
+		if err != nil {
+			return answers, fmt.Errorf("%w: %w", errOutOfStep, err)
 		}
 	}
-	return false, nil
+	return answers, nil
+}
+
+// overrun takes what there is when the kernel had no room for some answer,
+// nobody knows which: an operation that it did not refuse may or may not have
+// been done. As long as something is left to read the kernel would drop further
+// answers without a word.
+func (c *conn) overrun(answers []error, take func(reply) error) ([]error, error) {
+	for {
+		datagram, err := c.receive(unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, ErrHung): // nothing more
+			for i := range answers {
+				if answers[i] == nil {
+					answers[i] = unix.ENOBUFS
+				}
+			}
+			return answers, nil
+		case errors.Is(err, unix.ENOBUFS):
+			continue
+		case err == nil:
+			err = splitMessages(datagram, c.pid, take)
+		}
+		if err != nil {
+			return answers, fmt.Errorf("%w: %w", errOutOfStep, err)
+		}
+	}
+}
+
+func (c *conn) send() error {
+	return unix.Sendto(c.fd, c.enc.b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+// receive returns the kernel's next datagram, valid until the next call.
+func (c *conn) receive(flags int) ([]byte, error) {
+	for {
+		n, _, rf, from, err := unix.Recvmsg(c.fd, c.buf, nil, flags)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return nil, fmt.Errorf("receive from netlink: %w", ErrHung)
+		case err != nil:
+			return nil, err
+		case rf&unix.MSG_TRUNC != 0:
+			return nil, fmt.Errorf("receive from netlink: message of more than %d bytes", receiveSize)
+		}
+		// Any local process may send to this socket.
+		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == nl.PidKernel {
+			return c.buf[:n], nil
+		}
+	}
+}
+
+var (
+	errMalformed = errors.New("malformed netlink message")
+	// errOutOfStep: what comes next on the socket may belong to an earlier request.
+	errOutOfStep = errors.New("netlink socket out of step")
+)
+
+// reply is one message of the kernel.
+type reply struct {
+	kind    uint16
+	seq     uint32
+	payload []byte
+}
+
+// errno is the answer of an NLMSG_ERROR, nil of one that acknowledges.
+func (m reply) errno() error {
+	if len(m.payload) < 4 {
+		return errMalformed
+	}
+	if errno := -int32(binary.NativeEndian.Uint32(m.payload)); errno != 0 {
+		return unix.Errno(errno)
+	}
+	return nil
+}
+
+// splitMessages calls each for every message to pid in a datagram, until one fails.
+func splitMessages(b []byte, pid uint32, each func(reply) error) error {
+	for len(b) >= unix.SizeofNlMsghdr {
+		length := binary.NativeEndian.Uint32(b)
+		if length < unix.SizeofNlMsghdr || uint64(length) > uint64(len(b)) {
+			return errMalformed
+		}
+		m := reply{kind: binary.NativeEndian.Uint16(b[4:]), seq: binary.NativeEndian.Uint32(b[8:]), payload: b[unix.SizeofNlMsghdr:length]}
+		ours := binary.NativeEndian.Uint32(b[12:]) == pid
+		b = b[min(align(int(length)), len(b)):]
+		if !ours {
+			continue
+		}
+		if err := each(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func align(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
-
-// read reads the whole table.
-func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
-	t := Table{}
-	err := s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, func(payload []byte) error {
-		e, err := parseService(payload)
-		if err == nil {
-			t[e.Service.Key] = e
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list services: %w", err)
-	}
-	for k, e := range t {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		beat()
-		// A service that has vanished meanwhile answers with an empty list.
-		err := s.conn.request(cmdGetDest, unix.NLM_F_DUMP, []*nl.RtAttr{serviceAttr(k)}, func(payload []byte) error {
-			srv, err := parseServer(payload, k.AF())
-			if err == nil {
-				e.Servers[srv.Key] = srv
-			}
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list servers of %s: %w", k, err)
-		}
-	}
-	return t, nil
-}
-
-// applyServer performs an operation on a server with every attribute.
-func (c *conn) applyServer(op Op) error {
-	cmd := map[OpKind]uint8{AddServer: cmdNewDest, UpdateServer: cmdSetDest, DeleteServer: cmdDelDest}[op.Kind]
-	dest, err := destAttr(op.Server)
-	if err != nil {
-		return err
-	}
-	return c.request(cmd, unix.NLM_F_ACK, []*nl.RtAttr{serviceAttr(op.Service.Key), dest}, nil)
-}
-
-func serviceAttr(k ServiceKey) *nl.RtAttr {
-	a := nl.NewRtAttr(attrService, nil)
-	a.AddRtAttr(svcAF, nl.Uint16Attr(afNumber(k.AF())))
-	if k.FWMark != 0 {
-		a.AddRtAttr(svcFWMark, nl.Uint32Attr(k.FWMark))
-		return a
-	}
-	a.AddRtAttr(svcProtocol, nl.Uint16Attr(protocolNumbers[k.Protocol]))
-	a.AddRtAttr(svcAddr, k.Address.AsSlice())
-	a.AddRtAttr(svcPort, nl.BEUint16Attr(k.Port))
-	return a
-}
-
-func destAttr(s Server) (*nl.RtAttr, error) {
-	bits, known := forwardBits[s.Forward]
-	if !known && s.Forward != "" { // DeleteServer has only a key
-		return nil, fmt.Errorf("unknown forwarding method %q", s.Forward)
-	}
-	a := nl.NewRtAttr(attrDest, nil)
-	a.AddRtAttr(destAddrFamily, nl.Uint16Attr(afNumber(familyOf(s.Key.Address))))
-	a.AddRtAttr(destAddr, s.Key.Address.AsSlice())
-	a.AddRtAttr(destPort, nl.BEUint16Attr(s.Key.Port))
-	a.AddRtAttr(destFwdMethod, nl.Uint32Attr(bits))
-	a.AddRtAttr(destWeight, nl.Uint32Attr(uint32(s.Weight)))
-	a.AddRtAttr(destUThresh, nl.Uint32Attr(s.UpperThreshold))
-	a.AddRtAttr(destLThresh, nl.Uint32Attr(s.LowerThreshold))
-	a.AddRtAttr(destTunType, nl.Uint8Attr(uint8(s.Tunnel.Type)))
-	a.AddRtAttr(destTunPort, nl.BEUint16Attr(s.Tunnel.Port))
-	a.AddRtAttr(destTunFlags, nl.Uint16Attr(uint16(s.Tunnel.Flags)))
-	return a, nil
-}
 
 func addrOf(b []byte, f Family) (netip.Addr, error) {
 	n := f.bits() / 8

@@ -12,11 +12,21 @@ type Kernel interface {
 	// Read returns the whole table with its counters. It is no snapshot:
 	// somebody may have edited the table meanwhile.
 	Read(ctx context.Context) (Table, error)
-	// Apply performs one operation. Its error does not name the operation; it
-	// wraps the kernel's errno: EEXIST (already there), ESRCH (no such
-	// service), ENOENT (no such server), EINVAL, EPERM. A missing scheduler
-	// is ErrNoModule.
-	Apply(ctx context.Context, op Op) error
+	// ReadServices returns those of the services that are in the table.
+	ReadServices(ctx context.Context, keys []ServiceKey) (Table, error)
+	// Apply performs operations in order, each whatever became of those
+	// before it, and returns an answer to each: nil, or an error that does not
+	// name the operation and wraps the kernel's errno: EEXIST (already there),
+	// ESRCH (no such service), ENOENT (no such server), EINVAL, EPERM; ENOBUFS
+	// if the kernel had no room to answer, and it is not known. A missing
+	// scheduler is ErrNoModule. After an error that is Fatal, or when ctx has
+	// ended, it returns: the last answer says why, and what has none was not tried.
+	Apply(ctx context.Context, ops []Op) []error
+}
+
+// Fatal says whether after err every further operation would end the same way.
+func Fatal(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, ErrNoIPVS) || errors.Is(err, ErrHung)
 }
 
 // Errors to test for with errors.Is.

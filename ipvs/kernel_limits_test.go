@@ -36,7 +36,7 @@ func TestKernelPermission(t *testing.T) {
 	op := ipvs.Op{Kind: ipvs.AddService, Service: ipvs.Service{
 		Key: ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.0.2.1:80")), Scheduler: "rr"}}
 	_, readErr := k.Read(context.Background())
-	for _, err := range []error{readErr, k.Apply(context.Background(), op)} {
+	for _, err := range append(k.Apply(context.Background(), []ipvs.Op{op}), readErr) {
 		if !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
 			t.Errorf("error %v, want EPERM that names CAP_NET_ADMIN", err)
 		}

@@ -52,9 +52,35 @@ func ask[T any](ctx context.Context, k *LinuxKernel, job func(s *sockets, beat f
 	return <-result, nil
 }
 
-// Apply implements Kernel.
-func (k *LinuxKernel) Apply(ctx context.Context, op Op) error {
-	return explain(&op, k.owner.do(ctx, func(s *sockets, _ func()) error { return s.apply(op) }))
+// ReadServices implements Kernel.
+func (k *LinuxKernel) ReadServices(ctx context.Context, keys []ServiceKey) (Table, error) {
+	return ask(ctx, k, func(s *sockets, beat func()) (Table, error) { return s.readServices(ctx, beat, keys) })
+}
+
+// Apply implements Kernel. A single operation goes through moby/ipvs where that
+// can express it; several are pipelined, batchSize in one system call.
+func (k *LinuxKernel) Apply(ctx context.Context, ops []Op) []error {
+	answers := make([]error, 0, len(ops))
+	for len(ops) > 0 {
+		n := min(len(ops), batchSize)
+		batch, err := ask(ctx, k, func(s *sockets, _ func()) ([]error, error) {
+			if n == 1 {
+				return []error{s.apply(ops[0])}, nil
+			}
+			return s.conn.batch(ops[:n])
+		})
+		if err != nil {
+			return append(answers, err)
+		}
+		for i, err := range batch {
+			answers = append(answers, explain(&ops[i], err))
+			if Fatal(err) {
+				return answers
+			}
+		}
+		ops = ops[n:]
+	}
+	return answers
 }
 
 // Close releases the sockets. The table stays as it is.
@@ -124,7 +150,8 @@ func (s *sockets) apply(op Op) error {
 		return s.moby.DelService(svc)
 	}
 	if beyondMoby(op) {
-		return s.conn.applyServer(op)
+		answers, err := s.conn.batch([]Op{op})
+		return errors.Join(append(answers, err)...)
 	}
 	d, err := mobyDestination(op.Server)
 	if err != nil {

@@ -94,7 +94,11 @@ func judged(t testing.TB) ipvs.Table {
 	if err := k.Run(ipvsadm(t, "", "-S", "-n")); err != nil {
 		t.Fatal(err)
 	}
-	k.Edit(func(table ipvs.Table) { readThresholds(t, table, ipvsadm(t, "", "-L", "-n", "--thresholds")) })
+	k.Edit(func(table ipvs.Table) {
+		if len(table) > 0 {
+			readThresholds(t, table, ipvsadm(t, "", "-L", "-n", "--thresholds"))
+		}
+	})
 	return k.Table()
 }
 

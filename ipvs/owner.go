@@ -154,5 +154,8 @@ func (o *owner[S]) close() {
 // two requests.
 func broken(err error) bool {
 	var errno syscall.Errno
+	if errors.Is(err, errOutOfStep) {
+		return true
+	}
 	return err != nil && !errors.As(err, &errno) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }

@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"encoding/json"
+	"iter"
 	"maps"
 )
 
@@ -16,12 +17,41 @@ type Ownership map[ServiceKey]struct{}
 // Has says whether the service is ours.
 func (o Ownership) Has(k ServiceKey) bool { _, ok := o[k]; return ok }
 
-// With returns o and every service of the desired table.
+// With returns o and every service of the desired table. It is o itself if
+// there is nothing to add.
 func (o Ownership) With(desired Table) Ownership {
-	w := make(Ownership, len(o)+len(desired))
-	maps.Copy(w, o)
+	w, shared := o, o != nil
 	for k := range desired {
-		w[k.canonical()] = struct{}{}
+		if k = k.canonical(); w.Has(k) {
+			continue
+		}
+		if shared || w == nil {
+			w, shared = make(Ownership, len(o)+len(desired)), false
+			maps.Copy(w, o)
+		}
+		w[k] = struct{}{}
+	}
+	if w == nil {
+		w = Ownership{}
+	}
+	return w
+}
+
+// without returns o less those of the keys for which gone holds, o itself if
+// there are none.
+func (o Ownership) without(keys iter.Seq[ServiceKey], gone func(ServiceKey) bool) Ownership {
+	var out []ServiceKey
+	for k := range keys {
+		if o.Has(k) && gone(k) {
+			out = append(out, k)
+		}
+	}
+	if out == nil {
+		return o
+	}
+	w := maps.Clone(o)
+	for _, k := range out {
+		delete(w, k)
 	}
 	return w
 }

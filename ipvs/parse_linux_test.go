@@ -7,38 +7,87 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
+// payload is a message without its netlink header.
+func payload(fill func(*encoder)) []byte {
+	var e encoder
+	e.message(20, 1, 0, 0, func() { fill(&e) })
+	return e.b[unix.SizeofNlMsghdr:]
+}
+
 func genlPayload(a *nl.RtAttr) []byte {
 	return append((&nl.Genlmsg{Command: 1, Version: genlVersion}).Serialize(), a.Serialize()...)
 }
 
-// TestParseServer reads what destAttr writes, and what only the kernel sends.
+// TestEncoder: what it writes is what the netlink library would.
+func TestEncoder(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8::2")
+	a := nl.NewRtAttr(attrDest, nil)
+	a.AddRtAttr(1, nl.Uint8Attr(7))
+	a.AddRtAttr(2, nl.Uint16Attr(8))
+	a.AddRtAttr(3, nl.BEUint16Attr(9))
+	a.AddRtAttr(4, nl.Uint32Attr(10))
+	a.AddRtAttr(5, nl.ZeroTerminated("wlc"))
+	a.AddRtAttr(6, nl.ZeroTerminated("lblc"))
+	a.AddRtAttr(7, six.AsSlice())
+	a.AddRtAttr(8, netip.MustParseAddr("192.0.2.1").AsSlice())
+	req := nl.NewNetlinkRequest(20, unix.NLM_F_ACK)
+	req.Seq = 77
+	req.AddData(&nl.Genlmsg{Command: 5, Version: genlVersion})
+	req.AddData(a)
+
+	var e encoder
+	e.message(20, 5, 0, 77, func() {
+		e.nest(attrDest, func() {
+			e.u8(1, 7)
+			e.u16(2, 8)
+			e.be16(3, 9)
+			e.u32(4, 10)
+			e.text(5, "wlc")
+			e.text(6, "lblc")
+			e.addr(7, six)
+			e.addr(8, netip.MustParseAddr("192.0.2.1"))
+		})
+	})
+	acknowledged(e.b)
+	if want := req.Serialize(); !bytes.Equal(e.b, want) {
+		t.Errorf("wrote\n% x, the library\n% x", e.b, want)
+	}
+}
+
+// TestParseServer reads what the encoder writes, and what only the kernel sends.
 func TestParseServer(t *testing.T) {
 	want := Server{
 		Key:     ServerKey{Address: netip.MustParseAddr("2001:db8::2"), Port: 8080},
 		Forward: TUN, Weight: 70000, UpperThreshold: 9, LowerThreshold: 3,
 		Tunnel: Tunnel{Type: GUE, Port: 5555, Flags: TunnelRemoteChecksum},
 	}
-	a, err := destAttr(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.AddRtAttr(destActiveConns, nl.Uint32Attr(4))
-	a.AddRtAttr(destInactConns, nl.Uint32Attr(5))
-	a.AddRtAttr(destPersistConns, nl.Uint32Attr(6))
-	old := a.AddRtAttr(destStats|unix.NLA_F_NESTED, nil)
+	sent := payload(func(e *encoder) {
+		if err := e.server(want); err != nil {
+			t.Fatal(err)
+		}
+	})
+	dest := nl.NewRtAttr(attrDest, bytes.Clone(sent[nl.SizeofGenlmsg+unix.SizeofRtAttr:]))
+	counted := nl.NewRtAttr(attrDest, nil)
+	counted.AddRtAttr(destActiveConns, nl.Uint32Attr(4))
+	counted.AddRtAttr(destInactConns, nl.Uint32Attr(5))
+	counted.AddRtAttr(destPersistConns, nl.Uint32Attr(6))
+	old := counted.AddRtAttr(destStats|unix.NLA_F_NESTED, nil)
 	old.AddRtAttr(1, nl.Uint32Attr(1))
-	long := a.AddRtAttr(destStats64|unix.NLA_F_NESTED, nil)
+	long := counted.AddRtAttr(destStats64|unix.NLA_F_NESTED, nil)
 	for i := range uint64(10) {
 		long.AddRtAttr(int(i+1), nl.Uint64Attr(1<<40+i))
 	}
-	got, err := parseServer(genlPayload(a), IPv4)
+	dest.Data = append(dest.Data, counted.Serialize()[unix.SizeofRtAttr:]...)
+	got, err := parseServer(genlPayload(dest), IPv4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,28 +130,32 @@ func message(kind uint16, seq, pid uint32, payload []byte) []byte {
 
 func TestSplitMessages(t *testing.T) {
 	errno := func(n int32) []byte { return binary.NativeEndian.AppendUint32(nil, uint32(-n)) }
+	two := append(message(20, 7, 9, []byte("abc")), message(20, 8, 9, []byte("de"))...)
 	for _, c := range []struct {
 		name  string
 		bytes []byte
-		seen  int
-		done  bool
+		seen  []uint32 // sequence numbers
 		err   error
 	}{
-		{"two parts", append(message(20, 7, 9, []byte("abc")), message(20, 7, 9, []byte("de"))...), 2, false, nil},
-		{"end of dump", append(message(20, 7, 9, []byte("abc")), message(unix.NLMSG_DONE, 7, 9, errno(0))...), 1, true, nil},
-		{"acknowledged", message(unix.NLMSG_ERROR, 7, 9, errno(0)), 0, true, nil},
-		{"refused", message(unix.NLMSG_ERROR, 7, 9, errno(int32(unix.EEXIST))), 0, true, unix.EEXIST},
-		{"answer to an earlier request", append(message(unix.NLMSG_ERROR, 6, 9, errno(int32(unix.EEXIST))), message(20, 7, 9, nil)...), 1, false, nil},
-		{"for another socket", message(unix.NLMSG_ERROR, 7, 8, errno(int32(unix.EEXIST))), 0, false, nil},
-		{"error without number", message(unix.NLMSG_ERROR, 7, 9, nil), 0, false, errMalformed},
-		{"length beyond the end", message(20, 7, 9, []byte("abcd"))[:17], 0, false, errMalformed},
-		{"length too small", bytes.Repeat([]byte{1, 0, 0, 0}, 4), 0, false, errMalformed},
-		{"nothing", nil, 0, false, nil},
+		{"two parts", two, []uint32{7, 8}, nil},
+		{"acknowledged", message(unix.NLMSG_ERROR, 7, 9, errno(0)), []uint32{7}, nil},
+		{"refused", append(message(unix.NLMSG_ERROR, 7, 9, errno(int32(unix.EEXIST))), two...), []uint32{7}, unix.EEXIST},
+		{"for another socket", append(message(unix.NLMSG_ERROR, 7, 8, errno(int32(unix.EEXIST))), two...), []uint32{7, 8}, nil},
+		{"error without number", message(unix.NLMSG_ERROR, 7, 9, nil), []uint32{7}, errMalformed},
+		{"length beyond the end", message(20, 7, 9, []byte("abcd"))[:17], nil, errMalformed},
+		{"length too small", bytes.Repeat([]byte{1, 0, 0, 0}, 4), nil, errMalformed},
+		{"nothing", nil, nil, nil},
 	} {
-		seen := 0
-		done, err := splitMessages(c.bytes, 7, 9, func([]byte) { seen++ })
-		if seen != c.seen || done != c.done || !errors.Is(err, c.err) {
-			t.Errorf("%s: %d payloads, done %v, error %v", c.name, seen, done, err)
+		var seen []uint32
+		err := splitMessages(c.bytes, 9, func(m reply) error {
+			seen = append(seen, m.seq)
+			if m.kind == unix.NLMSG_ERROR {
+				return m.errno()
+			}
+			return nil
+		})
+		if !slices.Equal(seen, c.seen) || !errors.Is(err, c.err) {
+			t.Errorf("%s: messages %v, error %v", c.name, seen, err)
 		}
 	}
 }
@@ -110,15 +163,18 @@ func TestSplitMessages(t *testing.T) {
 // FuzzParse: no bytes make a parser panic, read beyond its input or return an
 // entry that cannot be printed.
 func FuzzParse(f *testing.F) {
-	server, _ := destAttr(Server{Key: ServerKey{Address: netip.MustParseAddr("192.0.2.1"), Port: 80}, Forward: DR, Weight: 1})
-	service := serviceAttr(AddressKey(TCP, netip.MustParseAddrPort("192.0.2.1:80")))
-	service.AddRtAttr(svcSchedName, nl.ZeroTerminated("rr"))
-	service.AddRtAttr(svcFlags, append(nl.Uint32Attr(1), nl.Uint32Attr(0)...))
-	f.Add(genlPayload(server))
-	f.Add(genlPayload(service))
-	f.Add(genlPayload(serviceAttr(FWMarkKey(7, IPv6))))
-	f.Add(message(20, 0, 0, genlPayload(service)))
-	f.Add(genlPayload(daemonAttr(DaemonBackup, SyncDaemon{Interface: "eth0", SyncID: 51, Group: netip.MustParseAddr("ff02::81"), MaxLen: 1400, Port: 8848, TTL: 1})))
+	service := payload(func(e *encoder) {
+		e.service(Service{Key: AddressKey(TCP, netip.MustParseAddrPort("192.0.2.1:80")), Scheduler: "rr", Persistence: time.Minute})
+	})
+	f.Add(payload(func(e *encoder) {
+		_ = e.server(Server{Key: ServerKey{Address: netip.MustParseAddr("192.0.2.1"), Port: 80}, Forward: DR, Weight: 1})
+	}))
+	f.Add(service)
+	f.Add(payload(func(e *encoder) { e.serviceKey(FWMarkKey(7, IPv6)) }))
+	f.Add(message(20, 0, 0, service))
+	f.Add(payload(func(e *encoder) {
+		e.daemon(DaemonBackup, SyncDaemon{Interface: "eth0", SyncID: 51, Group: netip.MustParseAddr("ff02::81"), MaxLen: 1400, Port: 8848, TTL: 1})
+	}))
 	f.Add(genlPayload(nl.NewRtAttr(infoVersion, nl.Uint32Attr(0x010201))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, err := parseService(b); err == nil {
@@ -132,7 +188,7 @@ func FuzzParse(f *testing.F) {
 		}
 		_, _ = parseInfo(b)
 		total := 0
-		if _, err := splitMessages(b, 0, 0, func(p []byte) { total += len(p) }); err == nil && total > len(b) {
+		if err := splitMessages(b, 0, func(m reply) error { total += len(m.payload); return nil }); err == nil && total > len(b) {
 			t.Errorf("%d bytes of payload in %d", total, len(b))
 		}
 	})

@@ -1,5 +1,7 @@
 package ipvs
 
+import "slices"
+
 // Plan returns the operations that make observed agree with desired, in the
 // order in which they must be applied:
 //
@@ -20,10 +22,24 @@ func Plan(desired, observed Table, owned Ownership) []Op {
 	return plan(desired.canonical(), observed, owned)
 }
 
-// plan is Plan for a desired table that is canonical already.
+// plan is Plan for a desired table that is canonical already. Only what
+// differs is sorted: in a large table that is little.
 func plan(desired, observed Table, owned Ownership) []Op {
+	var differ, undesired []ServiceKey
+	for k, want := range desired {
+		if have, exists := observed[k]; !exists || have.Service.canonical(k) != want.Service || !sameServers(want, have) {
+			differ = append(differ, k)
+		}
+	}
+	for k := range observed {
+		if _, wanted := desired[k]; !wanted && owned.Has(k) {
+			undesired = append(undesired, k)
+		}
+	}
+	slices.SortFunc(differ, ServiceKey.Compare)
+	slices.SortFunc(undesired, ServiceKey.Compare)
 	var p phases
-	for _, k := range desired.Keys() {
+	for _, k := range differ {
 		want := desired[k]
 		have, exists := observed[k]
 		if !exists {
@@ -31,15 +47,11 @@ func plan(desired, observed Table, owned Ownership) []Op {
 		} else if was := have.Service.canonical(k); was != want.Service {
 			p.edit = append(p.edit, Op{Kind: UpdateService, Service: want.Service, WasService: &was})
 		}
-		if !sameServers(want, have) {
-			p.servers(k, want, have)
-		}
+		p.servers(k, want, have)
 	}
-	for _, k := range observed.Keys() {
-		if _, wanted := desired[k]; !wanted && owned.Has(k) {
-			was := observed[k].Service.canonical(k)
-			p.drop = append(p.drop, Op{Kind: DeleteService, Service: Service{Key: k}, WasService: &was})
-		}
+	for _, k := range undesired {
+		was := observed[k].Service.canonical(k)
+		p.drop = append(p.drop, Op{Kind: DeleteService, Service: Service{Key: k}, WasService: &was})
 	}
 	return p.join()
 }
@@ -48,8 +60,7 @@ type phases struct {
 	create, add, raise, change, edit, remove, drop []Op
 }
 
-// sameServers spares the sorting, which is most of the work of a plan that
-// finds nothing to do.
+// sameServers says whether there is no difference. want is canonical.
 func sameServers(want, have Entry) bool {
 	if len(want.Servers) != len(have.Servers) {
 		return false

@@ -41,8 +41,10 @@ func TestPlanProperties(t *testing.T) {
 			if _, wanted := desired[op.Service.Key]; !wanted && !owned.Has(op.Service.Key) {
 				t.Fatalf("foreign service touched: %s", op)
 			}
-			if err := kernel.Apply(context.Background(), op); err != nil {
-				t.Fatalf("%s: %v", op, err)
+		}
+		for i, err := range kernel.Apply(context.Background(), plan) {
+			if err != nil {
+				t.Fatalf("%s: %v", plan[i], err)
 			}
 		}
 

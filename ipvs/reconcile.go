@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"syscall"
 )
 
@@ -16,13 +18,21 @@ const maxPasses = 6
 type Reconciler struct {
 	kernel Kernel
 	last   Table // what was desired when the kernel last agreed: tells drift from change
+	agreed *view // of the last call; nil: it has to be read whole
+}
+
+// view is what the last call left: valid as long as nobody else edits.
+type view struct {
+	observed Table
+	foreign  []ServiceKey
 }
 
 // NewReconciler returns a Reconciler for the kernel.
 func NewReconciler(k Kernel) *Reconciler { return &Reconciler{kernel: k} }
 
-// Result is what one Reconcile found and did. It is valid, as far as it got,
-// beside an error too.
+// Result is what one call found and did. It is valid, as far as it got, beside
+// an error too, and stays so: nothing in it is changed by later calls, and
+// callers must not change it either.
 type Result struct {
 	Applied  []Op         // in order, with those that had to be repeated because of a race
 	Drift    []Op         // the part of Applied that repaired what somebody else had changed
@@ -41,19 +51,25 @@ type Result struct {
 // last pass, and at once the errors after which nothing can work: a reading
 // that failed, EPERM, ErrNoIPVS, ErrHung, ctx.
 func (r *Reconciler) Reconcile(ctx context.Context, desired Table, owned Ownership) (Result, error) {
-	u := run{desired: desired.canonical(), refused: map[string]struct{}{}, broken: map[ServiceKey]struct{}{}}
-	u.ours = owned.With(u.desired)
-	u.res.Owned = u.ours
-	err := r.passes(ctx, &u, owned)
+	u := &run{kernel: r.kernel, read: r.kernel.Read, last: r.last, desired: desired.canonical()}
+	err := u.passes(ctx, owned)
+	r.agreed = nil
 	if err == nil {
 		r.last = u.desired.without(u.failed)
+	}
+	if err == nil && u.clean() {
+		r.agreed = &view{u.res.Observed, u.res.Foreign}
 	}
 	return u.res, errors.Join(append(u.errs, err)...)
 }
 
-// run is the state of one Reconcile.
+// run is the state of one call: of the whole table or, in a Change, of some services.
 type run struct {
+	kernel  Kernel
+	read    func(context.Context) (Table, error)
+	last    Table
 	desired Table
+	only    []ServiceKey // those that this is about; nil: all
 	ours    Ownership
 	res     Result
 	errs    []error
@@ -63,9 +79,14 @@ type run struct {
 	race    error                   // the last one
 }
 
-func (r *Reconciler) passes(ctx context.Context, u *run, owned Ownership) error {
+// clean says whether there was neither a refusal nor a race.
+func (u *run) clean() bool { return len(u.errs) == 0 && u.race == nil }
+
+func (u *run) passes(ctx context.Context, owned Ownership) error {
+	u.ours = owned.With(u.desired)
+	u.res.Owned = u.ours
 	for {
-		observed, err := r.kernel.Read(ctx)
+		observed, err := u.read(ctx)
 		if err != nil {
 			return fmt.Errorf("read ipvs table: %w", err)
 		}
@@ -78,30 +99,45 @@ func (r *Reconciler) passes(ctx context.Context, u *run, owned Ownership) error 
 			err := fmt.Errorf("%w: %d operations remain after %d passes, first: %s", ErrNotConverged, len(todo), maxPasses, todo[0])
 			return errors.Join(err, u.race)
 		}
-		for _, op := range todo {
-			if u.hopeless(op) {
-				continue
-			}
-			if err := r.apply(ctx, op, u); err != nil {
-				return err
-			}
+		// A service that cannot be created must not have its servers tried.
+		creations := slices.IndexFunc(todo, func(op Op) bool { return op.Kind != AddService })
+		if creations < 0 {
+			creations = len(todo)
+		}
+		if err := u.apply(ctx, todo[:creations]); err != nil {
+			return err
+		}
+		if err := u.apply(ctx, u.remaining(todo[creations:])); err != nil {
+			return err
 		}
 	}
 }
 
-// apply performs one operation; its error ends the Reconcile.
-func (r *Reconciler) apply(ctx context.Context, op Op, u *run) error {
-	err := r.kernel.Apply(ctx, op)
+// apply performs operations; its error ends the call.
+func (u *run) apply(ctx context.Context, ops []Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	for i, err := range u.kernel.Apply(ctx, ops) {
+		if err := u.took(ctx, ops[i], err); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// took takes over the answer to an operation.
+func (u *run) took(ctx context.Context, op Op, err error) error {
 	if err == nil {
 		u.res.Applied = append(u.res.Applied, op)
-		if r.drifted(op, u.desired) {
+		if u.drifted(op) {
 			u.res.Drift = append(u.res.Drift, op)
 		}
 		return nil
 	}
 	told := fmt.Errorf("%s %s: %w", op.Kind, op.Object(), err)
 	switch {
-	case fatal(ctx, err):
+	case ctx.Err() != nil || Fatal(err):
 		return told
 	case raced(op.Kind, err):
 		u.race = told
@@ -109,6 +145,9 @@ func (r *Reconciler) apply(ctx context.Context, op Op, u *run) error {
 	}
 	u.errs = append(u.errs, told)
 	u.failed = append(u.failed, op)
+	if u.refused == nil {
+		u.refused, u.broken = map[string]struct{}{}, map[ServiceKey]struct{}{}
+	}
 	u.refused[op.String()] = struct{}{}
 	if op.Kind == AddService {
 		u.broken[op.Service.Key] = struct{}{}
@@ -120,8 +159,8 @@ func (r *Reconciler) apply(ctx context.Context, op Op, u *run) error {
 func (u *run) see(observed Table, owned Ownership) {
 	u.res.Passes++
 	u.res.Observed = observed
-	u.res.Foreign = u.res.Foreign[:0]
-	for _, k := range observed.Keys() {
+	u.res.Foreign = nil
+	for k := range observed {
 		_, wanted := u.desired[k]
 		switch {
 		case !u.ours.Has(k):
@@ -130,13 +169,17 @@ func (u *run) see(observed Table, owned Ownership) {
 			u.res.Adopted = append(u.res.Adopted, k)
 		}
 	}
-	u.res.Owned = make(Ownership, len(u.ours))
-	for k := range u.ours {
+	slices.SortFunc(u.res.Foreign, ServiceKey.Compare)
+	slices.SortFunc(u.res.Adopted, ServiceKey.Compare)
+	gone := func(k ServiceKey) bool {
 		_, wanted := u.desired[k]
 		_, there := observed[k]
-		if wanted || there {
-			u.res.Owned[k] = struct{}{}
-		}
+		return !wanted && !there
+	}
+	if u.only == nil {
+		u.res.Owned = u.ours.without(maps.Keys(u.ours), gone)
+	} else {
+		u.res.Owned = u.ours.without(slices.Values(u.only), gone)
 	}
 }
 
@@ -160,12 +203,12 @@ func (u *run) hopeless(op Op) bool {
 
 // drifted says whether op repairs something for which desired has not changed
 // since the kernel last agreed.
-func (r *Reconciler) drifted(op Op, desired Table) bool {
-	if r.last == nil {
+func (u *run) drifted(op Op) bool {
+	if u.last == nil {
 		return false
 	}
-	was, wasThere := r.last[op.Service.Key]
-	is, isThere := desired[op.Service.Key]
+	was, wasThere := u.last[op.Service.Key]
+	is, isThere := u.desired[op.Service.Key]
 	switch op.Kind {
 	case AddService, UpdateService:
 		return wasThere == isThere && was.Service == is.Service
@@ -196,9 +239,4 @@ func raced(k OpKind, err error) bool {
 		return errors.Is(err, syscall.ENOENT)
 	}
 	return false
-}
-
-// fatal says whether every further operation would end the same way.
-func fatal(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, syscall.EPERM) || errors.Is(err, ErrNoIPVS) || errors.Is(err, ErrHung)
 }

@@ -57,7 +57,7 @@ func (k *LinuxKernel) Daemons(ctx context.Context) (map[DaemonRole]SyncDaemon, e
 // such interface), EINVAL (a service has a server of another family).
 func (k *LinuxKernel) StartDaemon(ctx context.Context, role DaemonRole, d SyncDaemon) error {
 	err := k.owner.do(ctx, func(s *sockets, _ func()) error {
-		return s.conn.request(cmdNewDaemon, unix.NLM_F_ACK, []*nl.RtAttr{daemonAttr(role, d)}, nil)
+		return s.conn.request(cmdNewDaemon, unix.NLM_F_ACK, func(e *encoder) { e.daemon(role, d) }, nil)
 	})
 	switch {
 	case errors.Is(err, syscall.EEXIST):
@@ -73,7 +73,7 @@ func (k *LinuxKernel) StartDaemon(ctx context.Context, role DaemonRole, d SyncDa
 // StopDaemon stops the daemon of the role. Its error wraps ESRCH if none runs.
 func (k *LinuxKernel) StopDaemon(ctx context.Context, role DaemonRole) error {
 	return explain(nil, k.owner.do(ctx, func(s *sockets, _ func()) error {
-		return s.conn.request(cmdDelDaemon, unix.NLM_F_ACK, []*nl.RtAttr{daemonAttr(role, SyncDaemon{})}, nil)
+		return s.conn.request(cmdDelDaemon, unix.NLM_F_ACK, func(e *encoder) { e.daemon(role, SyncDaemon{}) }, nil)
 	}))
 }
 
@@ -119,39 +119,13 @@ func (k *LinuxKernel) Info(ctx context.Context) (Info, error) {
 // Zero sets the counters of the service to 0, or with the zero ServiceKey those
 // of all services (ipvsadm --zero).
 func (k *LinuxKernel) Zero(ctx context.Context, service ServiceKey) error {
-	var attrs []*nl.RtAttr
-	if service != (ServiceKey{}) {
-		attrs = append(attrs, serviceAttr(service))
+	fill := func(e *encoder) { e.serviceKey(service) }
+	if service == (ServiceKey{}) {
+		fill = nil
 	}
 	return explain(nil, k.owner.do(ctx, func(s *sockets, _ func()) error {
-		return s.conn.request(cmdZero, unix.NLM_F_ACK, attrs, nil)
+		return s.conn.request(cmdZero, unix.NLM_F_ACK, fill, nil)
 	}))
-}
-
-func daemonAttr(role DaemonRole, d SyncDaemon) *nl.RtAttr {
-	a := nl.NewRtAttr(attrDaemon, nil)
-	a.AddRtAttr(daemonState, nl.Uint32Attr(uint32(role)))
-	if d.Interface == "" { // StopDaemon
-		return a
-	}
-	a.AddRtAttr(daemonIfn, nl.ZeroTerminated(d.Interface))
-	a.AddRtAttr(daemonID, nl.Uint32Attr(uint32(d.SyncID)))
-	if d.MaxLen != 0 {
-		a.AddRtAttr(daemonMaxLen, nl.Uint16Attr(uint16(d.MaxLen)))
-	}
-	switch {
-	case d.Group.Is4():
-		a.AddRtAttr(daemonGroup, d.Group.AsSlice())
-	case d.Group.Is6():
-		a.AddRtAttr(daemonGroup6, d.Group.AsSlice())
-	}
-	if d.Port != 0 {
-		a.AddRtAttr(daemonPort, nl.Uint16Attr(d.Port)) // in the host's byte order, unlike all other ports
-	}
-	if d.TTL != 0 {
-		a.AddRtAttr(daemonTTL, nl.Uint8Attr(d.TTL))
-	}
-	return a
 }
 
 // parseDaemon reads IPVS_CMD_ATTR_DAEMON.

@@ -50,21 +50,43 @@ func (t Table) Clone() Table {
 // the order of Keys stays.
 func (t Table) canonical() Table {
 	c := make(Table, len(t))
-	for _, raw := range t.Keys() {
-		k, e := raw.canonical(), t[raw]
-		if _, twice := c[k]; twice {
+	for raw, e := range t {
+		k := raw.canonical()
+		if _, twice := c[k]; twice { // rare, so only now sorted
+			k.keepFirst(t, c)
 			continue
 		}
-		servers := make(map[ServerKey]Server, len(e.Servers))
-		for _, rawServer := range e.Keys() {
-			sk := rawServer.canonical()
-			if _, twice := servers[sk]; !twice {
-				servers[sk] = e.Servers[rawServer].canonical(sk)
-			}
-		}
-		c[k] = Entry{Service: e.Service.canonical(k), Servers: servers}
+		c[k] = e.canonical(k)
 	}
 	return c
+}
+
+// keepFirst makes c's entry at k that of the first key of t that becomes k.
+func (k ServiceKey) keepFirst(t, c Table) {
+	for _, raw := range t.Keys() {
+		if raw.canonical() == k {
+			c[k] = t[raw].canonical(k)
+			return
+		}
+	}
+}
+
+func (e Entry) canonical(k ServiceKey) Entry {
+	servers := make(map[ServerKey]Server, len(e.Servers))
+	for raw, s := range e.Servers {
+		sk := raw.canonical()
+		if _, twice := servers[sk]; !twice {
+			servers[sk] = s.canonical(sk)
+			continue
+		}
+		for _, first := range e.Keys() {
+			if first.canonical() == sk {
+				servers[sk] = e.Servers[first].canonical(sk)
+				break
+			}
+		}
+	}
+	return Entry{Service: e.Service.canonical(k), Servers: servers}
 }
 
 // without forgets, in place, what the given operations were about.

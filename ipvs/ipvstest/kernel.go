@@ -6,6 +6,8 @@ package ipvstest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,8 +81,27 @@ func (k *Kernel) Read(ctx context.Context) (ipvs.Table, error) {
 	return k.Table(), nil
 }
 
+// ReadServices implements ipvs.Kernel.
+func (k *Kernel) ReadServices(ctx context.Context, keys []ipvs.ServiceKey) (ipvs.Table, error) {
+	t, err := k.Read(ctx)
+	maps.DeleteFunc(t, func(sk ipvs.ServiceKey, _ ipvs.Entry) bool { return !slices.Contains(keys, sk) })
+	return t, err
+}
+
 // Apply implements ipvs.Kernel.
-func (k *Kernel) Apply(ctx context.Context, op ipvs.Op) error {
+func (k *Kernel) Apply(ctx context.Context, ops []ipvs.Op) []error {
+	var answers []error
+	for _, op := range ops {
+		err := k.apply(ctx, op)
+		answers = append(answers, err)
+		if ctx.Err() != nil || ipvs.Fatal(err) {
+			break
+		}
+	}
+	return answers
+}
+
+func (k *Kernel) apply(ctx context.Context, op ipvs.Op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

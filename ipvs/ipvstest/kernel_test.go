@@ -38,7 +38,7 @@ func TestErrnos(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch err := k.Apply(context.Background(), op); {
+		switch err := k.Apply(context.Background(), []ipvs.Op{op})[0]; {
 		case want == 0 && (err != nil || k.String() == before || len(k.Commands()) != 1):
 			t.Errorf("%s: %v\n%s", command, err, k)
 		case want != 0 && (!errors.Is(err, want) || k.String() != before || k.Commands() != nil):

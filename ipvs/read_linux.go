@@ -1,0 +1,78 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// read reads the whole table.
+func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
+	t := Table{}
+	err := s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, t.collect)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	for k, e := range t {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		beat()
+		if err := s.conn.readServers(k, e); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// readServices reads those of the services that are there.
+func (s *sockets) readServices(ctx context.Context, beat func(), keys []ServiceKey) (Table, error) {
+	t := make(Table, len(keys))
+	for _, k := range keys {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		beat()
+		err := s.conn.request(cmdGetService, unix.NLM_F_ACK, func(e *encoder) { e.serviceKey(k) }, t.collect)
+		switch {
+		case errors.Is(err, unix.ESRCH):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("read service %s: %w", k, err)
+		}
+		if err := s.conn.readServers(k, t[k]); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// collect adds a service of an answer.
+func (t Table) collect(payload []byte) error {
+	e, err := parseService(payload)
+	if err == nil {
+		t[e.Service.Key] = e
+	}
+	return err
+}
+
+// readServers reads the servers of a service. One that has vanished meanwhile
+// answers with an empty list.
+//
+// These requests cannot be pipelined as operations are: a netlink socket has
+// one dump at a time, and answers a second with EBUSY.
+func (c *conn) readServers(k ServiceKey, into Entry) error {
+	err := c.request(cmdGetDest, unix.NLM_F_DUMP, func(e *encoder) { e.serviceKey(k) }, func(payload []byte) error {
+		srv, err := parseServer(payload, k.AF())
+		if err == nil {
+			into.Servers[srv.Key] = srv
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("list servers of %s: %w", k, err)
+	}
+	return nil
+}
