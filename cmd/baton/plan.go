@@ -1,46 +1,42 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"baton/conf"
-	"baton/internal/control"
-	"baton/ipvs"
+	"baton/internal/plan"
 )
 
-// openKernel and openAddresses are where a plan meets the machine.
-var (
-	openKernel    = func() (reader, error) { return ipvs.OpenKernel() }
-	openAddresses = readAddresses
-)
-
-// reader reads the kernel's IPVS table.
-type reader interface {
-	Read(ctx context.Context) (ipvs.Table, error)
-	Close() error
-}
+// machine is where a plan meets the machine.
+var machine = plan.This
 
 func newPlan() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Print what applying the configuration would change",
-		Long: `Prints the difference between the kernel and the configuration as ipvsadm and ip
-commands that can be pasted. Nothing is changed. Exits 0 without a difference
-and 2 with one.
+		Long: `Prints the difference between the kernel and the configuration as ipvsadm, ip
+and sysctl commands that can be pasted into a root shell, in the order in which
+the director would do the same. Nothing is changed. What cannot be said as a
+command follows as comments on standard error.
 
-A running director is asked which real servers are up and which instances are
-MASTER here. Without one every real server counts as up, and addresses are left
-out.`,
+A running director is asked which real servers are up, what the operator has
+drained or weighed and which instances are MASTER here. Without one every real
+server counts as up, and addresses, virtual routes and virtual rules are left
+out, as nobody can know whose they are.
+
+A real server or service that leaves the configuration is printed as deleted. A
+director drains it first: it gets weight 0, and is deleted when its connections
+have ended or drain_timeout is over.
+
+Exits 0 without a difference, 2 with one and 1 if it cannot be known.`,
+		Example: `  baton plan                        what baton reload would change
+  baton plan -c new.toml            the same for a file that is not in force yet
+  baton plan -c new.toml | sh -x    do it by hand, where no director runs
+  baton plan >/dev/null || echo kernel and configuration differ`,
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := interruptible(cmd)
@@ -53,21 +49,21 @@ out.`,
 			if err != nil {
 				return err
 			}
-			now, err := present(ctx, cfg, o.client())
+			now, err := machine.Read(ctx, cfg, o.client())
 			if err != nil {
 				return err
 			}
-			if now.status == nil {
+			if now.Status == nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "# no director answers on %s: every real server counts as up, addresses are left out\n", o.socket)
 			}
-			commands, notes := planCommands(cfg, now)
-			for _, n := range notes {
+			made := plan.Make(cfg, now)
+			for _, n := range made.Notes {
 				fmt.Fprintln(cmd.ErrOrStderr(), "#", n)
 			}
-			for _, c := range commands {
+			for _, c := range made.Commands {
 				fmt.Fprintln(cmd.OutOrStdout(), c)
 			}
-			if len(commands) > 0 {
+			if len(made.Commands) > 0 {
 				return &failure{code: exitChanges}
 			}
 			return nil
@@ -76,59 +72,4 @@ out.`,
 	o.addConfig(cmd)
 	o.addSocket(cmd)
 	return cmd
-}
-
-// situation is what a plan starts from.
-type situation struct {
-	table     ipvs.Table
-	owned     ipvs.Ownership
-	status    *control.Status       // nil: no director runs
-	addresses map[string]addressSet // by interface
-}
-
-// present reads what a plan starts from.
-func present(ctx context.Context, cfg *conf.Config, client *control.Client) (situation, error) {
-	var now situation
-	// First, because a director that is asked for its status looks at the
-	// kernel as well, and mends what somebody else has changed.
-	k, err := openKernel()
-	if err != nil {
-		return now, fmt.Errorf("open ipvs: %w", err)
-	}
-	defer k.Close()
-	if now.table, err = k.Read(ctx); err != nil {
-		return now, fmt.Errorf("read ipvs table: %w", err)
-	}
-	st, err := client.Status(ctx)
-	switch {
-	case err == nil:
-		now.status = &st
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-	default:
-		return now, err
-	}
-	if now.owned, err = readOwnership(cfg.Global.StateDir); err != nil {
-		return now, err
-	}
-	if now.status != nil {
-		now.addresses, err = openAddresses(cfg, now.status)
-	}
-	return now, err
-}
-
-// readOwnership reads which services the director has programmed.
-func readOwnership(stateDir string) (ipvs.Ownership, error) {
-	name := filepath.Join(stateDir, "ipvs-owned.json")
-	owned := ipvs.Ownership{}
-	raw, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return owned, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read ownership record: %w", err)
-	}
-	if err := json.Unmarshal(raw, &owned); err != nil {
-		return nil, fmt.Errorf("read ownership record %s: %w", name, err)
-	}
-	return owned, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"baton/conf"
 	"baton/internal/control"
 	"baton/internal/event"
+	"baton/internal/plan"
+	"baton/internal/settings"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -45,9 +48,7 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.Chdir(ts.MkAbs(".")))
 	defer func() { ts.Check(os.Chdir(here)) }()
-	defer func(k func() (reader, error), a func(*conf.Config, *control.Status) (map[string]addressSet, error)) {
-		openKernel, openAddresses = k, a
-	}(openKernel, openAddresses)
+	defer func(m plan.Machine) { machine = m }(machine)
 	fixtures(ts)
 	if got := run(args[1:], ts.Stdout(), ts.Stderr()); got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
@@ -57,12 +58,25 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 // fixtures puts files of the script in the kernel's place.
 func fixtures(ts *testscript.TestScript) {
 	if name := ts.Getenv("TABLE"); name != "" {
-		openKernel = func() (reader, error) { return fixedKernel{ipvstest.New(ts.ReadFile(name))}, nil }
+		machine.Kernel = func() (plan.Kernel, error) { return fixedKernel{ipvstest.New(ts.ReadFile(name))}, nil }
 	}
-	if name := ts.Getenv("ADDRESSES"); name != "" {
-		openAddresses = func(*conf.Config, *control.Status) (map[string]addressSet, error) {
-			var out map[string]addressSet
+	if name := ts.Getenv("NETWORK"); name != "" {
+		machine.Network = func(*conf.Config, *control.Status) (plan.Network, error) {
+			var out plan.Network
 			return out, json.Unmarshal([]byte(ts.ReadFile(name)), &out)
+		}
+	}
+	machine.Settings = func(k plan.Kernel) settings.Machine {
+		values := map[string]string{"expire_nodest_conn": "0", "sync_threshold": "3\t50"}
+		return settings.Machine{Kernel: k,
+			Sysctl: func(name string) (string, error) {
+				v, there := values[filepath.Base(name)]
+				if !there {
+					return "", fs.ErrNotExist
+				}
+				return v, nil
+			},
+			Link: func(name string) (int, error) { return map[string]int{"eth0": 2}[name], nil },
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"baton/internal/announce"
 	"baton/internal/event"
 	"baton/internal/netif"
+	"baton/internal/plan"
 	"baton/vrrp"
 )
 
@@ -74,20 +75,10 @@ func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addre
 	return a
 }
 
-// byDevice groups an instance's addresses by the interface they belong on.
-func byDevice(c vrrp.Config) map[string][]netif.Addr {
-	m := map[string][]netif.Addr{c.Interface: nil}
-	for _, a := range c.All() {
-		dev := c.AddressDevice(a)
-		m[dev] = append(m[dev], netif.Addr{Prefix: a.Prefix, Label: a.Label, Scope: a.Scope})
-	}
-	return m
-}
-
 // prefixes are the instance's addresses on one interface.
 func prefixes(c vrrp.Config, dev string) []netip.Prefix {
 	out := []netip.Prefix{}
-	for _, a := range byDevice(c)[dev] {
+	for _, a := range plan.Addresses(c)[dev] {
 		out = append(out, a.Prefix)
 	}
 	return out
@@ -163,9 +154,9 @@ func (a *addresses) reconcileVMACs() {
 func (a *addresses) set(c vrrp.Config, present bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
 	defer cancel()
-	desired := byDevice(c)
+	desired := plan.Addresses(c)
 	was := a.held[c.Name] // a reload may have taken addresses out
-	for dev := range byDevice(was) {
+	for dev := range plan.Addresses(was) {
 		if _, ok := desired[dev]; !ok && dev != "" {
 			desired[dev] = nil
 		}
@@ -289,7 +280,7 @@ func (a *addresses) linger(c vrrp.Config, successor netip.Addr) {
 	if _, ours := a.held[c.Name]; !ours {
 		return
 	}
-	devices := slices.Sorted(maps.Keys(byDevice(c)))
+	devices := slices.Sorted(maps.Keys(plan.Addresses(c)))
 	if err := a.netif.InstallLinger(netif.Linger{VIPs: vips, Interfaces: devices}); err != nil {
 		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, successor), event.F(event.Err, err))
 		return
@@ -466,7 +457,7 @@ func (a *addresses) returned(dev string) {
 	var holders []vrrp.Config
 	for _, c := range a.held {
 		onDev := func(p path) bool { return p.device == dev }
-		if dev == c.Interface || len(byDevice(c)[dev]) > 0 || slices.ContainsFunc(a.paths(c), onDev) {
+		if dev == c.Interface || len(plan.Addresses(c)[dev]) > 0 || slices.ContainsFunc(a.paths(c), onDev) {
 			holders = append(holders, c)
 		}
 	}
@@ -548,7 +539,7 @@ func (a *addresses) reassert(c vrrp.Config) map[string]reasserted {
 	ctx, cancel := context.WithTimeout(context.Background(), setWithin)
 	defer cancel()
 	out := map[string]reasserted{}
-	for dev, want := range byDevice(c) {
+	for dev, want := range plan.Addresses(c) {
 		ch, err := a.addTo(ctx, dev, want, []netip.Prefix{})
 		out[dev] = reasserted{ch, err}
 	}

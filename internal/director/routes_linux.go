@@ -8,6 +8,7 @@ import (
 
 	"baton/internal/event"
 	"baton/internal/netif"
+	"baton/internal/plan"
 	"baton/vrrp"
 )
 
@@ -19,37 +20,14 @@ type path struct {
 	remove func() (bool, error)
 }
 
-// routesOf are the instance's virtual routes. One on the link, or via an
-// address that every link has, is on the instance's own interface.
-func routesOf(c vrrp.Config) []netif.Route {
-	out := make([]netif.Route, 0, len(c.Routes))
-	for _, r := range c.Routes {
-		if r.Device == "" && (!r.Via.IsValid() || r.Via.IsLinkLocalUnicast()) {
-			r.Device = c.AddressDevice(vrrp.Address{})
-		}
-		out = append(out, netif.Route{Destination: r.Destination, Via: r.Via, Source: r.Source, Device: r.Device,
-			Table: r.Table, Metric: r.Metric, Scope: r.Scope, MTU: r.MTU})
-	}
-	return out
-}
-
-func rulesOf(c vrrp.Config) []netif.Rule {
-	out := make([]netif.Rule, 0, len(c.Rules))
-	for _, r := range c.Rules {
-		out = append(out, netif.Rule{IPv6: r.Family == vrrp.IPv6, From: r.From, To: r.To, IIF: r.IIF, OIF: r.OIF,
-			Mark: r.Mark, Priority: r.Priority, Table: r.Table})
-	}
-	return out
-}
-
 // paths are the routes and then the rules that lead to them.
 func (a *addresses) paths(c vrrp.Config) []path {
 	var out []path
-	for _, r := range routesOf(c) {
+	for _, r := range plan.Routes(c) {
 		out = append(out, path{"route " + r.String(), r.Device,
 			func() (bool, error) { return a.netif.AddRoute(r) }, func() (bool, error) { return a.netif.RemoveRoute(r) }})
 	}
-	for _, r := range rulesOf(c) {
+	for _, r := range plan.Rules(c) {
 		out = append(out, path{"rule " + r.String(), "",
 			func() (bool, error) { return a.netif.AddRule(r) }, func() (bool, error) { return a.netif.RemoveRule(r) }})
 	}
@@ -138,7 +116,7 @@ func (a *addresses) cleanStrays(instances []vrrp.Config) {
 	var routes []netif.Route
 	var rules []netif.Rule
 	for _, c := range instances {
-		routes, rules = append(routes, routesOf(c)...), append(rules, rulesOf(c)...)
+		routes, rules = append(routes, plan.Routes(c)...), append(rules, plan.Rules(c)...)
 	}
 	gone, err := a.netif.RemoveStrayRules(rules)
 	for _, r := range gone {
@@ -153,7 +131,7 @@ func (a *addresses) cleanStrays(instances []vrrp.Config) {
 	}
 	wanted := map[string][]netip.Prefix{}
 	for _, c := range instances {
-		for dev := range byDevice(c) {
+		for dev := range plan.Addresses(c) {
 			wanted[dev] = append(wanted[dev], prefixes(c, dev)...)
 		}
 	}

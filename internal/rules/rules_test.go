@@ -54,6 +54,7 @@ func TestCheckFindsEachBrokenRule(t *testing.T) {
 		"integration/vm/vm.go":       "baton/internal/lab",
 		"internal/settings/read.go":  "baton/internal/event",
 		"internal/settings/plan.go":  "os",
+		"internal/plan/plan.go":      "baton/internal/event",
 		"cmd/baton/run.go":           "log/slog",
 	} {
 		files := []rules.File{{Path: file, Imports: []string{"fmt", "net/netip", imp}}}

@@ -63,7 +63,7 @@ var Imports = []Rule{
 	{
 		Name:   "only the director knows all others",
 		Files:  []string{"internal/..."},
-		Except: []string{"internal/director/...", "internal/pool/...", "internal/settings/..."},
+		Except: []string{"internal/director/...", "internal/pool/...", "internal/settings/...", "internal/plan/..."},
 		Deny:   own("internal/director/...", "conf/...", "cmd/..."),
 		Why:    "internal/director is the one composition root",
 	},
@@ -80,6 +80,13 @@ var Imports = []Rule{
 		Deny:  own("..."),
 		Allow: own("conf", "ipvs", "internal/netif"),
 		Why:   "the director and baton plan must come to the same commands, whoever runs",
+	},
+	{
+		Name:  "a plan asks the cores and runs nothing",
+		Files: []string{"internal/plan/..."},
+		Deny:  own("..."),
+		Allow: own("conf", "ipvs", "vrrp", "healthcheck", "internal/control", "internal/netif", "internal/pool", "internal/settings"),
+		Why:   "it foretells what the director does and is no part of it",
 	},
 	{
 		Name:  "the kernel's hands are blind",
