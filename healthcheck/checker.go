@@ -106,12 +106,47 @@ func (b *builder) common() {
 	} else if s.Target.Addr().IsMulticast() {
 		b.problem("Target", "name one server", "%v is a multicast address", s.Target.Addr())
 	}
+	b.socket()
 	b.duration("Interval", s.Interval, MinInterval, MaxInterval)
 	b.duration("Timeout", s.Timeout, 1, MaxTimeout)
 	b.duration("RetryDelay", s.RetryDelay, 0, MaxInterval)
 	b.duration("Warmup", s.Warmup, 0, MaxInterval)
 	b.count("Retry", s.Retry)
 	b.count("Rise", s.Rise)
+}
+
+// dialog returns a dialog with the server that has not been given its words yet.
+func (b *builder) dialog(t transport) *dialog {
+	return &dialog{target: b.spec.Target, transport: t, from: b.spec.Socket}
+}
+
+// socket judges the SocketSpec.
+func (b *builder) socket() {
+	s, t := &b.spec.Socket, b.spec.Target.Addr()
+	if *s == (SocketSpec{}) {
+		return
+	}
+	if b.spec.Kind == Exec || b.spec.Kind == File {
+		b.problem("Socket", "leave it out", "kind %s opens no connection", b.spec.Kind)
+		return
+	}
+	s.BindTo = s.BindTo.Unmap()
+	if a := s.BindTo; a.IsValid() && t.IsValid() {
+		switch {
+		case a.Is4() != t.Is4():
+			b.problem("Socket.BindTo", "use an address of the same family", "%v cannot reach %v", a, t)
+		case a.IsUnspecified() || a.IsMulticast():
+			b.problem("Socket.BindTo", "use an address of this machine", "%v is no address to come from", a)
+		case a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" && s.BindIf == "" && t.Zone() == "":
+			b.problem("Socket.BindTo", "name the interface with BindIf", "%v is a link-local address", a)
+		}
+	}
+	if s.BindPort != 0 && b.spec.Kind == Ping {
+		b.problem("Socket.BindPort", "leave it out", "an echo request has no port")
+	}
+	if n := s.BindIf; n != "" && (len(n) > 15 || strings.ContainsAny(n, "/ \t\n\v\f\r:") || n == "." || n == "..") {
+		b.problem("Socket.BindIf", "name it as `ip link` does", "%q is not an interface's name", n)
+	}
 }
 
 // foreign finds settings of other kinds.
@@ -146,7 +181,6 @@ func (b *builder) unbuilt() {
 		field string
 		set   bool
 	}{
-		{"Socket", b.spec.Socket != SocketSpec{}},
 		{"HTTP.More", h.More != nil},
 		{"HTTP.Version", h.Version != ""},
 		{"HTTP.TLS.CertFile", h.TLS.CertFile != ""},

@@ -7,38 +7,49 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"time"
 )
 
-// dialog is the checker of every kind that begins with a TCP connection. As
-// data rather than code it lets the event loop do all the waiting for a server
-// that does not answer, which then costs a descriptor and no goroutine.
+// transport is what a dialog's socket carries.
+type transport uint8
+
+const (
+	stream   transport = iota // TCP
+	datagram                  // UDP
+	echo                      // ICMP echo requests
+)
+
+// dialog is the checker of every kind that begins with a packet to the server.
+// As data rather than code it lets the event loop do all the waiting for a
+// server that does not answer, which then costs a descriptor and no goroutine.
 type dialog struct {
-	target  netip.AddrPort
-	opening []byte               // sent as soon as the connection stands; at most MaxRequest, so that it fits the socket's buffer
-	await   bool                 // nothing is to be done before the server's first byte
-	talk    func(net.Conn) error // the rest, within the connection's deadline; nil: the connection itself is the answer
-	native  any                  // the target as the poller wants it
+	target    netip.AddrPort
+	transport transport
+	from      SocketSpec
+	opening   []byte               // sent as soon as the socket is connected; at most MaxRequest, so that it fits the socket's buffer
+	await     bool                 // nothing is to be done before the server's first byte
+	silence   bool                 // the server need not answer
+	talk      func(net.Conn) error // the rest, within the connection's deadline; nil: the connection itself is the answer
+	next      *dialog              // to be made when this one has passed
+	native    any                  // the target as the poller wants it
 }
 
 // Check makes the attempt with blocking calls, for whoever has no event loop.
 func (d *dialog) Check(ctx context.Context) error {
-	nd := net.Dialer{KeepAlive: -1}
-	nc, err := nd.DialContext(ctx, "tcp", d.target.String())
-	if err != nil {
-		var errno syscall.Errno
-		if errors.As(err, &errno) {
-			err = errno // without the dialer's own words around it
+	for ; d != nil; d = d.next {
+		if err := d.attempt(ctx); err != nil {
+			return err
 		}
-		return fmt.Errorf("connect to %s: %w", d.target, err)
+	}
+	return nil
+}
+
+func (d *dialog) attempt(ctx context.Context) error {
+	nc, err := dial(ctx, d)
+	if err != nil {
+		return err
 	}
 	defer nc.Close()
-	if tc, ok := nc.(*net.TCPConn); ok {
-		if err := tc.SetLinger(0); err != nil {
-			return failure(Resources, "set linger: %v", err)
-		}
-	}
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -46,25 +57,44 @@ func (d *dialog) Check(ctx context.Context) error {
 			return failure(Resources, "set deadline: %v", err)
 		}
 	}
-	if len(d.opening) > 0 {
+	if d.talk == nil {
+		return nil
+	}
+	if d.opens() {
 		if _, err := nc.Write(d.opening); err != nil {
 			return fmt.Errorf("send request: %w", err)
 		}
 	}
-	if d.talk == nil {
+	err = d.talk(nc)
+	if d.silence && ReasonOf(err) == Timeout && !errors.Is(ctx.Err(), context.Canceled) {
 		return nil
 	}
-	return d.talk(nc)
+	return err
 }
+
+// opens reports whether opening is to be sent: a datagram may be empty.
+func (d *dialog) opens() bool { return len(d.opening) > 0 || d.transport != stream }
 
 // timedOut describes an attempt whose time ran out in phase p.
 func (d *dialog) timedOut(p phase, timeout time.Duration) error {
 	switch {
+	case p == awaiting && d.silence:
+		return nil
 	case p == connecting:
 		return failure(Timeout, "no connection to %s within %v", d.target, timeout)
-	case p == awaiting:
+	case p == awaiting && d.transport == stream:
 		return failure(Timeout, "connected to %s, not a byte of an answer within %v", d.target, timeout)
+	case p == awaiting:
+		return failure(Timeout, "no answer from %s within %v", d.peer(), timeout)
 	default:
 		return os.ErrDeadlineExceeded
 	}
+}
+
+// peer is the target for people: an echo request has no port.
+func (d *dialog) peer() string {
+	if d.transport == echo {
+		return d.target.Addr().String()
+	}
+	return d.target.String()
 }

@@ -32,7 +32,7 @@ func newHTTP(b *builder) Checker {
 	}
 	req := h.request(b)
 	j := h.judge(b, req)
-	d := &dialog{target: b.spec.Target}
+	d := b.dialog(stream)
 	if b.spec.Kind == HTTPS {
 		d.talk = newTLS(b, h, req, j)
 		return d

@@ -174,7 +174,7 @@ func (s *Scheduler) connected(c *check) {
 		s.finish(c, nil)
 		return
 	}
-	if len(d.opening) > 0 {
+	if d.opens() {
 		if err := s.poll.send(c.fd, d.opening); err != nil {
 			s.finish(c, err)
 			return
@@ -210,7 +210,13 @@ func (s *Scheduler) talk(c *check) {
 	left := c.started + c.spec.Timeout - s.now
 	conn := s.poll.conn(c.fd, c.dialog)
 	s.forget(c)
+	ctx := s.run
 	c.cancel = func() { conn.Close() }
+	if c.dialog.next != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(s.run, left)
+		c.cancel = func() { cancel(); conn.Close() }
+	}
 	s.group.Go(func() {
 		var err error
 		if err = conn.SetDeadline(time.Now().Add(left)); err != nil {
@@ -219,6 +225,9 @@ func (s *Scheduler) talk(c *check) {
 			err = c.dialog.talk(conn)
 		}
 		conn.Close()
+		if err == nil && c.dialog.next != nil {
+			err = c.dialog.next.Check(ctx)
+		}
 		s.conclude(c, err)
 	})
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -46,37 +44,7 @@ func newPoller() (poller, error) {
 
 func (*epoll) dials() bool { return true }
 
-func (p *epoll) connect(d *dialog) (int, bool, error) {
-	sa, ok := d.native.(unix.Sockaddr)
-	if !ok {
-		sa = sockaddr(d.target)
-		if d.target.Addr().Zone() == "" { // an interface's index may change
-			d.native = sa
-		}
-	}
-	family := unix.AF_INET6
-	if d.target.Addr().Is4() {
-		family = unix.AF_INET
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, false, fmt.Errorf("open socket: %w", err)
-	}
-	// Closing resets: ten thousand checks leave no TIME_WAIT behind.
-	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
-		unix.Close(fd)
-		return -1, false, failure(Resources, "set SO_LINGER: %v", err)
-	}
-	switch err := unix.Connect(fd, sa); {
-	case err == nil:
-		return fd, true, nil
-	case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
-		return fd, false, nil
-	default:
-		unix.Close(fd)
-		return -1, false, fmt.Errorf("connect to %s: %w", d.target, err)
-	}
-}
+func (p *epoll) connect(d *dialog) (int, bool, error) { return open(d) }
 
 func (p *epoll) watch(fd int, writable, again bool) error {
 	op, ev := unix.EPOLL_CTL_ADD, unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
@@ -92,20 +60,10 @@ func (p *epoll) watch(fd int, writable, again bool) error {
 	return nil
 }
 
-func (p *epoll) failure(fd int) error {
-	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	switch {
-	case err != nil:
-		return err
-	case n != 0:
-		return unix.Errno(n)
-	default:
-		return nil
-	}
-}
+func (p *epoll) failure(fd int) error { return pending(fd) }
 
 func (p *epoll) send(fd int, b []byte) error {
-	n, err := unix.Write(fd, b)
+	n, err := unix.SendmsgN(fd, b, nil, nil, unix.MSG_NOSIGNAL)
 	switch {
 	case err != nil:
 		return fmt.Errorf("send request: %w", err)
@@ -158,35 +116,7 @@ func (p *epoll) close() {
 	unix.Close(p.fd)
 }
 
-func sockaddr(t netip.AddrPort) unix.Sockaddr {
-	if t.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(t.Port()), Addr: t.Addr().As4()}
-	}
-	sa := &unix.SockaddrInet6{Port: int(t.Port()), Addr: t.Addr().As16()}
-	if zone := t.Addr().Zone(); zone != "" {
-		if ifi, err := net.InterfaceByName(zone); err == nil {
-			sa.ZoneId = uint32(ifi.Index)
-		}
-	}
-	return sa
-}
-
-// socket is a connected descriptor as a net.Conn. An os.File registers it with
-// the runtime as it is; net.FileConn would duplicate it first.
-type socket struct {
-	*os.File
-	target netip.AddrPort
-}
-
-func (p *epoll) conn(fd int, d *dialog) net.Conn {
-	return socket{os.NewFile(uintptr(fd), "socket"), d.target}
-}
-
-// LocalAddr is for net.Conn; nothing here asks for it.
-func (s socket) LocalAddr() net.Addr { return &net.TCPAddr{} }
-
-// RemoteAddr is the target.
-func (s socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.target) }
+func (p *epoll) conn(fd int, d *dialog) net.Conn { return newSocket(fd, d.target) }
 
 // defaultDescriptors is RLIMIT_NOFILE's soft limit, which the runtime has
 // raised to the hard one, less the reserve.

@@ -1,4 +1,4 @@
 package healthcheck
 
 // newTCP returns the checker of kind tcp: the server accepts a connection.
-func newTCP(b *builder) Checker { return &dialog{target: b.spec.Target} }
+func newTCP(b *builder) Checker { return b.dialog(stream) }

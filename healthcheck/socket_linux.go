@@ -1,0 +1,230 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// open returns a socket on its way to the dialog's target. A stream is reset
+// when it is closed: ten thousand checks leave no TIME_WAIT behind.
+func open(d *dialog) (fd int, done bool, err error) {
+	sa, ok := d.native.(unix.Sockaddr)
+	if !ok {
+		sa = sockaddr(d.target)
+		if d.target.Addr().Zone() == "" { // an interface's index may change
+			d.native = sa
+		}
+	}
+	fd, err = d.socket()
+	if err != nil {
+		return -1, false, err
+	}
+	if err := d.prepare(fd); err != nil {
+		unix.Close(fd)
+		return -1, false, err
+	}
+	switch err := unix.Connect(fd, sa); {
+	case err == nil:
+		return fd, true, nil
+	case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
+		return fd, false, nil
+	default:
+		unix.Close(fd)
+		return -1, false, fmt.Errorf("connect to %s: %w", d.peer(), err)
+	}
+}
+
+// socket returns a socket of the dialog's family and transport.
+func (d *dialog) socket() (int, error) {
+	family, typ, proto := unix.AF_INET6, unix.SOCK_STREAM, 0
+	if d.target.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	if d.transport != stream {
+		typ = unix.SOCK_DGRAM
+	}
+	if d.transport == echo {
+		proto = unix.IPPROTO_ICMPV6
+		if family == unix.AF_INET {
+			proto = unix.IPPROTO_ICMP
+		}
+	}
+	fd, err := unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
+	switch {
+	case err == nil:
+		return fd, nil
+	case d.transport == echo && errors.Is(err, unix.EACCES):
+		return -1, errPingForbidden()
+	default:
+		return -1, fmt.Errorf("open socket: %w", err)
+	}
+}
+
+// pingGroups is who may send echo requests without a privilege.
+const pingGroups = "/proc/sys/net/ipv4/ping_group_range"
+
+func errPingForbidden() error {
+	raw, err := os.ReadFile(pingGroups)
+	if err != nil {
+		raw = []byte("?")
+	}
+	return failure(Config, "this machine lets group %d send no echo requests (net.ipv4.ping_group_range is %q): sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"",
+		os.Getegid(), strings.Join(strings.Fields(string(raw)), " "))
+}
+
+// prepare sets what a SocketSpec asks for. What this machine refuses says
+// nothing about the server.
+func (d *dialog) prepare(fd int) error {
+	if d.transport == stream {
+		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+			return failure(Resources, "set SO_LINGER: %v", err)
+		}
+	}
+	if d.from == (SocketSpec{}) {
+		return nil
+	}
+	if m := d.from.FWMark; m != 0 {
+		switch err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(m)); {
+		case errors.Is(err, unix.EPERM):
+			return failure(Config, "mark packets with %d: this process lacks CAP_NET_ADMIN", m)
+		case err != nil:
+			return failure(Config, "mark packets with %d: %v", m, err)
+		}
+	}
+	if name := d.from.BindIf; name != "" {
+		if err := unix.BindToDevice(fd, name); err != nil {
+			return failure(Config, "bind to interface %s: %v", name, err)
+		}
+	}
+	addr := d.from.BindTo
+	if !addr.IsValid() {
+		if d.from.BindPort == 0 {
+			return nil
+		}
+		addr = netip.IPv6Unspecified()
+		if d.target.Addr().Is4() {
+			addr = netip.IPv4Unspecified()
+		}
+	}
+	if addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "" {
+		zone := d.from.BindIf
+		if zone == "" {
+			zone = d.target.Addr().Zone()
+		}
+		addr = addr.WithZone(zone)
+	}
+	if d.from.BindPort != 0 {
+		// The attempt before this one may not be quite gone.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return failure(Resources, "set SO_REUSEADDR: %v", err)
+		}
+	}
+	from := netip.AddrPortFrom(addr, d.from.BindPort)
+	switch err := unix.Bind(fd, sockaddr(from)); {
+	case errors.Is(err, unix.EADDRINUSE):
+		return failure(Resources, "bind to %s: %v", from, err)
+	case err != nil:
+		return failure(Config, "bind to %s: %v", from, err)
+	}
+	return nil
+}
+
+// dial is open for whoever can wait: it returns when the socket is connected.
+func dial(ctx context.Context, d *dialog) (net.Conn, error) {
+	fd, done, err := open(d)
+	if err != nil {
+		return nil, err
+	}
+	c := newSocket(fd, d.target)
+	if done {
+		return c, nil
+	}
+	if err := c.established(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to %s: %w", d.target, err)
+	}
+	return c, nil
+}
+
+// established waits until the socket is connected.
+func (s socket) established(ctx context.Context) error {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return failure(Resources, "watch socket: %v", err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := s.SetDeadline(deadline); err != nil {
+			return failure(Resources, "set deadline: %v", err)
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Unix(1, 0)) })
+	var outcome error
+	// The function says false to be called again when the socket becomes
+	// writable: it must look, for it may have become so before the first call.
+	err = raw.Write(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		if n, err := unix.Poll(fds, 0); n == 0 || errors.Is(err, unix.EINTR) {
+			return false
+		}
+		outcome = pending(int(fd))
+		return true
+	})
+	if !stop() && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	return outcome
+}
+
+// pending takes the error that the kernel holds for fd.
+func pending(fd int) error {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch {
+	case err != nil:
+		return err
+	case n != 0:
+		return unix.Errno(n)
+	default:
+		return nil
+	}
+}
+
+// socket is a connected descriptor as a net.Conn. An os.File registers it with
+// the runtime as it is; net.FileConn would duplicate it first.
+type socket struct {
+	*os.File
+	target netip.AddrPort
+}
+
+func newSocket(fd int, target netip.AddrPort) socket {
+	return socket{os.NewFile(uintptr(fd), "socket"), target}
+}
+
+// LocalAddr is for net.Conn; nothing here asks for it.
+func (s socket) LocalAddr() net.Addr { return &net.TCPAddr{} }
+
+// RemoteAddr is the target.
+func (s socket) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.target) }
+
+func sockaddr(t netip.AddrPort) unix.Sockaddr {
+	if t.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(t.Port()), Addr: t.Addr().As4()}
+	}
+	sa := &unix.SockaddrInet6{Port: int(t.Port()), Addr: t.Addr().As16()}
+	if zone := t.Addr().Zone(); zone != "" {
+		if ifi, err := net.InterfaceByName(zone); err == nil {
+			sa.ZoneId = uint32(ifi.Index)
+		}
+	}
+	return sa
+}
