@@ -39,13 +39,35 @@ func (s *Scheduler) finish(c *check, err error) {
 	}
 	if d.Changed {
 		c.since = s.wall
+	}
+	if reweighed := reason == "" && c.weigh(); d.Changed || reweighed && c.health.State == Up {
 		s.outbox = append(s.outbox, Verdict{
 			ID: c.spec.ID, Up: c.health.State == Up, First: d.First, Reason: reason, Detail: detail,
-			Latency: latency, At: s.wall, Attempts: d.Attempts,
+			Latency: latency, At: s.wall, Attempts: max(d.Attempts, 1), Weight: c.bears(),
 		})
 	}
 	c.reschedule(s.now, d.Retry, reason.Unknown())
 	s.line.set(c)
+}
+
+// weigh takes up the weight that a passed attempt has said, and reports
+// whether it is another than before.
+func (c *check) weigh() bool {
+	w, ok := c.checker.(weigher)
+	if !ok {
+		return false
+	}
+	before, now := c.weight, w.weight()
+	c.weight = now
+	return (before == nil) != (now == nil) || now != nil && *before != *now
+}
+
+// bears is the weight for a verdict: nothing is said of a server that is down.
+func (c *check) bears() *int {
+	if c.health.State != Up {
+		return nil
+	}
+	return c.weight
 }
 
 // expire ends an attempt whose time is up. A goroutine ends by its own

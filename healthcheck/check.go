@@ -39,6 +39,7 @@ type check struct {
 	started   time.Duration
 
 	health   Health
+	weight   *int // that the last pass has said
 	since    time.Time
 	last     time.Time
 	reason   Reason
@@ -71,7 +72,7 @@ func (c *check) resume(v Verdict) {
 	default:
 		c.health.State = Down
 	}
-	c.since = v.At
+	c.since, c.weight = v.At, v.Weight
 }
 
 // reschedule sets when the next attempt begins. Regular attempts keep to the
@@ -111,7 +112,7 @@ func (c *check) status(at time.Time, now time.Duration) CheckStatus {
 		ID: c.spec.ID, Kind: c.spec.Kind, State: c.health.State, Since: c.since,
 		Passes: c.health.Passes, Fails: c.health.Fails,
 		Last: c.last, Reason: c.reason, Detail: c.detail, Latency: c.latency,
-		Attempts: c.attempts, Failures: c.failures,
+		Attempts: c.attempts, Failures: c.failures, Weight: c.weight,
 	}
 	if c.phase == idle {
 		st.Next = at.Add(c.at - now)

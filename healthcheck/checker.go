@@ -17,12 +17,25 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// weigher is a Checker that may also say how much the server can bear.
+type weigher interface {
+	// weight is what the last attempt that passed has said, nil: nothing.
+	weight() *int
+}
+
 // kinds makes the checker of each kind. A kind is one file and one line here,
 // and a field of Spec when it has settings of its own.
 var kinds = map[Kind]func(*builder) Checker{
 	TCP:   newTCP,
 	HTTP:  newHTTP,
 	HTTPS: newHTTP,
+	DNS:   newDNS,
+	SMTP:  newSMTP,
+	UDP:   newUDP,
+	Ping:  newPing,
+	GRPC:  newGRPC,
+	Exec:  newExec,
+	File:  newFile,
 }
 
 // portless are the kinds whose target needs no port.
@@ -31,14 +44,14 @@ var portless = map[Kind]bool{Ping: true, Exec: true, File: true}
 // Validate returns what is wrong with a spec, a *SpecError for each fault
 // joined with errors.Join, or nil. It reads the files that the spec names.
 func Validate(spec Spec) error {
-	_, problems := build(spec)
+	_, problems := build(spec, nil)
 	return errors.Join(problems...)
 }
 
 // NewChecker returns the checker of a spec, for one attempt outside a
-// Scheduler, or what is wrong as Validate does.
-func NewChecker(spec Spec) (Checker, error) {
-	c, problems := build(spec)
+// Scheduler, or what is wrong as Validate does. Run is for kind exec.
+func NewChecker(spec Spec, run Runner) (Checker, error) {
+	c, problems := build(spec, run)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -61,21 +74,32 @@ func (e *SpecError) Error() string {
 // builder makes a checker and gathers what is wrong with its spec.
 type builder struct {
 	spec     Spec
+	run      Runner // nil: exec checks stay unknown
 	problems []error
 	missing  []error // files that cannot be read: they may be there later
 }
 
 func (b *builder) problem(field, remedy, format string, args ...any) {
-	b.problems = append(b.problems, &SpecError{b.spec.ID, field, fmt.Sprintf(format, args...), remedy})
+	b.problems = note(b.problems, &SpecError{b.spec.ID, field, fmt.Sprintf(format, args...), remedy})
 }
 
 func (b *builder) unreadable(field, remedy string, err error) {
-	b.missing = append(b.missing, &SpecError{b.spec.ID, field, err.Error(), remedy})
+	b.missing = note(b.missing, &SpecError{b.spec.ID, field, err.Error(), remedy})
+}
+
+// note adds a fault that is not there yet: several requests share their TLS.
+func note(to []error, e *SpecError) []error {
+	for _, known := range to {
+		if *known.(*SpecError) == *e {
+			return to
+		}
+	}
+	return append(to, e)
 }
 
 // build returns a checker, nil when the spec can never work, and every problem.
-func build(spec Spec) (Checker, []error) {
-	b := &builder{spec: spec}
+func build(spec Spec, run Runner) (Checker, []error) {
+	b := &builder{spec: spec, run: run}
 	b.spec.Target = netip.AddrPortFrom(spec.Target.Addr().Unmap(), spec.Target.Port())
 	b.common()
 	construct, ok := kinds[spec.Kind]
@@ -84,13 +108,12 @@ func build(spec Spec) (Checker, []error) {
 		return nil, b.problems
 	}
 	b.foreign()
-	b.unbuilt()
 	c := construct(b)
 	switch {
 	case len(b.problems) > 0:
 		return nil, append(b.problems, b.missing...)
 	case len(b.missing) > 0:
-		return broken{spec}, b.missing
+		return broken{spec, run}, b.missing
 	default:
 		return c, nil
 	}
@@ -171,27 +194,6 @@ func (b *builder) foreign() {
 	}
 }
 
-// unbuilt refuses settings that a Spec has and no checker heeds.
-func (b *builder) unbuilt() {
-	h := b.spec.HTTP
-	if h == nil {
-		h = &HTTPSpec{}
-	}
-	for _, f := range []struct {
-		field string
-		set   bool
-	}{
-		{"HTTP.More", h.More != nil},
-		{"HTTP.Version", h.Version != ""},
-		{"HTTP.TLS.CertFile", h.TLS.CertFile != ""},
-		{"HTTP.TLS.KeyFile", h.TLS.KeyFile != ""},
-	} {
-		if f.set {
-			b.problem(f.field, "leave it out", "has no effect in this version")
-		}
-	}
-}
-
 func (b *builder) duration(field string, d, low, high time.Duration) {
 	if d < low || d > high {
 		b.problem(field, fmt.Sprintf("use %v to %v", low, high), "%v is out of range", d)
@@ -215,11 +217,14 @@ func kindNames() string {
 
 // broken stands for a checker whose files cannot be read. Each attempt tries
 // again, so that it mends itself when they can.
-type broken struct{ spec Spec }
+type broken struct {
+	spec Spec
+	run  Runner
+}
 
 // Check attempts to build the checker and then runs it.
 func (k broken) Check(ctx context.Context) error {
-	c, problems := build(k.spec)
+	c, problems := build(k.spec, k.run)
 	if len(problems) > 0 {
 		return failure(Config, "%v", problems[0])
 	}

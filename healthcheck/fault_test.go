@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/netip"
@@ -146,6 +147,7 @@ func authority(t *testing.T, until time.Time, names ...string) (tls.Certificate,
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
 		NotBefore: until.Add(-48 * time.Hour), NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, n := range names {
 		if ip := net.ParseIP(n); ip != nil {
@@ -158,12 +160,19 @@ func authority(t *testing.T, until time.Time, names ...string) (tls.Certificate,
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pemFile(t, "CERTIFICATE", der)
+}
+
+func pemFile(t *testing.T, kind string, der []byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+	return file
 }
+
+var discardLog = log.New(io.Discard, "", 0)
 
 // overTLS serves after a handshake.
 func overTLS(cfg *tls.Config, serve func(net.Conn)) func(net.Conn) {
@@ -183,8 +192,10 @@ type fault struct {
 	name   string
 	kind   Kind
 	target func(testing.TB) netip.AddrPort
-	serve  func(net.Conn) // when target is nil
+	serve  func(net.Conn)                         // when target is nil
+	packet func(net.PacketConn, net.Addr, []byte) // the same over UDP
 	http   *HTTPSpec
+	set    func(*Spec) // what else the check has
 	want   Reason
 	detail string // part of the detail
 }
@@ -200,7 +211,7 @@ func faults(t *testing.T) []fault {
 	wantCA := &HTTPSpec{TLS: TLSSpec{CAFile: ca}}
 	needle := &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle"}}
 	long := strings.Repeat("x", 8192)
-	return []fault{
+	return append(kindFaults(t), []fault{
 		{name: "tcp fine", kind: TCP, serve: hold},
 		{name: "tcp refused", kind: TCP, target: closedPort, want: Refused, detail: "connect to 127.0.0.1:"},
 		{name: "tcp black hole", kind: TCP, target: blackHole, want: Timeout, detail: "no connection to 127.0.0.1:"},
@@ -256,7 +267,7 @@ func faults(t *testing.T) []fault {
 		{name: "https closed in the handshake", kind: HTTPS, http: wantCA, serve: answerAtOnce(""), want: TLS, detail: "the server closed the connection"},
 		{name: "https hang after the handshake", kind: HTTPS, http: wantCA, serve: overTLS(tlsOf(cert), hold), want: Timeout},
 		{name: "https wrong status", kind: HTTPS, http: wantCA, serve: overTLS(tlsOf(cert), answer("HTTP/1.1 404 No\r\n\r\n")), want: Status},
-	}
+	}...)
 }
 
 // wantSNI refuses a client that does not ask for name.
@@ -285,9 +296,15 @@ func (f *fault) spec(t *testing.T) Spec {
 	if f.want == Timeout {
 		s.Timeout = 300 * ms
 	}
-	if f.target != nil {
+	if f.set != nil {
+		f.set(&s)
+	}
+	switch {
+	case f.target != nil:
 		s.Target = f.target(t)
-	} else {
+	case f.packet != nil:
+		s.Target = packetServer(t, f.packet)
+	default:
 		s.Target = server(t, f.serve)
 	}
 	return s
@@ -357,7 +374,7 @@ func TestFaultsWithoutEventLoop(t *testing.T) {
 	for i := range table {
 		f := &table[i]
 		spec := f.spec(t)
-		c, err := NewChecker(spec)
+		c, err := NewChecker(spec, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,40 +24,89 @@ const MaxRequest = 8 << 10
 // reservedHeaders are set by the check itself.
 var reservedHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Upgrade", "Expect"}
 
-// newHTTP returns the checker of kinds http and https: one HTTP/1.1 request,
-// whose connection is not kept.
+// HTTP versions of an HTTPSpec.
+const (
+	version11 = "1.1"
+	version2  = "2"
+)
+
+// newHTTP returns the checker of kinds http and https: one request for each
+// connection, which is not kept.
 func newHTTP(b *builder) Checker {
 	h := HTTPSpec{}
 	if b.spec.HTTP != nil {
 		h = *b.spec.HTTP
 	}
-	req := h.request(b)
-	j := h.judge(b, req)
-	d := b.dialog(stream)
-	if b.spec.Kind == HTTPS {
-		d.talk = newTLS(b, h, req, j)
-		return d
+	if h.Version == "" {
+		h.Version = version11
 	}
-	if h.TLS != (TLSSpec{}) {
+	if h.Version != version11 && h.Version != version2 {
+		b.problem("HTTP.Version", `use "1.1" or "2"`, "there is no HTTP/%.20s here", h.Version)
+	}
+	if n := 1 + len(h.More); n > MaxRequests {
+		b.problem("HTTP.More", fmt.Sprintf("use up to %d, or several checks", MaxRequests), "%d requests are too many", n)
+	}
+	first := b.request(&h, "HTTP", &h.HTTPRequest)
+	last := first
+	for i := range min(len(h.More), MaxRequests) {
+		last.next = b.request(&h, fmt.Sprintf("HTTP.More[%d]", i), &h.More[i])
+		last = last.next
+	}
+	if b.spec.Kind == HTTP && h.TLS != (TLSSpec{}) {
 		b.problem("HTTP.TLS", "use kind https", "kind http has no TLS")
 	}
+	return first
+}
+
+// request returns the dialog of one request; field is its name in problems.
+func (b *builder) request(h *HTTPSpec, field string, r *HTTPRequest) *dialog {
+	req := r.request(b, field)
+	j := r.judge(b, field, req)
+	var words []byte
 	if req != nil {
-		d.opening = encode(b, req)
+		words = encode(b, field, req, h.Version)
 	}
-	d.await = true
-	d.talk = func(c net.Conn) error { return j.response(c) }
+	answer := func(c net.Conn) error { return j.response(c) }
+	if h.Version == version2 {
+		answer = j.exchange
+	}
+	d := b.dialog(stream)
+	if b.spec.Kind == HTTP {
+		d.opening, d.await, d.talk = words, true, answer
+		return d
+	}
+	protocol := "http/1.1"
+	if h.Version == version2 {
+		protocol = "h2"
+	}
+	d.talk = b.overTLS("HTTP.TLS", h.TLS, r.Host, protocol, words, answer)
 	return d
 }
 
+// overTLS returns what is to be said on a new connection: handshake, words, answer.
+func (b *builder) overTLS(field string, t TLSSpec, host, protocol string, words []byte, answer func(net.Conn) error) func(net.Conn) error {
+	s := b.secure(field, t, host, protocol)
+	return func(nc net.Conn) error {
+		c, err := s.client(nc)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Write(words); err != nil {
+			return tlsError("send request", err)
+		}
+		return tlsError("", answer(c))
+	}
+}
+
 // request returns the request, nil when it cannot be made.
-func (h *HTTPSpec) request(b *builder) *http.Request {
+func (h *HTTPRequest) request(b *builder, field string) *http.Request {
 	before := len(b.problems)
 	method := h.Method
 	if method == "" {
 		method = http.MethodGet
 	}
 	if !httpguts.ValidHeaderFieldName(method) || method == http.MethodConnect {
-		b.problem("HTTP.Method", "use GET, HEAD, OPTIONS or another method in capitals", "%q is not a method for a check", method)
+		b.problem(field+".Method", "use GET, HEAD, OPTIONS or another method in capitals", "%q is not a method for a check", method)
 	}
 	path := h.Path
 	if path == "" {
@@ -64,13 +114,13 @@ func (h *HTTPSpec) request(b *builder) *http.Request {
 	}
 	u, err := url.ParseRequestURI(path)
 	if err != nil || path[0] != '/' || strings.ContainsAny(path, "# ") {
-		b.problem("HTTP.Path", `begin it with "/" and escape what is not allowed in a URL`, "%q is not a path", path)
+		b.problem(field+".Path", `begin it with "/" and escape what is not allowed in a URL`, "%q is not a path", path)
 	}
 	host := h.Host
 	if host == "" {
 		host = defaultHost(b.spec.Target, b.spec.Kind)
 	} else if !httpguts.ValidHostHeader(host) || strings.ContainsAny(host, "/@ ") {
-		b.problem("HTTP.Host", "use NAME or NAME:PORT", "%q is not a host", host)
+		b.problem(field+".Host", "use NAME or NAME:PORT", "%q is not a host", host)
 	}
 	header := http.Header{"User-Agent": {"baton-healthcheck"}}
 	own := http.Header{}
@@ -78,11 +128,11 @@ func (h *HTTPSpec) request(b *builder) *http.Request {
 		name := http.CanonicalHeaderKey(f.Name)
 		switch {
 		case !httpguts.ValidHeaderFieldName(f.Name):
-			b.problem("HTTP.Headers", "use letters, digits and hyphens", "%q is not a header name", f.Name)
+			b.problem(field+".Headers", "use letters, digits and hyphens", "%q is not a header name", f.Name)
 		case !httpguts.ValidHeaderFieldValue(f.Value):
-			b.problem("HTTP.Headers", "leave control characters out", "the value of %q has control characters", f.Name)
+			b.problem(field+".Headers", "leave control characters out", "the value of %q has control characters", f.Name)
 		case slices.Contains(reservedHeaders, name):
-			b.problem("HTTP.Headers", "leave it out; Host has its own setting", "%q is set by the check itself", name)
+			b.problem(field+".Headers", "leave it out; Host has its own setting", "%q is set by the check itself", name)
 		default:
 			own.Add(name, f.Value)
 		}
@@ -100,48 +150,61 @@ func (h *HTTPSpec) request(b *builder) *http.Request {
 }
 
 // encode returns the request as it is sent.
-func encode(b *builder, req *http.Request) []byte {
+func encode(b *builder, field string, req *http.Request, version string) []byte {
 	var buf bytes.Buffer
-	if err := req.Write(&buf); err != nil {
-		b.problem("HTTP", "mend the request", "%v", err)
+	var err error
+	if version == version2 {
+		err = writeHTTP2(&buf, b.scheme(), req, nil)
+	} else {
+		err = req.Write(&buf)
+	}
+	if err != nil {
+		b.problem(field, "mend the request", "%v", err)
 		return nil
 	}
 	if buf.Len() > MaxRequest {
-		b.problem("HTTP", "shorten path and headers", "the request has %d bytes, more than %d", buf.Len(), MaxRequest)
+		b.problem(field, "shorten path and headers", "the request has %d bytes, more than %d", buf.Len(), MaxRequest)
 	}
 	return buf.Bytes()
 }
 
+func (b *builder) scheme() string {
+	if b.spec.Kind == HTTPS || b.spec.GRPC != nil && b.spec.GRPC.Secure {
+		return "https"
+	}
+	return "http"
+}
+
 // judge returns what decides about the answer to req.
-func (h *HTTPSpec) judge(b *builder, req *http.Request) *judge {
+func (h *HTTPRequest) judge(b *builder, field string, req *http.Request) *judge {
 	j := &judge{request: req, status: h.Status, contains: []byte(h.BodyContains)}
 	if len(j.status) == 0 {
 		j.status = []StatusRange{{200, 299}}
 	}
 	for _, r := range h.Status {
 		if r.Low < 100 || r.High > 999 || r.Low > r.High {
-			b.problem("HTTP.Status", "use codes from 100 to 999, the lower one first", "%v is not a range of status codes", r)
+			b.problem(field+".Status", "use codes from 100 to 999, the lower one first", "%v is not a range of status codes", r)
 		}
 	}
 	if h.BodyRegex != "" {
 		var err error
 		if j.regex, err = regexp.Compile(h.BodyRegex); err != nil {
-			b.problem("HTTP.BodyRegex", "use RE2 syntax", "%v", err)
+			b.problem(field+".BodyRegex", "use RE2 syntax", "%v", err)
 		}
 	}
 	j.without = h.RegexNoMatch
 	if h.RegexNoMatch && h.BodyRegex == "" {
-		b.problem("HTTP.RegexNoMatch", "leave it out, or add an expression", "there is no expression that must not match")
+		b.problem(field+".RegexNoMatch", "leave it out, or add an expression", "there is no expression that must not match")
 	}
 	if h.BodySHA256 != "" {
 		sum, err := hex.DecodeString(h.BodySHA256)
 		if err != nil || len(sum) != sha256.Size {
-			b.problem("HTTP.BodySHA256", "use 64 hexadecimal digits, as sha256sum prints", "%q is not a SHA-256 sum", h.BodySHA256)
+			b.problem(field+".BodySHA256", "use 64 hexadecimal digits, as sha256sum prints", "%q is not a SHA-256 sum", h.BodySHA256)
 		}
 		j.digest = sum
 	}
 	if j.body() && req != nil && req.Method == http.MethodHead {
-		b.problem("HTTP.Method", "use GET", "the answer to HEAD has no body to look at")
+		b.problem(field+".Method", "use GET", "the answer to HEAD has no body to look at")
 	}
 	return j
 }

@@ -62,27 +62,47 @@ var readers = sync.Pool{New: func() any {
 	return r
 }}
 
-// response reads an answer from src and returns nil if it is the wanted one.
-func (j *judge) response(src io.Reader) error {
+// readFrom returns a reader of the first MaxHeader bytes of src, to be given
+// back with done.
+func readFrom(src io.Reader) *reader {
 	r := readers.Get().(*reader)
 	r.src, r.end, r.limited.N = src, nil, MaxHeader
 	r.buf.Reset(&r.limited)
-	defer func() {
-		r.src = nil
-		readers.Put(r)
-	}()
+	return r
+}
+
+func (r *reader) done() {
+	r.src = nil
+	readers.Put(r)
+}
+
+// response reads an answer from src and returns nil if it is the wanted one.
+func (j *judge) response(src io.Reader) error {
+	r := readFrom(src)
+	defer r.done()
 	resp, err := j.header(r)
 	if err != nil {
 		return err
 	}
-	if !j.wants(resp.StatusCode) {
-		return failure(Status, "status %d, wanted %s", resp.StatusCode, j.wanted())
-	}
-	if !j.body() {
-		return nil
+	if err := j.code(resp.StatusCode); err != nil || !j.body() {
+		return err
 	}
 	r.limited.N = maxRaw
-	return j.content(r, resp.Body)
+	return j.content(resp.Body, r.broken)
+}
+
+// broken says why the body's bytes ended with err.
+func (r *reader) broken(err error) error {
+	switch {
+	case r.limited.N <= 0:
+		return failure(Protocol, "the body's framing has more than %d bytes", maxRaw)
+	case cut(r.end):
+		return failure(Protocol, "the connection was closed before the body's end")
+	case r.end != nil:
+		return fmt.Errorf("read body: %w", r.end)
+	default:
+		return fmt.Errorf("read body: %w", err)
+	}
 }
 
 // header reads up to the end of the final answer's header.
@@ -108,13 +128,14 @@ func (j *judge) header(r *reader) (*http.Response, error) {
 // cut reports whether the connection ended, in TLS without a close notification.
 func cut(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
-func (j *judge) wants(code int) bool {
+// code judges the status code.
+func (j *judge) code(code int) error {
 	for _, r := range j.status {
 		if r.Low <= code && code <= r.High {
-			return true
+			return nil
 		}
 	}
-	return false
+	return failure(Status, "status %d, wanted %s", code, j.wanted())
 }
 
 func (j *judge) wanted() string {
@@ -126,7 +147,8 @@ func (j *judge) wanted() string {
 }
 
 // content reads the body to its end, at most MaxBody, and judges it on the way.
-func (j *judge) content(r *reader, body io.Reader) error {
+// What keeps it from the end is told by broken.
+func (j *judge) content(body io.Reader, broken func(error) error) error {
 	src := &meter{src: body, left: MaxBody}
 	var in io.Reader = src
 	var sum hash.Hash
@@ -154,14 +176,8 @@ func (j *judge) content(r *reader, body io.Reader) error {
 	switch {
 	case src.over:
 		where = fmt.Sprintf(" (only the first %d bytes were read)", MaxBody)
-	case err != nil && r.limited.N <= 0:
-		return failure(Protocol, "the body's framing has more than %d bytes", maxRaw)
-	case err != nil && cut(r.end):
-		return failure(Protocol, "the connection was closed before the body's end")
-	case err != nil && r.end != nil:
-		return fmt.Errorf("read body: %w", r.end)
 	case err != nil:
-		return fmt.Errorf("read body: %w", err)
+		return broken(err)
 	}
 	switch {
 	case len(j.contains) > 0 && !find.found:

@@ -37,7 +37,7 @@ func TestFinderSeesThroughPieces(t *testing.T) {
 func judgeOf(t testing.TB, h *HTTPSpec) *judge {
 	t.Helper()
 	b := &builder{spec: spec("judge")}
-	j := h.judge(b, h.request(b))
+	j := h.judge(b, "HTTP", h.request(b, "HTTP"))
 	if len(b.problems) > 0 {
 		t.Fatal(errors.Join(b.problems...))
 	}

@@ -25,10 +25,11 @@ const (
 	Unreachable Reason = "unreachable" // no way to the address
 	DNSAnswer   Reason = "dns"         // the name server's answer is not the wanted one
 	TLS         Reason = "tls"         // the handshake failed or the certificate is not the wanted one
-	Status      Reason = "status"      // the status code is not a wanted one
-	Body        Reason = "body"        // the body is not the wanted one
+	Status      Reason = "status"      // the status code, of HTTP, SMTP or gRPC, is not a wanted one
+	Body        Reason = "body"        // the body, or the UDP reply, is not the wanted one
 	Protocol    Reason = "protocol"    // the answer is malformed, cut short or too long
-	Exit        Reason = "exit"        // the command failed
+	ExitStatus  Reason = "exit"        // the program failed
+	FileValue   Reason = "file"        // the file's number says that the server is down
 	Resources   Reason = "resources"   // this machine could not make the attempt
 	Config      Reason = "config"      // the check cannot be made as specified
 )

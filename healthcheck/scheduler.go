@@ -36,6 +36,9 @@ type Options struct {
 	// need none.
 	MaxConversations int
 
+	// Run runs the programs of exec checks. Nil: these stay unknown.
+	Run Runner
+
 	poller func() (poller, error)        // default newPoller
 	build  func(Spec) (Checker, []error) // default build
 }
@@ -95,7 +98,7 @@ func NewScheduler(o Options) *Scheduler {
 		o.poller = newPoller
 	}
 	if o.build == nil {
-		o.build = build
+		o.build = func(s Spec) (Checker, []error) { return build(s, o.Run) }
 	}
 	return &Scheduler{
 		opt: o, epoch: o.Now(), checks: map[string]*check{}, kinds: map[Kind]*KindStats{},

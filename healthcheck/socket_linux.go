@@ -171,7 +171,11 @@ func (s socket) established(ctx context.Context) error {
 	// writable: it must look, for it may have become so before the first call.
 	err = raw.Write(func(fd uintptr) bool {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-		if n, err := unix.Poll(fds, 0); n == 0 || errors.Is(err, unix.EINTR) {
+		n, err := unix.Poll(fds, 0)
+		for errors.Is(err, unix.EINTR) {
+			n, err = unix.Poll(fds, 0)
+		}
+		if err == nil && n == 0 {
 			return false
 		}
 		outcome = pending(int(fd))

@@ -39,7 +39,7 @@ func TestValidate(t *testing.T) {
 			`check "": Target: "invalid AddrPort" is not a server's address and port (name the server as ADDRESS:PORT)`,
 			`check "": Interval: 0s is out of range (use 10ms to 24h0m0s)`,
 			`check "": Timeout: 0s is out of range (use 1ns to 1h0m0s)`,
-			`check "": Kind: unknown kind "" (use one of http, https, tcp)`,
+			`check "": Kind: unknown kind "" (use one of dns, exec, file, grpc, http, https, ping, smtp, tcp, udp)`,
 		}},
 		{spec("n", func(s *Spec) {
 			s.Retry, s.Rise, s.RetryDelay, s.Interval = -1, MaxCount+1, -1, MaxInterval+1
@@ -104,7 +104,7 @@ func TestValidate(t *testing.T) {
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%+v\n got %s\nwant %s", tc.spec, strings.Join(got, "\n     "), strings.Join(tc.want, "\n     "))
 		}
-		if _, err := NewChecker(tc.spec); (err != nil) != (tc.want != nil) {
+		if _, err := NewChecker(tc.spec, nil); (err != nil) != (tc.want != nil) {
 			t.Errorf("%+v: NewChecker: %v", tc.spec, err)
 		}
 	}
@@ -166,7 +166,7 @@ func TestRequestOnTheWire(t *testing.T) {
 			"OPTIONS //a%20b/%C3%BC?x=%zz&y HTTP/1.1\nHost: www.example.org:81\nUser-Agent: me\nConnection: close\nX-A: 1\nX-A: 2\n\n",
 		},
 	} {
-		c, err := NewChecker(spec("a", func(s *Spec) { s.Target = netip.MustParseAddrPort(tc.target); s.Kind, s.HTTP = tc.kind, tc.http }))
+		c, err := NewChecker(spec("a", func(s *Spec) { s.Target = netip.MustParseAddrPort(tc.target); s.Kind, s.HTTP = tc.kind, tc.http }), nil)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -185,7 +185,7 @@ func TestConnectionsEndWithReset(t *testing.T) {
 		ends <- err
 	})
 	sp := Spec{ID: "a", Kind: TCP, Target: target, Interval: time.Minute, Timeout: 5 * sec}
-	c, err := NewChecker(sp)
+	c, err := NewChecker(sp, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestValuesSurviveJSON(t *testing.T) {
 	weight := 7
 	for _, v := range []any{
 		&sp, &Verdict{"a", true, true, Refused, "d", 1, at, 2, &weight}, &Overload{at, 1, 2, 3, "i", "d", 4, 5},
-		&CheckStatus{"i", TCP, Up, at, 1, 2, at, Reset, "d", 3, at, 4, 5}, &Stats{Checks: 1, Lateness: [len(LatenessBuckets) + 1]uint64{1, 2}, MaxLateness: 4},
+		&CheckStatus{"i", TCP, Up, at, 1, 2, at, Reset, "d", 3, at, 4, 5, &weight}, &Stats{Checks: 1, Lateness: [len(LatenessBuckets) + 1]uint64{1, 2}, MaxLateness: 4},
 	} {
 		b, err := json.Marshal(v)
 		if err != nil {

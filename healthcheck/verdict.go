@@ -14,7 +14,7 @@ type Verdict struct {
 	At       time.Time     `json:"at"`
 	Attempts int           `json:"attempts"` // in a row that led here, at least 1
 	// Weight is what the check says that the server can bear, 0 … 65535, from
-	// an exec check with dynamic weight; nil: it says nothing. A change of it
+	// an exec or file check with dynamic weight; nil: it says nothing. A change of it
 	// alone is a verdict too.
 	Weight *int `json:"weight,omitempty"`
 }
@@ -42,7 +42,8 @@ type CheckStatus struct {
 	Latency  time.Duration `json:"latency,omitempty"` // of the last attempt
 	Next     time.Time     `json:"next,omitzero"`     // start of the next attempt; zero while one is under way
 	Attempts uint64        `json:"attempts"`
-	Failures uint64        `json:"failures"` // of Attempts, those that did not pass
+	Failures uint64        `json:"failures"`         // of Attempts, those that did not pass
+	Weight   *int          `json:"weight,omitempty"` // what the last pass said that the server can bear; nil: nothing
 }
 
 // Overload says that this machine, not a server, is the trouble. The first is

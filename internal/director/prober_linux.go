@@ -39,6 +39,7 @@ func RunProber(ctx context.Context) error {
 		Notify:   func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
 		Overload: func(o healthcheck.Overload) { tellOverload(say, o) },
 		Failed:   func(f healthcheck.Failure) { tellFailure(say, f) },
+		Run:      programs(),
 	})
 	watcher := track.NewScheduler(track.Options{
 		Changed: func(key string, s track.State) { out.Put(kindTracked, "track "+key, trackFact{key, s}) },
