@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,26 +246,29 @@ func TestLackOfResourcesIsUnknownAndTold(t *testing.T) {
 
 func TestApplyKeepsWhatDidNotChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Options{}, map[string]checkFunc{"keep": refuses, "change": passes, "gone": passes, "new": passes})
+		// What is applied later must not begin before it has been looked at.
+		var first atomic.Int64
+		r := newRig(t, Options{Random: func(time.Duration) time.Duration { return time.Duration(first.Load()) }}, map[string]checkFunc{"keep": refuses, "change": passes, "gone": passes, "new": passes})
 		defer r.stop()
 		r.Apply([]Spec{spec("keep", func(s *Spec) { s.Retry = 1; s.RetryDelay = 900 * ms }), spec("change"), spec("gone")})
 		r.after(500 * ms)
 		if st := r.Status(); st[0].Fails != 1 || st[1].State != Up {
 			t.Fatalf("status %+v", st)
 		}
+		first.Store(int64(10 * ms))
 		for range 3 { // as often as you like
 			r.Apply([]Spec{spec("new"), spec("change", func(s *Spec) { s.Timeout = 2 * sec }), spec("keep", func(s *Spec) { s.Retry = 1; s.RetryDelay = 900 * ms })})
 		}
 		if st := r.Status(); st[2].ID != "keep" || st[2].Fails != 1 || st[1].State != Unknown {
 			t.Fatalf("status %+v", st)
 		}
-		r.after(2 * sec)
+		r.after(2010 * ms)
 		wantTimes(t, r.begun("keep"), 0, 900*ms, 2*sec)
-		wantTimes(t, r.begun("change"), 0, 500*ms, 2500*ms)
-		wantTimes(t, r.begun("new"), 500*ms, 2500*ms)
+		wantTimes(t, r.begun("change"), 0, 510*ms, 2510*ms)
+		wantTimes(t, r.begun("new"), 510*ms, 2510*ms)
 		wantTimes(t, r.begun("gone"), 0)
 		wantStrings(t, r.told(), "0s change up=true first", "0s gone up=true first",
-			"500ms new up=true first", "500ms change up=true first", "900ms keep up=false first refused")
+			"510ms new up=true first", "510ms change up=true first", "900ms keep up=false first refused")
 	})
 }
 
