@@ -68,28 +68,30 @@ func receiveRoutes(ctx context.Context, s *nl.NetlinkSocket, report func()) {
 	}
 }
 
-// routeDeletions passes what WatchRoutes is about. The header is in the
-// machine's order, the filter's loads are in the network's.
+// routeDeletions passes what WatchRoutes is about.
 func routeDeletions() []bpf.Instruction {
-	const (
-		typeAt     = 4                       // struct nlmsghdr, linux/netlink.h
-		protocolAt = unix.SizeofNlMsghdr + 5 // struct rtmsg, linux/rtnetlink.h
-	)
-	kind := func(t uint16) uint32 {
-		if nl.NativeEndian().Uint16([]byte{1, 0}) == 1 {
-			t = bits.ReverseBytes16(t)
-		}
-		return uint32(t)
-	}
+	const protocolAt = unix.SizeofNlMsghdr + 5 // struct rtmsg, linux/rtnetlink.h
 	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: typeAt, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: kind(unix.RTM_DELRULE), SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: kind(unix.RTM_DELROUTE), SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: filtered16(unix.RTM_DELRULE), SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: filtered16(unix.RTM_DELROUTE), SkipTrue: 3},
 		bpf.LoadAbsolute{Off: protocolAt, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: RouteTag, SkipTrue: 1},
 		bpf.RetConstant{Val: 1 << 18},
 		bpf.RetConstant{Val: 0},
 	}
+}
+
+// typeAt is where a message has its type: struct nlmsghdr, linux/netlink.h.
+const typeAt = 4
+
+// filtered16 is a number of a message as a filter loads it: the message is in
+// the machine's order, the filter's loads are in the network's.
+func filtered16(t uint16) uint32 {
+	if nl.NativeEndian().Uint16([]byte{1, 0}) == 1 {
+		t = bits.ReverseBytes16(t)
+	}
+	return uint32(t)
 }
 
 func attachFilter(fd int, prog []bpf.Instruction) error {
