@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -66,6 +67,7 @@ type core struct {
 	settleWaiters []passWaiter // for the steward
 	statusWaiters []chan<- struct{}
 	inspections   inspections
+	targets       chan map[netip.Addr][]string // of watchTargets, for watchReach; holds one
 	handovers     map[string][]chan<- vrrp.Notice
 	stopAt        time.Time // when a stop was asked for
 }
@@ -127,8 +129,8 @@ func newCore(opts Options, log *logger) *core {
 		verdicts: map[string]healthcheck.Verdict{}, servers: map[serverID]serverState{},
 		quorum: map[ipvs.ServiceKey]bool{}, foreign: map[ipvs.ServiceKey]bool{},
 		drains: map[drainKey]drain{}, instances: map[string]*instance{},
-		handovers: map[string][]chan<- vrrp.Notice{},
-		tracks:    map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
+		handovers: map[string][]chan<- vrrp.Notice{}, targets: make(chan map[netip.Addr][]string, 1),
+		tracks: map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
 	}
 	posted := func(n event.Name, fields ...event.Field) {
 		c.postAlways(func() { c.say(n, fields...) })
@@ -253,6 +255,7 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.evaluateGates()
 	c.sendSpeaker()
 	c.sendProber()
+	c.watchTargets()
 	return seq
 }
 

@@ -151,6 +151,7 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 			}
 			return nil
 		}),
+		newTask("reachability", c.watchReach),
 		newTask("scripts", func(ctx context.Context, ready func()) error {
 			ready()
 			return c.watcher.Run(ctx)

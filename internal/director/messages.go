@@ -16,7 +16,7 @@ const (
 	kindFailover ipc.Kind = "failover" // string: the instance
 	kindStatus   ipc.Kind = "status"   // a question downwards, its answer upwards
 	kindInspect  ipc.Kind = "inspect"  // inspection downwards, its answer upwards
-	kindTrigger  ipc.Kind = "trigger"  // []string: names of checks whose servers seem to have gone
+	kindTrigger  ipc.Kind = "trigger"  // []hint: downwards
 	kindStop     ipc.Kind = "stop"
 
 	kindHello   ipc.Kind = "hello"   // the child works on its desired state

@@ -98,11 +98,11 @@ func serveProber(conn *ipc.Conn, out *ipc.Outbox, say teller, sched *healthcheck
 			tellUnfit(say, sched.Apply(st.Checks))
 			watcher.Apply(st.Track, st.Known)
 		case kindTrigger:
-			var ids []string
-			if err := m.Decode(&ids); err != nil {
+			var hints []hint
+			if err := m.Decode(&hints); err != nil {
 				return err
 			}
-			sched.Trigger(ids...)
+			trigger(say, sched, hints)
 		case kindInspect:
 			var i inspection
 			if err := m.Decode(&i); err != nil {

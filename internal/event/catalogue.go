@@ -75,8 +75,9 @@ const (
 
 	ServiceQuorum Name = "service.quorum"
 
-	CheckLate   Name = "check.late"
-	CheckFailed Name = "check.failed"
+	CheckLate      Name = "check.late"
+	CheckFailed    Name = "check.failed"
+	CheckTriggered Name = "check.triggered"
 
 	TrackChanged    Name = "track.changed"
 	TrackUnreadable Name = "track.unreadable"
@@ -173,6 +174,7 @@ var Catalogue = []Spec{
 	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason}},
 	{CheckLate, LevelWarn, []Key{Count, Took}},
 	{CheckFailed, LevelWarn, []Key{Check, Reason, Detail, Count, Took}},
+	{CheckTriggered, LevelInfo, []Key{Interface, Address, Count, Reason}},
 	{TrackChanged, LevelInfo, []Key{Track, From, To, Reason}},
 	{TrackUnreadable, LevelWarn, []Key{Track, Reason}},
 	{ScriptFailed, LevelWarn, []Key{Track, Reason, Took, Detail}},
