@@ -91,6 +91,7 @@ func (k fixedKernel) Apply(context.Context, ipvs.Op) error { panic("plan has cha
 type answers struct {
 	Status   control.Status
 	Reload   control.Reload
+	Explain  map[string]control.Explanation
 	Failover map[string]control.Failover // by instance
 	Events   []event.Event
 	Live     []event.Event // sent to followers, whereupon the stream ends
@@ -104,6 +105,13 @@ func (d oracle) Reload(context.Context) (control.Reload, error) { return d.answe
 
 func (d oracle) Failover(_ context.Context, instance string) (control.Failover, error) {
 	return d.answers.Failover[instance], nil
+}
+
+func (d oracle) Explain(_ context.Context, name string) (control.Explanation, error) {
+	if e, ok := d.answers.Explain[name]; ok {
+		return e, nil
+	}
+	return control.Explanation{}, &control.Error{Status: 404, Message: "no instance, real server or service is called " + name, Remedy: "known are VI_1"}
 }
 
 func (d oracle) Events(since time.Time) []event.Event {

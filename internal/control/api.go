@@ -137,6 +137,9 @@ type Backend interface {
 	// Failover hands the named instance ("" is every one that is master) to its
 	// peer and returns when the handover has ended.
 	Failover(ctx context.Context, instance string) (Failover, error)
+	// Explain says why what bears the name is in its state; an *Error with status
+	// 404 when nothing does.
+	Explain(ctx context.Context, name string) (Explanation, error)
 	// Events returns what the journal still holds from since on, oldest first.
 	Events(since time.Time) []event.Event
 	// Follow delivers every event from now on until ctx ends. A reader that

@@ -22,6 +22,7 @@ func FuzzRequest(f *testing.F) {
 		request("GET", "/v1/status", ""),
 		request("GET", "/v1/events?since=1h&follow=0", ""),
 		request("GET", "/v1/events?follow=1&since=2026-01-02T03:04:05Z", ""),
+		request("GET", "/v1/explain?name=192.168.16.103%3A80", ""),
 		request("POST", "/v1/reload", ""),
 		request("POST", "/v1/failover", `{"instance":"VI_1"}`),
 		request("PUT", "/v1/failover", `[]`),
@@ -65,7 +66,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		for _, a := range b.asked {
 			verb, _, _ := strings.Cut(a, " ")
-			if want := map[string]string{"status": http.MethodGet}[verb]; want == "" && req.Method != http.MethodPost ||
+			if want := map[string]string{"status": http.MethodGet, "explain": http.MethodGet}[verb]; want == "" && req.Method != http.MethodPost ||
 				req.URL.Path != "/v1/"+verb {
 				t.Errorf("%s %s has done %s", req.Method, req.URL.Path, a)
 			}

@@ -42,6 +42,7 @@ type ServerOptions struct {
 // HTTPServer serves the control interface: HTTP/1.1 and JSON on a unix socket.
 //
 //	GET  /v1/status
+//	GET  /v1/explain?name=INSTANCE|ADDRESS[:PORT]     404 when nothing is called so
 //	GET  /v1/events?since=RFC3339|DURATION&follow=1   one event a line
 //	POST /v1/reload                                   422 when it is refused
 //	POST /v1/failover {"instance": "NAME"}            409 when it is refused
@@ -109,6 +110,7 @@ func (s *HTTPServer) handler(running context.Context) http.Handler {
 	endpoints := map[string]endpoint{}
 	for path, methods := range map[string]map[string]handlerFunc{
 		"/v1/status":   {http.MethodGet: s.status},
+		"/v1/explain":  {http.MethodGet: s.explain},
 		"/v1/events":   {http.MethodGet: func(w http.ResponseWriter, r *http.Request) error { return s.events(running, w, r) }},
 		"/v1/reload":   {http.MethodPost: s.reload},
 		"/v1/failover": {http.MethodPost: s.failover},

@@ -32,15 +32,16 @@ func TestMain(m *testing.M) {
 
 // backend answers what a test put into it.
 type backend struct {
-	mu       sync.Mutex
-	status   Status
-	reload   Reload
-	failover Failover
-	err      error
-	asked    []string // what was done, in order
-	past     []event.Event
-	follow   func(ctx context.Context) <-chan event.Event
-	block    func(ctx context.Context) // before each answer
+	mu          sync.Mutex
+	status      Status
+	reload      Reload
+	failover    Failover
+	explanation Explanation
+	err         error
+	asked       []string // what was done, in order
+	past        []event.Event
+	follow      func(ctx context.Context) <-chan event.Event
+	block       func(ctx context.Context) // before each answer
 }
 
 func (b *backend) ask(ctx context.Context, what string) error {
@@ -55,6 +56,10 @@ func (b *backend) ask(ctx context.Context, what string) error {
 
 func (b *backend) Status(ctx context.Context) (Status, error) {
 	return b.status, b.ask(ctx, "status")
+}
+
+func (b *backend) Explain(ctx context.Context, name string) (Explanation, error) {
+	return b.explanation, b.ask(ctx, "explain "+name)
 }
 
 func (b *backend) Reload(ctx context.Context) (Reload, error) {
