@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,18 +17,23 @@ import (
 )
 
 // programmer is the one writer of the kernel's IPVS table: it takes whole
-// desired tables, the latest wins, and reports each pass.
+// desired tables, the latest wins, and reports each pass. A new table costs
+// what differs; all services are read on each resync, after trouble, and when
+// asked.
 type programmer struct {
-	rec    *ipvs.Reconciler
-	owned  ipvs.Ownership
-	record string        // file that remembers what is ours
-	resync time.Duration // between passes that nobody asked for
-	report func(pass)
+	rec      *ipvs.Reconciler
+	owned    ipvs.Ownership
+	record   string         // file that remembers what is ours
+	recorded ipvs.Ownership // what it holds; nil: nobody knows
+	resync   time.Duration  // between passes that nobody asked for
+	report   func(pass)
 
-	mu   sync.Mutex
-	want ipvs.Table
-	seq  uint64 // of want
-	wake chan struct{}
+	mu    sync.Mutex
+	want  ipvs.Table
+	seq   uint64                       // of want
+	whole bool                         // the next pass reads all services
+	look  map[ipvs.ServiceKey]struct{} // that the next pass reads whatever changes
+	wake  chan struct{}
 }
 
 // pass is the outcome of one reconciliation.
@@ -51,6 +58,7 @@ func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report 
 		if err := json.Unmarshal(raw, &p.owned); err != nil {
 			return nil, fmt.Errorf("read ownership record %s: %w (remove the file: services that were taken out of the configuration meanwhile then count as foreign)", p.record, err)
 		}
+		p.recorded = p.owned
 	}
 	return p, nil
 }
@@ -63,12 +71,32 @@ func (p *programmer) set(t ipvs.Table) uint64 {
 	p.seq++
 	seq := p.seq
 	p.mu.Unlock()
-	p.poke()
+	p.rouse()
 	return seq
 }
 
-// poke asks for a pass now.
+// poke asks for a pass over all services now.
 func (p *programmer) poke() {
+	p.mu.Lock()
+	p.whole = true
+	p.mu.Unlock()
+	p.rouse()
+}
+
+// lookAt asks for a pass now that reads these services.
+func (p *programmer) lookAt(keys ...ipvs.ServiceKey) {
+	p.mu.Lock()
+	if p.look == nil {
+		p.look = map[ipvs.ServiceKey]struct{}{}
+	}
+	for _, k := range keys {
+		p.look[k] = struct{}{}
+	}
+	p.mu.Unlock()
+	p.rouse()
+}
+
+func (p *programmer) rouse() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -81,8 +109,7 @@ func (p *programmer) poke() {
 // working.
 func (p *programmer) run(ctx context.Context, ready func()) error {
 	first := sync.OnceFunc(ready)
-	delay := p.resync
-	t := time.NewTimer(delay)
+	t := time.NewTimer(p.resync)
 	defer t.Stop()
 	for {
 		select {
@@ -90,19 +117,47 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 			return nil
 		case <-p.wake:
 		case <-t.C:
+			p.poke()
+			continue
 		}
-		delay = p.resync
-		if err := p.once(ctx); err != nil {
-			delay = min(time.Second, p.resync)
-		}
+		whole, err := p.next(ctx)
 		first()
-		t.Reset(delay)
+		switch {
+		case err != nil:
+			t.Reset(min(time.Second, p.resync))
+		case whole: // a row of changes must not put the next resync off
+			t.Reset(p.resync)
+		}
 	}
 }
 
-func (p *programmer) once(ctx context.Context) error {
+// next is the pass that was asked for.
+func (p *programmer) next(ctx context.Context) (whole bool, err error) {
 	p.mu.Lock()
-	want, seq := p.want, p.seq
+	whole = p.whole
+	p.mu.Unlock()
+	if whole {
+		return true, p.once(ctx)
+	}
+	return false, p.pass(ctx, func(want ipvs.Table, look []ipvs.ServiceKey) (ipvs.Result, error) {
+		return p.rec.Change(ctx, want, p.owned, look...)
+	})
+}
+
+// once reads all services and makes them what is wanted.
+func (p *programmer) once(ctx context.Context) error {
+	if _, err := os.Stat(p.record); err != nil {
+		p.recorded = nil // somebody removed it
+	}
+	return p.pass(ctx, func(want ipvs.Table, _ []ipvs.ServiceKey) (ipvs.Result, error) {
+		return p.rec.Reconcile(ctx, want, p.owned)
+	})
+}
+
+func (p *programmer) pass(ctx context.Context, apply func(want ipvs.Table, look []ipvs.ServiceKey) (ipvs.Result, error)) error {
+	p.mu.Lock()
+	want, seq, look := p.want, p.seq, slices.Collect(maps.Keys(p.look))
+	p.whole, p.look = false, nil
 	p.mu.Unlock()
 	if want == nil {
 		return nil
@@ -112,7 +167,7 @@ func (p *programmer) once(ctx context.Context) error {
 	// two must not leave a service that nobody claims. A disk that cannot be
 	// written is told, but traffic decisions go on without it.
 	noted := p.remember(p.owned.With(want))
-	res, err := p.rec.Reconcile(ctx, want, p.owned)
+	res, err := apply(want, look)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -129,14 +184,19 @@ func (p *programmer) once(ctx context.Context) error {
 // that cannot be written must not stop traffic decisions: the caller reports
 // the error and goes on.
 func (p *programmer) remember(o ipvs.Ownership) error {
+	if p.recorded != nil && maps.Equal(p.recorded, o) {
+		return nil
+	}
 	raw, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("encode ownership record: %w", err)
 	}
-	if old, err := os.ReadFile(p.record); err == nil && string(old) == string(raw) {
-		return nil
+	p.recorded = nil
+	if err := writeFileAtomically(p.record, raw); err != nil {
+		return err
 	}
-	return writeFileAtomically(p.record, raw)
+	p.recorded = o
+	return nil
 }
 
 func writeFileAtomically(name string, data []byte) error {

@@ -111,6 +111,86 @@ func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
 	})
 }
 
+// TestChangesDoNotPutTheResyncOff: a table that changes all the time is read
+// whole every resync interval all the same, and only then.
+func TestChangesDoNotPutTheResyncOff(t *testing.T) {
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+		other, _ := ipvs.ParseServiceKey("udp 192.0.2.1:53")
+		tables := []ipvs.Table{holding(server("192.168.16.103:80", 1)), holding(server("192.168.16.103:80", 1))}
+		tables[1][other] = ipvs.Entry{Service: ipvs.Service{Key: other, Scheduler: "rr"}}
+		p.set(tables[0])
+		synctest.Wait()
+		if err := k.Run("ipvsadm -d -t 192.168.16.200:80 -r 192.168.16.103:80"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			<-time.After(time.Second)
+			p.set(tables[(i+1)%2])
+			synctest.Wait()
+			if got := len(drifts(*passes)); (got > 0) != (i >= 29) {
+				t.Fatalf("after %d s: %d drifts", i+1, got)
+			}
+		}
+	})
+}
+
+// TestLookAtFindsDrift: a service that is looked at is read, and mended.
+func TestLookAtFindsDrift(t *testing.T) {
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+		want := holding(server("192.168.16.103:80", 1))
+		p.set(want)
+		synctest.Wait()
+		if err := k.Run("ipvsadm -d -t 192.168.16.200:80 -r 192.168.16.103:80"); err != nil {
+			t.Fatal(err)
+		}
+		p.lookAt(want.Keys()...)
+		synctest.Wait()
+		if got := drifts(*passes); len(got) != 1 {
+			t.Errorf("drift is %q", got)
+		}
+	})
+}
+
+// TestOwnershipIsWrittenWhenItChanges: not with each pass, but again when
+// somebody took the file away.
+func TestOwnershipIsWrittenWhenItChanges(t *testing.T) {
+	dir := t.TempDir()
+	record := filepath.Join(dir, "ipvs-owned.json")
+	long := time.Unix(1_000_000_000, 0)
+	age := func() time.Time {
+		st, err := os.Stat(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.ModTime()
+	}
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *[]pass) {
+		p.set(holding(server("192.168.16.103:80", 1)))
+		synctest.Wait()
+		if err := os.Chtimes(record, long, long); err != nil {
+			t.Fatal(err)
+		}
+		p.set(holding(server("192.168.16.103:80", 2)))
+		synctest.Wait()
+		p.poke()
+		synctest.Wait()
+		if !age().Equal(long) {
+			t.Error("the record was written again though nothing changed in it")
+		}
+		p.set(ipvs.Table{})
+		synctest.Wait()
+		if raw, err := os.ReadFile(record); err != nil || string(raw) != "[]" {
+			t.Errorf("record is %s, error %v", raw, err)
+		}
+		if err := os.Remove(record); err != nil {
+			t.Fatal(err)
+		}
+		p.poke()
+		synctest.Wait()
+		age()
+	})
+}
+
 func TestDamagedOwnershipRecordIsAClearError(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "ipvs-owned.json"), []byte("{"), 0o600); err != nil {
