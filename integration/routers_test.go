@@ -141,11 +141,18 @@ func runKeepalived(t testing.TB, l *lab.Lab, node, text string) {
 // runKeepalivedHalf starts one half, -P for VRRP or -C for IPVS and its checks.
 func runKeepalivedHalf(t testing.TB, l *lab.Lab, node, half, text string) {
 	t.Helper()
-	dir := t.TempDir()
-	conf, logFile := filepath.Join(dir, "keepalived.conf"), filepath.Join(dir, "log")
+	conf := filepath.Join(t.TempDir(), "keepalived.conf")
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	runKeepalivedFile(t, l, node, half, conf)
+}
+
+// runKeepalivedFile is runKeepalivedHalf with a configuration that the caller has written.
+func runKeepalivedFile(t testing.TB, l *lab.Lab, node, half, conf string) {
+	t.Helper()
+	dir := t.TempDir()
+	logFile := filepath.Join(dir, "log")
 	log, err := os.Create(logFile)
 	if err != nil {
 		t.Fatal(err)

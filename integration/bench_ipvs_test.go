@@ -1,0 +1,279 @@
+package integration
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"baton/internal/lab"
+)
+
+var benchServices = flag.Int("services", 2500, "virtual services with four real servers each in BenchmarkIPVS")
+
+// bigTable is a table of services with four DR servers each, without checks:
+// what is measured is programming.
+type bigTable struct {
+	services int
+	weight   func(service, server int) int
+}
+
+const serversEach = 4
+
+func (b bigTable) each(service func(vip string), server func(rs string, weight int)) {
+	for i := range b.services {
+		service(fmt.Sprintf("10.128.%d.%d", i>>8, i&255))
+		for j := range serversEach {
+			server(fmt.Sprintf("10.%d.%d.%d", 129+j, i>>8, i&255), b.weight(i, j))
+		}
+	}
+}
+
+func (b bigTable) toml(dir string) string {
+	var s strings.Builder
+	p := lab.PathsIn(dir, lab.LVSA)
+	fmt.Fprintf(&s, "[global]\ncontrol_socket = %q\nruntime_dir = %q\nstate_dir = %q\n", p.Socket, p.Runtime, p.State)
+	b.each(func(vip string) {
+		fmt.Fprintf(&s, "\n[[virtual_server]]\naddress = \"%s:80\"\nlb_algo = \"wlc\"\nlb_kind = \"DR\"\n", vip)
+	}, func(rs string, weight int) {
+		fmt.Fprintf(&s, "[[virtual_server.real_server]]\naddress = \"%s:80\"\nweight = %d\n", rs, weight)
+	})
+	return s.String()
+}
+
+func (b bigTable) keepalived() string {
+	var s strings.Builder
+	s.WriteString("global_defs {\n    script_user root\n}\n")
+	end := ""
+	b.each(func(vip string) {
+		fmt.Fprintf(&s, "%svirtual_server %s 80 {\n    lb_algo wlc\n    lb_kind DR\n    protocol TCP\n", end, vip)
+		end = "}\n"
+	}, func(rs string, weight int) {
+		fmt.Fprintf(&s, "    real_server %s 80 {\n        weight %d\n    }\n", rs, weight)
+	})
+	return s.String() + end
+}
+
+func (b bigTable) ipvsadm() string {
+	var s strings.Builder
+	at := ""
+	b.each(func(vip string) {
+		at = vip
+		fmt.Fprintf(&s, "-A -t %s:80 -s wlc\n", vip)
+	}, func(rs string, weight int) {
+		fmt.Fprintf(&s, "-a -t %s:80 -r %s:80 -g -w %d\n", at, rs, weight)
+	})
+	return s.String()
+}
+
+// held counts the servers in a node's table that have their weight.
+func (b bigTable) held(t testing.TB, l *lab.Lab) int {
+	t.Helper()
+	var raw []byte
+	err := l.In(lab.LVSA, func() (err error) {
+		raw, err = os.ReadFile("/proc/thread-self/net/ip_vs")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{}
+	at := ""
+	b.each(func(vip string) { at = hexOf(vip) }, func(rs string, weight int) { want[at+hexOf(rs)] = weight })
+	n := 0
+	for line := range bytes.Lines(raw) {
+		f := bytes.Fields(line)
+		switch {
+		case len(f) >= 3 && string(f[0]) == "TCP":
+			at = string(f[1])
+		case len(f) >= 4 && string(f[0]) == "->":
+			if w, known := want[at+string(f[1])]; known && fmt.Sprint(w) == string(f[3]) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// hexOf is how /proc/net/ip_vs prints an address, here with port 80.
+func hexOf(addr string) string {
+	var b [4]byte
+	_, _ = fmt.Sscanf(addr, "%d.%d.%d.%d", &b[0], &b[1], &b[2], &b[3])
+	return fmt.Sprintf("%02X%02X%02X%02X:0050", b[0], b[1], b[2], b[3])
+}
+
+// cost is what one step took.
+type cost struct{ wall, cpu time.Duration }
+
+// ipvsSide is one of the programs that are compared.
+type ipvsSide struct {
+	steps map[string]cost
+	mem   usage
+}
+
+// The steps, in the order in which they run and are printed.
+const (
+	stepFirst = "programmed on an empty table"
+	stepNoop  = "reload, nothing changed"
+	stepOne   = "reload, one server changed"
+	stepChurn = "reload, 10 % of the servers changed"
+)
+
+var ipvsSteps = []string{stepFirst, stepNoop, stepOne, stepChurn}
+
+// BenchmarkIPVS programs 2,500 services with four servers each, and changes
+// some by reload, beside keepalived and ipvsadm -R with the same table in the
+// same run. CPU is that of all processes of the director on both sides,
+// reading the configuration included.
+func BenchmarkIPVS(b *testing.B) {
+	ours, theirs := measureIPVS(b, false), measureIPVS(b, true)
+	var tool cost
+	b.Run("ipvsadm", func(b *testing.B) { tool = measureRestore(b) })
+	var t strings.Builder
+	fmt.Fprintf(&t, "\n%d services with %d servers each\n%-38s %10s %10s %10s %8s %8s\n", *benchServices, serversEach,
+		"", "baton", "keepalived", "ipvsadm -R", "ratio", "ratio -R")
+	row := func(what, format string, a, k, i float64) {
+		last, ratio := "-", "-"
+		if i > 0 {
+			last, ratio = fmt.Sprintf(format, i), fmt.Sprintf("%.2f", a/i)
+		}
+		fmt.Fprintf(&t, "%-38s %10s %10s %10s %8.2f %8s\n", what, fmt.Sprintf(format, a), fmt.Sprintf(format, k), last, a/k, ratio)
+	}
+	for _, s := range ipvsSteps {
+		r := cost{}
+		if s == stepFirst {
+			r = tool
+		}
+		row(s+", ms", "%.0f", ms(ours.steps[s].wall), ms(theirs.steps[s].wall), ms(r.wall))
+		row("  CPU, ms", "%.0f", ms(ours.steps[s].cpu), ms(theirs.steps[s].cpu), ms(r.cpu))
+	}
+	row("director's memory, RSS, MiB", "%.1f", mib(ours.mem.rss), mib(theirs.mem.rss), 0)
+	row("director's memory, PSS, MiB", "%.1f", mib(ours.mem.pss), mib(theirs.mem.pss), 0)
+	fmt.Println(t.String())
+}
+
+// isDirector says whether a process is Baton's director, or keepalived's.
+func (p process) isDirector() bool { return !p.speaker && !p.prober }
+
+func measureIPVS(b *testing.B, peer bool) ipvsSide {
+	b.Helper()
+	out := ipvsSide{steps: map[string]cost{}}
+	b.Run(fmt.Sprintf("keepalived=%v", peer), func(b *testing.B) {
+		l := start(b, lab.Options{Directors: []string{}})
+		table := bigTable{*benchServices, func(int, int) int { return 1 }}
+		file, text := l.ConfigFile(), func() string { return table.toml(l.Dir()) }
+		if peer {
+			file, text = filepath.Join(b.TempDir(), "keepalived.conf"), func() string { return table.keepalived() }
+		}
+		write := func() {
+			if err := os.WriteFile(file, []byte(text()), 0o644); err != nil {
+				b.Fatal(err)
+			}
+		}
+		reload := func() {
+			for _, p := range processes(b, l, lab.LVSA) {
+				if p.isDirector() && p.isRoot(b, l) {
+					if err := syscall.Kill(p.pid, syscall.SIGHUP); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		}
+		measure := func(step string, do func()) {
+			before := time.Duration(0)
+			if step != stepFirst {
+				before = cpuOf(b, l)
+			}
+			begun := time.Now()
+			do()
+			within(b, "the table", func() string {
+				if n := table.held(b, l); n != serversEach*table.services {
+					return fmt.Sprintf("%d servers are as they should be", n)
+				}
+				return ""
+			})
+			wall := time.Since(begun)
+			out.steps[step] = cost{wall, atRest(b, l) - before}
+		}
+		write()
+		measure(stepFirst, func() {
+			if peer {
+				runKeepalivedFile(b, l, lab.LVSA, "-C", file)
+			} else if err := l.StartDirector(b.Context(), lab.LVSA); err != nil {
+				b.Fatal(err)
+			}
+		})
+		measure(stepNoop, func() { write(); reload() })
+		table.weight = func(i, j int) int { return 1 + count(i == 17 && j == 2) }
+		measure(stepOne, func() { write(); reload() })
+		table.weight = func(i, _ int) int { return 1 + count(i%10 == 3) }
+		measure(stepChurn, func() { write(); reload() })
+		out.mem = used(b, processes(b, l, lab.LVSA), process.isDirector)
+	})
+	return out
+}
+
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// isRoot says whether no other director process in the node is its parent.
+func (p process) isRoot(t testing.TB, l *lab.Lab) bool {
+	for _, q := range processes(t, l, lab.LVSA) {
+		if q.pid == p.parent {
+			return false
+		}
+	}
+	return true
+}
+
+// cpuOf is what the director in the node has used.
+func cpuOf(t testing.TB, l *lab.Lab) time.Duration {
+	t.Helper()
+	return used(t, processes(t, l, lab.LVSA), process.isDirector).cpu
+}
+
+// atRest waits until the director does next to nothing and returns what it has used.
+func atRest(t testing.TB, l *lab.Lab) time.Duration {
+	t.Helper()
+	last := cpuOf(t, l)
+	within(t, "the director to be at rest", func() string {
+		time.Sleep(400 * time.Millisecond)
+		now := cpuOf(t, l)
+		spent := now - last
+		last = now
+		if spent > 4*time.Millisecond {
+			return fmt.Sprintf("it used %v in 400 ms", spent)
+		}
+		return ""
+	})
+	return last
+}
+
+func measureRestore(b *testing.B) cost {
+	b.Helper()
+	l := start(b, lab.Options{Directors: []string{}})
+	table := bigTable{*benchServices, func(int, int) int { return 1 }}
+	cmd := l.Command(b.Context(), "ipvsadm", "-R")
+	cmd.Stdin = strings.NewReader(table.ipvsadm())
+	begun := time.Now()
+	if err := l.Start(lab.LVSA, cmd); err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	wall := time.Since(begun)
+	if n := table.held(b, l); n != serversEach*table.services {
+		b.Fatalf("%d servers after ipvsadm -R", n)
+	}
+	return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+}
