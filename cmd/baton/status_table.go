@@ -276,6 +276,10 @@ func (t *table) server(s control.Server) {
 	if s.State != "up" && (s.Reason != "" || s.Detail != "") {
 		t.wrap(plain, "    ", strings.Trim(s.Reason+": "+s.Detail, ": "))
 	}
+	if s.Path != nil && s.Path.State == "broken" {
+		t.wrap(yellow, "    ", fmt.Sprintf("path %s for %s: %s", s.Path.Reason, t.ago(s.Path.Since), s.Path.Detail))
+		t.wrap(yellow, "    ", "on the server: "+s.Path.Mend)
+	}
 }
 
 // name writes a name padded to its column; one that is too long gets a line

@@ -58,7 +58,9 @@ func bad() control.Status {
 		},
 		Services: []control.Service{
 			{Name: "tcp 192.168.16.200:80", Scheduler: "wrr", Persistent: "5m0s", Programmed: true, Up: 1, Servers: []control.Server{
-				{Address: "192.168.16.103:80", Forward: "DR", Weight: 3, Kernel: kernel(3), State: "up", Since: before(75 * time.Hour), Active: 123456, Inactive: 1234567},
+				{Address: "192.168.16.103:80", Forward: "DR", Weight: 3, Kernel: kernel(3), State: "up", Since: before(75 * time.Hour), Active: 123456, Inactive: 1234567,
+					Path: &control.Path{State: "broken", Since: before(61 * time.Second), Reason: "no-answer", Mend: "baton realserver up 192.168.16.200",
+						Detail: "the server does not answer for 192.168.16.200 port 80: it does not hold the address, or a firewall drops what is for it"}},
 				{Address: "192.168.16.104:80", Forward: "DR", Weight: 1, State: "down", Since: before(183 * time.Second), Reason: "status",
 					Detail: "GET / said 503 Service Unavailable, wanted one of 200-299; the body begins with \x1b[2J<html>"},
 				{Address: "192.168.16.105:80", Forward: "DR", Weight: 2, Kernel: kernel(0), State: "draining", Since: before(12 * time.Second), Reason: "no longer in the configuration", Active: 17},

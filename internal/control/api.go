@@ -113,6 +113,17 @@ type Server struct {
 	Active   uint64    `json:"active_conns"`   // IPVS's ActiveConn
 	Inactive uint64    `json:"inactive_conns"` // IPVS's InActConn
 	Latency  string    `json:"check_latency,omitempty"`
+	Path     *Path     `json:"path,omitempty"` // nil: not checked, or not yet
+}
+
+// Path is whether a server with DR or TUN does its part for the service's
+// address, on which its health checks do not call.
+type Path struct {
+	State  string    `json:"state"` // ok or broken
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason,omitempty"` // no-answer, refused, answers-arp or not-on-link
+	Detail string    `json:"detail,omitempty"`
+	Mend   string    `json:"mend,omitempty"` // the command that mends it, to be given on the server
 }
 
 // Reload is the answer to POST /v1/reload.

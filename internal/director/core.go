@@ -50,7 +50,8 @@ type core struct {
 	foreignDaemons map[string]bool
 
 	tracks   map[string]trackState // by vrrp.Track.Key, interfaces excepted
-	watcher  *track.Scheduler      // of what the prober may not run
+	paths    *pathWatch
+	watcher  *track.Scheduler // of what the prober may not run
 	notifier *notifier
 	notified map[string]string  // the state that notify scripts were told last, by "INSTANCE/name" and "GROUP/name"
 	retired  map[string]retired // by name
@@ -140,6 +141,7 @@ func newCore(opts Options, log *logger) *core {
 		Trouble: func(t track.Trouble) { tellTrouble(posted, t) },
 	})
 	c.notifier = newNotifier(nil, posted)
+	c.paths = newPathWatch(c.say, c.postAlways)
 	return c
 }
 
@@ -158,6 +160,7 @@ func (c *core) run(ctx context.Context) {
 			}
 			c.evaluateGates()
 			c.advanceDrains()
+			c.paths.follow(c.services, c.verdicts)
 		case <-ctx.Done():
 			for {
 				select {
@@ -248,6 +251,7 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 		}
 	}
 	c.settleServers(now, event.Field{})
+	c.paths.stale = true
 	c.forgetTracks()
 	c.settleServiceTracks(now)
 	seq := c.program()

@@ -156,6 +156,10 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 			ready()
 			return c.watcher.Run(ctx)
 		}),
+		newTask("path check", func(ctx context.Context, ready func()) error {
+			ready()
+			return c.paths.checker.Run(ctx)
+		}),
 		newTask("watchdog", func(ctx context.Context, ready func()) error {
 			ready()
 			return c.feedWatchdog(ctx)

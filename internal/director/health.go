@@ -14,6 +14,7 @@ func (c *core) judged(v healthcheck.Verdict) {
 	now := time.Now()
 	if c.settleServers(now, event.F(event.Check, v.ID)) {
 		c.program()
+		c.paths.stale = true
 	}
 	if c.settleServiceTracks(now) {
 		c.sendTrack()

@@ -109,6 +109,9 @@ func (c *core) serverStatus(k ipvs.ServiceKey, s ipvs.Server, entry ipvs.Entry) 
 		State: string(known.state), Since: known.since,
 		Reason: string(known.verdict.Reason), Detail: known.verdict.Detail,
 	}
+	if way := c.paths.is[serverID{k, s.Key}]; way.word != "" {
+		out.Path = &control.Path{State: way.word, Since: way.since, Reason: string(way.reason), Detail: way.detail, Mend: way.mend}
+	}
 	if known.verdict.Latency > 0 {
 		out.Latency = round(known.verdict.Latency)
 	}

@@ -72,6 +72,7 @@ const (
 	ServerUnknown  Name = "server.unknown"
 	ServerDraining Name = "server.draining"
 	ServerDrained  Name = "server.drained"
+	ServerPath     Name = "server.path"
 
 	ServiceQuorum Name = "service.quorum"
 
@@ -171,6 +172,7 @@ var Catalogue = []Spec{
 	{ServerUnknown, LevelWarn, []Key{Service, Server, Check, Reason, Detail}},
 	{ServerDraining, LevelInfo, []Key{Service, Server, Reason, Took}},
 	{ServerDrained, LevelInfo, []Key{Service, Server, Reason, Count, Took}},
+	{ServerPath, LevelWarn, []Key{Service, Server, From, To, Reason, Detail, Command}},
 	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason}},
 	{CheckLate, LevelWarn, []Key{Count, Took}},
 	{CheckFailed, LevelWarn, []Key{Check, Reason, Detail, Count, Took}},

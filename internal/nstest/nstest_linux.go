@@ -3,7 +3,9 @@
 package nstest
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"testing"
@@ -27,16 +29,27 @@ type Host struct {
 // New makes a host that is gone when the test has ended.
 func New(t testing.TB) *Host {
 	t.Helper()
+	return host(t, netns.New)
+}
+
+// Here is the host that the test's process is in: see InNamespace.
+func Here(t testing.TB) *Host {
+	t.Helper()
+	return host(t, netns.Get)
+}
+
+func host(t testing.TB, open func() (netns.NsHandle, error)) *Host {
+	t.Helper()
 	n := &Host{t: t}
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the thread ends with the goroutine
 		var err error
-		n.ns, err = netns.New()
+		n.ns, err = open()
 		done <- err
 	}()
 	if err := <-done; err != nil {
-		t.Fatalf("make network namespace: %v (needs root)", err)
+		t.Fatalf("open network namespace: %v (needs root)", err)
 	}
 	t.Cleanup(func() { n.ns.Close() })
 	var err error
@@ -44,8 +57,28 @@ func New(t testing.TB) *Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.h.Close() })
-	n.Run("ip", "link", "set", "lo", "up")
+	n.Up("lo")
 	return n
+}
+
+// InNamespace runs the calling test again in a process with a network
+// namespace of its own, for what is done on many threads. It returns true
+// there.
+func InNamespace(t *testing.T) bool {
+	t.Helper()
+	const mark = "BATON_TEST_NAMESPACE"
+	if os.Getenv(mark) == t.Name() {
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v=true")
+	cmd.Env = append(os.Environ(), mark+"="+t.Name())
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Fatalf("in a namespace of its own (needs root): %v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	return false
 }
 
 // Do runs f on a thread that is in the host. Goroutines that f starts are not.
@@ -84,12 +117,39 @@ func (n *Host) Run(name string, args ...string) string {
 	return string(out)
 }
 
-// Start begins a program in the host, which is killed when the test has ended.
-func (n *Host) Start(name string, args ...string) {
+// Up sets an interface up.
+func (n *Host) Up(name string) {
 	n.t.Helper()
-	cmd := exec.Command(name, args...)
-	n.Must(cmd.Start)
-	n.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if err := n.h.LinkSetUp(n.Link(name)); err != nil {
+		n.t.Fatalf("set %s up: %v", name, err)
+	}
+}
+
+// Address adds an address, in use at once, to an interface.
+func (n *Host) Address(name, prefix string) {
+	n.t.Helper()
+	a, err := netlink.ParseAddr(prefix)
+	if err == nil {
+		if a.IP.To4() == nil {
+			a.Flags = unix.IFA_F_NODAD
+		}
+		err = n.h.AddrAdd(n.Link(name), a)
+	}
+	if err != nil {
+		n.t.Fatalf("add %s to %s: %v", prefix, name, err)
+	}
+}
+
+// NoAddress takes an address away.
+func (n *Host) NoAddress(name, prefix string) {
+	n.t.Helper()
+	a, err := netlink.ParseAddr(prefix)
+	if err == nil {
+		err = n.h.AddrDel(n.Link(name), a)
+	}
+	if err != nil {
+		n.t.Fatalf("remove %s from %s: %v", prefix, name, err)
+	}
 }
 
 // Link returns an interface of the host.
@@ -109,8 +169,8 @@ func (n *Host) Cable(name string, to *Host, toName string) {
 	if err := n.h.LinkAdd(veth); err != nil {
 		n.t.Fatalf("lay cable %s: %v", name, err)
 	}
-	n.Run("ip", "link", "set", name, "up")
-	to.Run("ip", "link", "set", toName, "up")
+	n.Up(name)
+	to.Up(toName)
 	Eventually(n.t, name+" is operational", func() bool { return n.Link(name).Attrs().OperState == netlink.OperUp })
 }
 
@@ -118,12 +178,19 @@ func (n *Host) Cable(name string, to *Host, toName string) {
 // their order port1, port2 and so on.
 func (n *Host) Switch(others ...*Host) {
 	n.t.Helper()
-	n.Run("ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
-	n.Run("ip", "link", "set", "br0", "up")
+	snooping := false
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	if err := n.h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}); err != nil {
+		n.t.Fatalf("make switch: %v", err)
+	}
+	n.Up("br0")
 	for i, o := range others {
 		port := fmt.Sprintf("port%d", i+1)
 		n.Cable(port, o, "eth0")
-		n.Run("ip", "link", "set", port, "master", "br0")
+		if err := n.h.LinkSetMaster(n.Link(port), n.Link("br0")); err != nil {
+			n.t.Fatalf("plug %s into the switch: %v", port, err)
+		}
 	}
 }
 

@@ -1,0 +1,135 @@
+package director
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/pathcheck"
+	"baton/ipvs"
+)
+
+func pathService(t *testing.T, protocol ipvs.Protocol, at string, servers ...ipvs.Server) conf.VirtualServer {
+	t.Helper()
+	k := ipvs.AddressKey(protocol, netip.MustParseAddrPort(at))
+	vs := conf.VirtualServer{Service: ipvs.Service{Key: k}, Keys: []ipvs.ServiceKey{k}, PathCheck: time.Minute}
+	for _, s := range servers {
+		vs.Servers = append(vs.Servers, conf.RealServer{Server: s, Checks: []healthcheck.Spec{{ID: s.Key.String()}}})
+	}
+	return vs
+}
+
+func realServer(at string, f ipvs.Forward) ipvs.Server {
+	return ipvs.Server{Key: ipvs.MakeServerKey(netip.MustParseAddrPort(at)), Forward: f, Weight: 1}
+}
+
+func allUp(ids ...string) map[string]healthcheck.Verdict {
+	m := map[string]healthcheck.Verdict{}
+	for _, id := range ids {
+		m[id] = healthcheck.Verdict{ID: id, Up: true}
+	}
+	return m
+}
+
+func TestWhoIsAskedAboutThePath(t *testing.T) {
+	gue := realServer("192.168.17.104:80", ipvs.TUN)
+	gue.Tunnel = ipvs.Tunnel{Type: ipvs.GUE, Port: 5555, Flags: ipvs.TunnelChecksum}
+	vs := pathService(t, ipvs.TCP, "192.168.16.200:80", realServer("192.168.16.103:80", ipvs.DR), realServer("192.168.16.104:80", ipvs.NAT), gue)
+	group := pathService(t, ipvs.TCP, "192.168.16.201:80", realServer("192.168.16.103:0", ipvs.DR))
+	group.Keys = append(group.Keys, ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.168.16.201:443")), ipvs.FWMarkKey(7, ipvs.IPv4))
+	udp := pathService(t, ipvs.UDP, "192.168.16.200:53", realServer("192.168.16.103:53", ipvs.DR))
+	off := pathService(t, ipvs.TCP, "192.168.16.202:80", realServer("192.168.16.103:80", ipvs.DR))
+	off.PathCheck = 0
+	verdicts := allUp("192.168.16.103:80", "192.168.16.103:0", "192.168.16.103:53", "192.168.16.104:80", "192.168.17.104:80")
+	asked := func(verdicts map[string]healthcheck.Verdict) []string {
+		p := newPathWatch(nil, nil)
+		p.stale = true
+		p.follow([]conf.VirtualServer{vs, group, udp, off}, verdicts)
+		var out []string
+		for id := range p.asked {
+			out = append(out, id)
+		}
+		slices.Sort(out)
+		return out
+	}
+	want := []string{
+		"tcp 192.168.16.200:80 192.168.16.103:80", "tcp 192.168.16.200:80 192.168.17.104:80",
+		"tcp 192.168.16.201:443 192.168.16.103:443", "tcp 192.168.16.201:80 192.168.16.103:80", "udp 192.168.16.200:53 192.168.16.103:53",
+	}
+	if got := asked(verdicts); !slices.Equal(got, want) {
+		t.Errorf("asked are %q, want %q", got, want)
+	}
+	delete(verdicts, "192.168.16.103:0")
+	verdicts["192.168.16.103:80"] = healthcheck.Verdict{ID: "192.168.16.103:80"}
+	if got := asked(verdicts); !slices.Equal(got, []string{want[1], want[4]}) {
+		t.Errorf("with servers down and unknown asked are %q", got)
+	}
+
+	tt, _, _ := pathTarget(vs, vs.Keys[0], vs.Servers[2])
+	if tun := (pathcheck.Tunnel{Encapsulation: pathcheck.GUE, Port: 5555, Checksum: true}); tt.Tunnel == nil || *tt.Tunnel != tun || tt.Port != 80 {
+		t.Errorf("through gue the target is %+v", tt)
+	}
+	if tt, _, _ := pathTarget(udp, udp.Keys[0], udp.Servers[0]); tt.Port != 0 || tt.Tunnel != nil {
+		t.Errorf("of udp the target is %+v", tt)
+	}
+}
+
+// Each change is told once, with the command that mends it.
+func TestPathIsToldOncePerChange(t *testing.T) {
+	var said []string
+	p := newPathWatch(func(n event.Name, fields ...event.Field) {
+		line := string(n)
+		for _, f := range fields {
+			line += fmt.Sprintf(" %s=%s", f.Key, f.Value)
+		}
+		said = append(said, line)
+	}, nil)
+	tun := realServer("192.168.16.104:80", ipvs.TUN)
+	vs := pathService(t, ipvs.TCP, "192.168.16.200:80", realServer("192.168.16.103:80", ipvs.DR), tun)
+	follow := func() {
+		p.stale = true
+		p.follow([]conf.VirtualServer{vs}, allUp("192.168.16.103:80", "192.168.16.104:80"))
+	}
+	follow()
+	dr, viaTunnel := "tcp 192.168.16.200:80 192.168.16.103:80", "tcp 192.168.16.200:80 192.168.16.104:80"
+	bad := func(r pathcheck.Reason) pathcheck.Outcome { return pathcheck.Outcome{Reason: r} }
+	for _, tt := range []struct {
+		id   string
+		o    pathcheck.Outcome
+		want string // parts of what is said, by |; "": nothing is
+	}{
+		{dr, pathcheck.Outcome{OK: true}, ""},
+		{dr, bad(pathcheck.NoAnswer), "server=192.168.16.103:80 from=ok to=broken reason=no-answer|command=baton realserver up 192.168.16.200"},
+		{dr, bad(pathcheck.NoAnswer), ""},
+		{dr, bad(pathcheck.AnswersARP), "from=broken to=broken reason=answers-arp|takes it from the director|command=baton realserver up 192.168.16.200"},
+		{dr, bad(pathcheck.Refused), "reason=refused|nothing listens on port 80|command=ss -ltn 'sport = :80'"},
+		{dr, pathcheck.Outcome{OK: true}, "from=broken to=ok reason= "},
+		{dr, pathcheck.Outcome{OK: true}, ""},
+		{viaTunnel, bad(pathcheck.NoAnswer), "from=unknown to=broken|command=baton realserver up 192.168.16.200 --mode tun"},
+		{dr, bad(pathcheck.NotOnLink), `reason=not-on-link|use lb_kind = "TUN"|command=ip route get 192.168.16.103`},
+		{"of another time", bad(pathcheck.NoAnswer), ""},
+	} {
+		said = nil
+		p.found(tt.id, tt.o, time.Now())
+		if (tt.want == "") != (len(said) == 0) || len(said) > 1 {
+			t.Errorf("%s %+v: said %q", tt.id, tt.o, said)
+			continue
+		}
+		for part := range strings.SplitSeq(tt.want, "|") {
+			if tt.want != "" && !strings.Contains(said[0]+" ", part) {
+				t.Errorf("%s %+v: said %q, want %q", tt.id, tt.o, said[0], part)
+			}
+		}
+	}
+	vs.PathCheck = 0
+	follow()
+	if len(p.is) > 0 {
+		t.Errorf("what is not checked any more is still known: %v", p.is)
+	}
+}
