@@ -26,6 +26,9 @@ type builder struct {
 
 	groups map[string]*group          // virtual_server_group by name
 	claims map[ipvs.ServiceKey]string // service → path of the address or mark
+
+	namedUsed  map[string]bool // names of check tables that something uses
+	individual bool            // the checks that are being built are not the same on all nodes
 }
 
 // routerID is what makes two virtual routers one on the wire.
@@ -45,12 +48,14 @@ func (b *builder) config() *Config {
 	b.vmacNames(cfg.Instances)
 	b.claims = make(map[ipvs.ServiceKey]string, len(b.raw.VirtualServers))
 	b.serverGroups()
+	b.checkNames()
 	for i := range b.raw.VirtualServers {
 		if s, ok := b.virtualServer(&b.raw.VirtualServers[i]); ok {
 			cfg.Services = append(cfg.Services, s)
 		}
 	}
 	b.unusedGroups()
+	b.unusedChecks()
 	cfg.IPVS = b.ipvs(cfg.Instances)
 	b.definitions()
 	b.syncGroups(cfg)

@@ -129,6 +129,10 @@ func (b *builder) missing(at, kind, name string, known []string) {
 	case len(known) > 0 && len(known) < 6:
 		p.remedy("there are %s", strings.Join(known, ", "))
 	default:
-		p.remedy("add a [[%s]] of this name, or remove it here", kind)
+		table := "[[" + kind + "]] of this name"
+		if kind == "check" {
+			table = "[check.NAME]"
+		}
+		p.remedy("add a %s, or remove it here", table)
 	}
 }

@@ -26,6 +26,7 @@ func (b *builder) virtualServer(r *rawVirtualServer) (VirtualServer, bool) {
 	b.udpOnly(r, &on)
 	b.persistence(r, &s, &on)
 	b.held(&on)
+	b.namedChecks(&r.Checks, true) // told, even if every server has its own
 	vs := VirtualServer{
 		Name: on.name, Service: s, Keys: on.keys, Servers: b.realServers(r, &on),
 		Alpha: r.Alpha.v, Omega: r.Omega.v, Quorum: r.Quorum.v, Hysteresis: r.Hysteresis.v,

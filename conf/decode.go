@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"baton/healthcheck"
 )
 
 // decoder fills raw structs from the tree that the TOML library made, and
@@ -16,12 +18,13 @@ type decoder struct {
 	index     *index
 	problems  []*Problem
 	kept      map[Severity]int
-	more      int               // problems beyond maxCollected, which are not kept
-	tables    []nodeTable       // every per-node table of the file
-	disk      bool              // files that the configuration names may be looked at
-	authority map[string]string // CA file → what is wrong with it
-	recovered bool              // statements were left out: a missing key may be one of them
-	alias     map[string]string // paths of keys that stand in the file as a bare value, to its path
+	told      map[string]bool                // path and message of what is kept
+	more      int                            // problems beyond maxCollected, which are not kept
+	tables    []nodeTable                    // every per-node table of the file
+	disk      bool                           // files that the configuration names may be looked at
+	pem       map[healthcheck.TLSSpec]string // files of TLS → what is wrong with them
+	recovered bool                           // statements were left out: a missing key may be one of them
+	alias     map[string]string              // paths of keys that stand in the file as a bare value, to its path
 }
 
 // nodeTable is a value given per node, as { lvs-a = 1, lvs-b = 2 }.
@@ -57,10 +60,16 @@ func (d *decoder) report(path string, s Severity, format string, args ...any) *P
 	if a, ok := d.alias[path]; ok {
 		path = a
 	}
+	message := fmt.Sprintf(format, args...)
+	if id := path + " " + message; d.told[id] {
+		return &Problem{} // of a template, for one server after the other
+	} else if !d.flooded(s) {
+		d.told[id] = true
+	}
 	line, column := d.index.find(path)
 	return d.add(Problem{
 		Severity: s, File: d.file, Line: line, Column: column,
-		Key: path, Message: fmt.Sprintf(format, args...),
+		Key: path, Message: message,
 	})
 }
 
@@ -156,11 +165,38 @@ func (d *decoder) key(path string, k *keySpec, v any, f reflect.Value) {
 		d.table(path, m, f)
 	case kindTables:
 		d.elements(path, k, v, f)
+	case kindNamed:
+		d.named(path, k, v, f)
+	}
+}
+
+// named decodes a table of tables that the file gives names to.
+func (d *decoder) named(path string, k *keySpec, v any, f reflect.Value) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		d.errorf(path, "expected a table, found %s", kindOf(v)).remedy("write [%s.NAME]", heading(path))
+		return
+	}
+	f.Set(reflect.MakeMapWithSize(f.Type(), len(m)))
+	for _, name := range d.ordered(path, m) {
+		p := join(path, name)
+		e := reflect.New(k.table)
+		t, ok := m[name].(map[string]any)
+		if !ok {
+			d.errorf(p, "expected a table, found %s", kindOf(m[name])).remedy("write [%s]", heading(p))
+		}
+		d.table(p, t, e.Elem())
+		f.SetMapIndex(reflect.ValueOf(name), e)
 	}
 }
 
 // elements decodes an array of tables.
 func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
+	if m, one := v.(map[string]any); one && k.single {
+		f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+		d.table(path, m, f.Index(0))
+		return
+	}
 	var list []any
 	switch v := v.(type) {
 	case []map[string]any:
@@ -173,6 +209,8 @@ func (d *decoder) elements(path string, k *keySpec, v any, f reflect.Value) {
 	default:
 		if bareText(k.table) {
 			d.errorf(path, "expected a list, found %s", kindOf(v)).remedy(`write %s = ["…"]`, k.name)
+		} else if k.single {
+			d.errorf(path, "expected a table, found %s", kindOf(v)).remedy("write [%s] and its keys below it", heading(path))
 		} else {
 			d.errorf(path, "expected a list of tables, found %s", kindOf(v)).remedy("write [[%s]], with two brackets, for each", heading(path))
 		}

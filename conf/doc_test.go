@@ -45,6 +45,10 @@ func readReference(t *testing.T) (entries map[string]entry, order []string) {
 		name := ""
 		if strings.HasPrefix(line, "[") {
 			table = strings.Trim(line, "[]")
+			if rest, ok := strings.CutPrefix(table, "check."); ok {
+				_, inside, _ := strings.Cut(rest, ".")
+				table = strings.TrimSuffix("check.NAME."+inside, ".")
+			}
 			name = "[" + table + "]"
 		} else {
 			key, _, ok := strings.Cut(line, " = ")
@@ -85,10 +89,8 @@ func factsLine(k *keySpec) string {
 // explainedAt returns the name that a key is explained at: keys that mean the
 // same in several tables are explained in one of them.
 func explainedAt(name string) string {
-	for _, check := range []string{"tcp_check", "http_get", "https_get"} {
-		if rest, ok := strings.CutPrefix(name, "virtual_server."+check); ok {
-			return "virtual_server.real_server." + check + rest // a template
-		}
+	if at, ok := explainedCheck(name); ok {
+		return at
 	}
 	if rest, ok := strings.CutPrefix(name, "vrrp_sync_group."); ok && (strings.HasPrefix(rest, "track_") || strings.HasPrefix(rest, "notify")) {
 		name = "vrrp_instance." + rest
@@ -112,6 +114,41 @@ func explainedAt(name string) string {
 	return name
 }
 
+// explainedCheck is explainedAt for the keys of checks: those of a template and of
+// a [check.NAME] at the real_server's, those that all kinds have at tcp_check, of
+// HTTP at http_get and of TLS at https_get.
+func explainedCheck(name string) (string, bool) {
+	const server = "virtual_server.real_server."
+	for _, table := range []string{server, "virtual_server.", "check.NAME."} {
+		rest, ok := strings.CutPrefix(name, table)
+		if !ok {
+			continue
+		}
+		check, key, inside := strings.Cut(rest, ".")
+		if k := specOf(reflect.TypeFor[rawChecks]()).byName[check]; k == nil {
+			continue
+		}
+		last := key[strings.LastIndexByte(key, '.')+1:]
+		has := func(t reflect.Type) bool { return specOf(t).byName[last] != nil }
+		switch {
+		case !inside:
+		case has(reflect.TypeFor[rawTCPCheck]()):
+			check, key = "tcp_check", last
+		case strings.HasPrefix(check, "http") && has(reflect.TypeFor[rawHTTPGet]()) && last != "url":
+			check, key = "http_get", last
+		case has(reflect.TypeFor[rawTLS]()):
+			check, key = "https_get", last
+		case last == "url":
+			check, key = "https_get", last
+		}
+		if inside {
+			check += "." + key
+		}
+		return server + check, true
+	}
+	return "", false
+}
+
 // TestReferenceIsComplete holds reference.toml against the raw structs: every
 // key with a comment, an example, and exactly its default and range.
 func TestReferenceIsComplete(t *testing.T) {
@@ -122,6 +159,9 @@ func TestReferenceIsComplete(t *testing.T) {
 		for _, k := range spec.keys {
 			name := join(path, k.name)
 			at := explainedAt(name)
+			if k.kind == kindNamed {
+				at += ".NAME"
+			}
 			if k.kind != kindLeaf && !bareText(k.table) {
 				if e := entries["["+at+"]"]; e.comment == nil && name != "global" {
 					t.Errorf("table %s has no comment", at)
@@ -251,7 +291,7 @@ func isList(path string) bool {
 	walkTables(func(p string, spec *tableSpec) {
 		for _, k := range spec.keys {
 			if join(p, k.name) == path {
-				list = k.kind == kindTables
+				list = k.kind == kindTables && !k.single
 			}
 		}
 	})

@@ -38,7 +38,14 @@ func TestExamples(t *testing.T) {
 				}
 			}
 			shown["notify"] = shown["notify"] || len(cfg.Notify) > 0
+			shown["sync daemon"] = shown["sync daemon"] || cfg.IPVS.Sync != nil
+			for _, c := range cfg.Checks() {
+				shown[string(c.Kind)+" check"] = true
+			}
 			for _, s := range cfg.Services {
+				shown["fwmark"] = shown["fwmark"] || s.Service.Key.FWMark != 0
+				shown["group"] = shown["group"] || len(s.Keys) > 1
+				shown["sorry server and quorum"] = shown["sorry server and quorum"] || s.Sorry != nil && s.Quorum > 1
 				for _, r := range s.Servers {
 					kinds[string(r.Server.Forward)] = true
 				}
@@ -48,7 +55,10 @@ func TestExamples(t *testing.T) {
 	if len(kinds) != 3 {
 		t.Errorf("the examples show %v only", kinds)
 	}
-	for _, what := range []string{"IPv6", "unicast", "VMAC", "script", "file", "virtual_server", "notify"} {
+	for _, what := range []string{
+		"IPv6", "unicast", "VMAC", "script", "file", "virtual_server", "notify", "sync daemon", "fwmark", "group", "sorry server and quorum",
+		"tcp check", "http check", "https check", "dns check", "smtp check", "udp check", "ping check", "grpc check", "exec check", "file check",
+	} {
 		if !shown[what] {
 			t.Errorf("no example shows %s", what)
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"baton/healthcheck"
 	"baton/ipvs"
 )
 
@@ -161,36 +160,6 @@ func tunnelText(t ipvs.Tunnel) string {
 		return ""
 	}
 	return fmt.Sprintf("%s port %d flags %d", t.Type, t.Port, t.Flags)
-}
-
-// checkText is a check on one line: what is asked, what is wanted, how often.
-func checkText(c healthcheck.Spec) string {
-	var b strings.Builder
-	if h := c.HTTP; h != nil {
-		fmt.Fprintf(&b, "%s %s ", h.Method, h.Path)
-		for _, x := range [][2]string{
-			{"host", h.Host}, {"body_contains", h.BodyContains}, {"regex", h.BodyRegex}, {"sha256", h.BodySHA256},
-			{"server_name", h.TLS.ServerName}, {"ca_file", h.TLS.CAFile},
-		} {
-			if x[1] != "" {
-				fmt.Fprintf(&b, "%s %q ", x[0], x[1])
-			}
-		}
-		for _, x := range h.Headers {
-			// The value may be a password: its hash shows that it changed.
-			sum := sha256.Sum256([]byte(x.Value))
-			fmt.Fprintf(&b, "header %s (#%x) ", x.Name, sum[:3])
-		}
-		for _, x := range h.Status {
-			fmt.Fprintf(&b, "status %s ", x)
-		}
-		if h.TLS.SkipVerify {
-			b.WriteString("without verification ")
-		}
-	}
-	fmt.Fprintf(&b, "at %s every %s timeout %s retry %d after %s rise %d",
-		c.Target, format(c.Interval), format(c.Timeout), c.Retry, format(c.RetryDelay), c.Rise)
-	return b.String()
 }
 
 func yes(b bool) string {

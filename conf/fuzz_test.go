@@ -69,19 +69,25 @@ func reference(tb testing.TB) (lines []string, assigned []int) {
 // All of it for each of some thousand values takes several times as long.
 func relevant(tb testing.TB, lines []string, i int) (around []string, at int) {
 	tb.Helper()
-	const global, servers, groups, tracks = "global", "servers", "groups", "tracks"
+	const global, groups, tracks = "global", "groups", "tracks"
 	parts := make([]string, len(lines))
 	part, instances := global, 0
 	for n, line := range lines {
-		switch head, _, _ := strings.Cut(line, "]]"); {
+		switch head, _, _ := strings.Cut(line, "]"); {
 		case head == "[[vrrp_instance":
 			if instances++; instances <= 2 {
 				part = tracks
 			} else {
 				part = groups
 			}
-		case head == "[[virtual_server" || head == "[[virtual_server_group" || strings.HasPrefix(head, "[ipvs]") || strings.HasPrefix(head, "[ipvs."):
-			part = servers
+		case head == "[[virtual_server":
+			part = servicePart(lines[n+1:])
+		case head == "[[virtual_server_group":
+			part = groupUsers
+		case strings.HasPrefix(head, "[check."):
+			part = checkUsers
+		case strings.HasPrefix(head, "[ipvs"):
+			part = "ipvs"
 		case head == "[[vrrp_sync_group":
 			part = groups
 		case strings.HasPrefix(head, "[[vrrp_") && !strings.Contains(head, "."):
@@ -105,6 +111,24 @@ func relevant(tb testing.TB, lines []string, i int) (around []string, at int) {
 		tb.Fatalf("the part of the reference around %q: %v", lines[i], err)
 	}
 	return around, at
+}
+
+// Parts of those services that name something outside of them.
+const groupUsers, checkUsers = "groups of services", "named checks"
+
+// servicePart names the part of the service that these lines begin with.
+func servicePart(lines []string) string {
+	for _, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "[[virtual_server]"):
+			return lines[0]
+		case strings.HasPrefix(line, "virtual_server_group "):
+			return groupUsers
+		case strings.HasPrefix(line, "checks "):
+			return checkUsers
+		}
+	}
+	return lines[0]
 }
 
 // crosses says whether the line names something in another part.
@@ -145,9 +169,9 @@ func TestEveryKeyWithOddValues(t *testing.T) {
 func FuzzValue(f *testing.F) {
 	lines, assigned := reference(f)
 	for i, v := range odd {
-		f.Add(uint8(i*4), v)
+		f.Add(uint16(i*8), v)
 	}
-	f.Fuzz(func(t *testing.T, which uint8, v string) {
+	f.Fuzz(func(t *testing.T, which uint16, v string) {
 		judged(t, replaced(lines, assigned[int(which)%len(assigned)], v))
 	})
 }
@@ -186,10 +210,8 @@ func accepted(t *testing.T, cfg *conf.Config) {
 	}
 	ids := map[string]bool{}
 	for _, c := range cfg.Checks() {
-		if c.HTTP != nil {
-			c.HTTP.TLS.CAFile = "" // whether it is there is not the file's business
-		}
-		if err := healthcheck.Validate(c); err != nil {
+		// Whether files are there is not the configuration's business.
+		if err := healthcheck.Validate(conf.WithoutFiles(c)); err != nil {
 			t.Errorf("accepted, but: %v", err)
 		}
 		if ids[c.ID] {

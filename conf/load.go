@@ -10,6 +10,8 @@ import (
 	"os"
 	"reflect"
 	"strings"
+
+	"baton/healthcheck"
 )
 
 // Load reads and parses a configuration file of at most 8 MiB. Its error is
@@ -81,7 +83,7 @@ func Parse(name string, data []byte, node string) (*Config, error) {
 func parse(name string, data []byte, node string, disk bool) (*Config, error) {
 	d := &decoder{
 		file: name, disk: disk,
-		kept: map[Severity]int{}, alias: map[string]string{}, authority: map[string]string{},
+		kept: map[Severity]int{}, told: map[string]bool{}, alias: map[string]string{}, pem: map[healthcheck.TLSSpec]string{},
 	}
 	if len(data) > maxFileSize {
 		d.index = newIndex(nil)

@@ -7,15 +7,16 @@ import "net/netip"
 // against them.
 
 type rawFile struct {
-	Global         rawGlobal          `toml:"global"`
-	Instances      []rawInstance      `toml:"vrrp_instance"`
-	SyncGroups     []rawSyncGroup     `toml:"vrrp_sync_group"`
-	Scripts        []rawScript        `toml:"vrrp_script"`
-	TrackFiles     []rawTrackFile     `toml:"vrrp_track_file"`
-	TrackProcesses []rawTrackProcess  `toml:"vrrp_track_process"`
-	IPVS           rawIPVS            `toml:"ipvs"`
-	Groups         []rawGroup         `toml:"virtual_server_group"`
-	VirtualServers []rawVirtualServer `toml:"virtual_server"`
+	Global         rawGlobal            `toml:"global"`
+	Instances      []rawInstance        `toml:"vrrp_instance"`
+	SyncGroups     []rawSyncGroup       `toml:"vrrp_sync_group"`
+	Scripts        []rawScript          `toml:"vrrp_script"`
+	TrackFiles     []rawTrackFile       `toml:"vrrp_track_file"`
+	TrackProcesses []rawTrackProcess    `toml:"vrrp_track_process"`
+	IPVS           rawIPVS              `toml:"ipvs"`
+	Groups         []rawGroup           `toml:"virtual_server_group"`
+	VirtualServers []rawVirtualServer   `toml:"virtual_server"`
+	Checks         map[string]*rawNamed `toml:"check" inherit:"none"`
 }
 
 // place is embedded by the tables that must name themselves in a problem.

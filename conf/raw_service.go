@@ -46,13 +46,17 @@ type rawVirtualServer struct {
 	DelayLoop              value[duration]     `toml:"delay_loop" default:"60s" range:"10ms…24h"`
 	ConnectTimeout         value[duration]     `toml:"connect_timeout" default:"5s" range:"1ms…1h"`
 	Retry                  value[int]          `toml:"retry" default:"1" range:"0…1000"`
-	DelayBeforeRetry       value[duration]     `toml:"delay_before_retry" range:"0s…24h" inherit:"1s for tcp_check, 3s for http_get and https_get"`
+	DelayBeforeRetry       value[duration]     `toml:"delay_before_retry" range:"0s…24h" inherit:"3s for http_get and https_get, else 1s"`
 	Rise                   value[int]          `toml:"rise" default:"1" range:"1…1000"`
+	Warmup                 value[duration]     `toml:"warmup" range:"1ms…24h" inherit:"the shorter of delay_loop and 1s"`
+	LogAllFailures         value[bool]         `toml:"log_all_failures" default:"false"`
+	Checks                 value[texts]        `toml:"checks" inherit:"none"`
 	InhibitOnFailure       value[bool]         `toml:"inhibit_on_failure" default:"false"`
 	rawChecks
 	RealServers []rawRealServer `toml:"real_server"`
 
-	alike []likeness // the checks of servers that have nothing of their own
+	alike   []likeness // the checks of servers that have nothing of their own
+	alikeOn string     // node that they are for
 }
 
 type rawRealServer struct {
@@ -65,12 +69,13 @@ type rawRealServer struct {
 	SlowStart        value[duration] `toml:"slow_start" range:"0s…24h" inherit:"that of the virtual_server"`
 	NotifyUp         *rawCommand     `toml:"notify_up" inherit:"none"`
 	NotifyDown       *rawCommand     `toml:"notify_down" inherit:"none"`
+	Checks           value[texts]    `toml:"checks" inherit:"those of the virtual_server"`
 	rawForward
 	rawTimings
 	rawChecks
 
-	checked bool // its checks were built, for another node: they are the same on all
-	checks  []healthcheck.Spec
+	built  bool // its checks were, for another node: they are the same on all
+	checks []healthcheck.Spec
 }
 
 type rawSorryServer struct {

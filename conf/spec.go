@@ -19,6 +19,7 @@ import (
 //	enum:"DR|NAT|TUN"       the words that are allowed, in any case
 //	required:"example"      must be given; the example goes into the remedy
 //	shorthand:"true"        a bare value instead of the table means this key
+//	single:"true"           one [table] is a list of one
 //	secret:"true"           no message repeats what the file has
 type keySpec struct {
 	name      string
@@ -31,6 +32,7 @@ type keySpec struct {
 	enum      []string
 	required  string
 	shorthand bool
+	single    bool
 	secret    bool
 	value     any          // the default as the leaf has it, nil without one
 	table     reflect.Type // of kinds that are tables
@@ -42,6 +44,7 @@ const (
 	kindLeaf   kind = iota
 	kindTable       // a struct or a pointer to one: nil when absent
 	kindTables      // a slice of structs
+	kindNamed       // a map of pointers to structs: [key.NAME]
 )
 
 // tableSpec is a raw struct: its keys by name and in order.
@@ -70,7 +73,7 @@ func specOf(t reflect.Type) *tableSpec {
 		k := &keySpec{
 			name: name, index: f.Index,
 			def: f.Tag.Get("default"), inherit: f.Tag.Get("inherit"), required: f.Tag.Get("required"),
-			shorthand: f.Tag.Get("shorthand") != "", secret: f.Tag.Get("secret") != "",
+			shorthand: f.Tag.Get("shorthand") != "", secret: f.Tag.Get("secret") != "", single: f.Tag.Get("single") != "",
 		}
 		if r := f.Tag.Get("range"); r != "" {
 			var ok bool
@@ -85,6 +88,8 @@ func specOf(t reflect.Type) *tableSpec {
 		case reflect.PointerTo(ft).Implements(leafType):
 			l := reflect.New(ft).Interface().(leaf)
 			k.nodes, k.value = l.perNode(), l.defaultOf(k)
+		case ft.Kind() == reflect.Map:
+			k.kind, k.table = kindNamed, ft.Elem().Elem()
 		case ft.Kind() == reflect.Slice:
 			k.kind, k.table = kindTables, ft.Elem()
 		case ft.Kind() == reflect.Pointer:

@@ -21,7 +21,8 @@ func (d *decoder) unknown(path, name string, spec *tableSpec) {
 			return
 		}
 	}
-	for _, word := range []string{join(heading(path), name), name} {
+	table := heading(path)
+	for _, word := range []string{join(table, name), join(table[strings.LastIndexByte(table, '.')+1:], name), name} {
 		if r, ok := keepalivedWords[word]; ok {
 			p.remedy("%s", r)
 			return
@@ -90,7 +91,11 @@ func walkTables(visit func(path string, spec *tableSpec)) {
 		visit(path, spec)
 		for _, k := range spec.keys {
 			if k.kind != kindLeaf {
-				walk(k.table, join(path, k.name))
+				p := join(path, k.name)
+				if k.kind == kindNamed {
+					p = join(p, "NAME")
+				}
+				walk(k.table, p)
 			}
 		}
 	}
@@ -111,9 +116,22 @@ var keepalivedWords = map[string]string{
 	"SSL_GET":                          "use https_get",
 	"TCP_CHECK":                        "use tcp_check",
 	"ssl_get":                          "use https_get",
-	"url":                              "write path and status_code into the check itself",
+	"SSL":                              "write its keys into the https_get itself",
+	"https_get.ca":                     "use ca_file",
+	"https_get.certificate":            "use cert_file",
+	"https_get.key":                    "use key_file",
+	"enable_sni":                       "remove it: the name is always sent; server_name changes it",
+	"fast_recovery":                    "use rise = 1, which is the default",
+	"tls_compliant":                    "remove it: connections are ended as TLS wants it",
+	"nb_get_retry":                     "use retry",
+	"nb_sock_retry":                    "use retry",
+	"misc_check.user":                  "remove it: checks run as prober_user of [global]",
+	"file_check.track_file":            "use file, with the path itself",
+	"file_check.reverse":               "use a weight with the other sign",
+	"checker_log_all_failures":         "use log_all_failures in the virtual_server",
+	"BFD_CHECK":                        notYet,
+	"bfd_check":                        notYet,
 	"digest":                           "use sha256, of the whole body",
-	"warmup":                           "remove it: first checks are spread over the shorter of delay_loop and 1 s",
 	"sorry_server_lvs_method":          "write sorry_server = { address = \"…\", lb_kind = \"…\" }",
 	"lvs_sync_daemon_interface":        "use [ipvs.lvs_sync_daemon]",
 	"lvs_flush":                        "remove it: Baton adopts what is its own and touches nothing else",
@@ -132,17 +150,11 @@ var keepalivedWords = map[string]string{
 	"ipvs.lvs_sync_daemon.id":          "use syncid",
 	"ipvs.lvs_sync_daemon.inst":        "use vrrp_instance",
 	"ipvs.lvs_sync_daemon.mcast_group": "use group",
-	"misc_check":                       notYet,
-	"smtp_check":                       notYet,
-	"dns_check":                        notYet,
-	"udp_check":                        notYet,
-	"ping_check":                       notYet,
-	"file_check":                       notYet,
-	"MISC_CHECK":                       notYet,
-	"SMTP_CHECK":                       notYet,
-	"DNS_CHECK":                        notYet,
-	"UDP_CHECK":                        notYet,
-	"PING_CHECK":                       notYet,
+	"MISC_CHECK":                       "use misc_check",
+	"SMTP_CHECK":                       "use smtp_check",
+	"DNS_CHECK":                        "use dns_check",
+	"UDP_CHECK":                        "use udp_check",
+	"PING_CHECK":                       "use ping_check",
 	"notification_email":               "remove it: Baton sends no mail, it logs an event",
 	"smtp_server":                      "remove it: Baton sends no mail, it logs an event",
 	"smtp_alert":                       "remove it: Baton sends no mail, it logs an event",

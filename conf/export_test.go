@@ -1,0 +1,4 @@
+package conf
+
+// WithoutFiles is for tests that hold a spec against healthcheck.Validate.
+var WithoutFiles = withoutFiles
