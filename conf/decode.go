@@ -3,7 +3,6 @@ package conf
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -93,13 +92,22 @@ func (d *decoder) where(path string) string {
 
 // ordered returns the keys of a table as they stand in the file.
 func (d *decoder) ordered(path string, m map[string]any) []string {
-	at := make(map[string]int, len(m)) // joining paths in each comparison is what costs
-	for key := range m {
-		at[key] = d.index.at[join(path, key)]
+	type keyAt struct {
+		key string
+		at  int
 	}
-	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
-		return cmp.Or(cmp.Compare(at[a], at[b]), strings.Compare(a, b))
+	found := make([]keyAt, 0, len(m)) // joining paths in each comparison is what costs
+	for key := range m {
+		found = append(found, keyAt{key, d.index.at[join(path, key)].offset})
+	}
+	slices.SortFunc(found, func(a, b keyAt) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.key, b.key))
 	})
+	keys := make([]string, len(found))
+	for i, f := range found {
+		keys[i] = f.key
+	}
+	return keys
 }
 
 // rooted is implemented by raw structs that want to know their own path.
@@ -122,7 +130,10 @@ func (d *decoder) table(path string, m map[string]any, dst reflect.Value) {
 				d.table(join(path, k.name), nil, f)
 			}
 		}
-		if _, given := m[k.name]; m != nil && !given && k.required != "" && !d.recovered {
+		if k.required == "" || m == nil || d.recovered {
+			continue
+		}
+		if _, given := m[k.name]; !given {
 			d.errorf(join(path, k.name), "is missing").remedy("add %s = %s", k.name, k.required)
 		}
 	}

@@ -76,10 +76,14 @@ func (l *nodeValue[T]) decode(d *decoder, v any) {
 		d.errorf(l.path(), "names %d nodes", len(nodes)).remedy("use %d at most", maxNodes)
 		return
 	}
-	l.set, l.of, l.err = true, make(map[string]T, len(nodes)), map[string]bool{}
-	for _, name := range d.ordered(l.path(), nodes) {
-		got, ok := read[T](d, join(l.path(), name), l.spec, nodes[name])
+	l.set, l.of, l.err = true, make(map[string]T, len(nodes)), nil
+	path := l.path()
+	for _, name := range d.ordered(path, nodes) {
+		got, ok := read[T](d, join(path, name), l.spec, nodes[name])
 		if !ok {
+			if l.err == nil {
+				l.err = map[string]bool{}
+			}
 			l.err[name] = true
 			got = l.v
 		}
@@ -90,7 +94,7 @@ func (l *nodeValue[T]) decode(d *decoder, v any) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	d.tables = append(d.tables, nodeTable{path: l.path(), names: names})
+	d.tables = append(d.tables, nodeTable{path: path, names: names})
 }
 
 // get returns the value for one node: its own, or the default where it has

@@ -59,7 +59,7 @@ func (d *decoder) node(raw *rawFile, node string) string {
 // them, and holds each per-node table against that list.
 func (d *decoder) nodes(raw *rawFile, node string) (all []string, known bool) {
 	slices.SortStableFunc(d.tables, func(a, b nodeTable) int {
-		return cmp.Compare(d.index.at[a.path], d.index.at[b.path])
+		return cmp.Compare(d.index.at[a.path].offset, d.index.at[b.path].offset)
 	})
 	list := &raw.Global.Nodes
 	tables, from := d.tables, list.path()

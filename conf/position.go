@@ -29,6 +29,12 @@ type statement struct {
 	header     bool
 }
 
+// spot is where a path stands.
+type spot struct {
+	offset int
+	set    bool // it has a value of its own, unlike a mere prefix of a dotted key
+}
+
 // duplicate is a key that was set before.
 type duplicate struct {
 	path          string
@@ -42,18 +48,18 @@ type duplicate struct {
 type index struct {
 	data       []byte
 	lines      []int // offset of each line's first byte
-	at         map[string]int
-	set        map[string]bool // has a value of its own, unlike a mere prefix of a dotted key
-	elements   map[string]int  // length of each array of tables so far
+	at         map[string]spot
+	elements   map[string]int // length of each array of tables so far
 	statements []statement
 	duplicates []duplicate
 }
 
 func newIndex(data []byte) *index {
 	lines := bytes.Count(data, []byte{'\n'}) + 1
+	paths := bytes.Count(data, []byte{'='}) + bytes.Count(data, []byte("\n["))*3/2
 	ix := &index{
 		data: data, lines: make([]int, 1, lines+1), // growing them bit by bit costs as much as filling them
-		at: make(map[string]int, lines), set: make(map[string]bool, lines), elements: map[string]int{},
+		at: make(map[string]spot, paths), elements: map[string]int{},
 	}
 	for i, c := range data {
 		if c == '\n' {
@@ -156,7 +162,7 @@ func (ix *index) header(e *unstable.Node) (string, int, *syntaxError) {
 	}
 	ix.statements = append(ix.statements, st)
 	if e.Kind == unstable.Table {
-		ix.at[path] = st.start
+		ix.at[path] = spot{offset: st.start, set: ix.at[path].set}
 		return path, st.end, nil
 	}
 	i := ix.elements[path]
@@ -185,13 +191,13 @@ func (ix *index) keyValue(table string, e *unstable.Node, st statement, d int, i
 		}
 		ix.note(path, offset)
 	}
-	if ix.set[path] {
+	if ix.at[path].set {
 		ix.duplicates = append(ix.duplicates, duplicate{
-			path: path, offset: offset, first: ix.at[path], statement: st, inline: inline,
+			path: path, offset: offset, first: ix.at[path].offset, statement: st, inline: inline,
 		})
 		return nil
 	}
-	ix.set[path] = true
+	ix.at[path] = spot{ix.at[path].offset, true}
 	return ix.value(path, e.Value(), st, d)
 }
 
@@ -259,7 +265,7 @@ func (ix *index) opening(n *unstable.Node, offset int) int {
 
 func (ix *index) note(path string, offset int) {
 	if _, ok := ix.at[path]; !ok {
-		ix.at[path] = offset
+		ix.at[path] = spot{offset: offset}
 	}
 }
 
@@ -287,8 +293,8 @@ func (ix *index) position(offset int) (line, column int) {
 // file (a missing key), of the nearest table around it.
 func (ix *index) find(path string) (line, column int) {
 	for {
-		if off, ok := ix.at[path]; ok {
-			return ix.position(off)
+		if s, ok := ix.at[path]; ok {
+			return ix.position(s.offset)
 		}
 		if path == "" {
 			return 1, 1
