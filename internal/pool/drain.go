@@ -57,21 +57,18 @@ func (d Drain) Read(active int, there bool, now time.Time) Drain {
 	}
 	switch {
 	case !there || d.idle >= drainReadings:
-		return d.end("no active connection", now)
+		return d.End("no active connection", now)
 	case !now.Before(d.Deadline):
-		return d.end("deadline passed", now)
+		return d.End("deadline passed", now)
 	}
 	return d
 }
 
-func (d Drain) end(reason string, now time.Time) Drain {
+// End ends the drain.
+func (d Drain) End(reason string, now time.Time) Drain {
 	d.Done, d.Reason, d.Left = now, reason, d.Active
 	return d
 }
-
-// Failed ends the drain of a server that has failed: nothing that it still
-// holds is worth waiting for.
-func (d Drain) Failed(now time.Time) Drain { return d.end("the server has failed", now) }
 
 // Leaving is a server that the configuration no longer has, on its way out of
 // one IPVS service.

@@ -14,6 +14,7 @@ type Server struct {
 	In     bool      // has an entry in the table, of Weight
 	Weight int       // effective; 0 without an entry
 	Target int       // the weight when nothing is the matter: the operator's, else the check's, else the configured one
+	By     Why       // whose it is: Overridden, Dynamic or Configured
 	Why    Why       // why Weight is not the configured one
 
 	Ramp time.Time // since when the weight rises (slow_start); zero: it does not
@@ -76,7 +77,8 @@ func (s Server) next(rs conf.RealServer, in Inputs) Server {
 			s.Found = was.worth(rs)
 		}
 	}
-	s.Target, s.Why = target(rs, s.Health, order)
+	s.Target, s.By = target(rs, s.Health, order)
+	s.Why = s.By
 	s.Ramp, s.Step = s.ramp(was, rs, in.Now), time.Time{}
 	if s.Health.State != healthcheck.Unknown {
 		s.Held = false

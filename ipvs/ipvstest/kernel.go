@@ -204,6 +204,7 @@ func (k *Kernel) performServer(key ipvs.ServiceKey, e ipvs.Entry, op ipvs.Op) er
 	case mixed && (s.Forward != ipvs.TUN || len(k.settings.daemons) > 0), gue && s.Tunnel.Port == 0:
 		return syscall.EINVAL
 	}
+	s.Stats = e.Servers[sk].Stats // its connections live through a change
 	e.Servers[sk] = s
 	return nil
 }
