@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -26,6 +27,7 @@ import (
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC
+	drainBeat = time.Millisecond
 	os.Exit(m.Run())
 }
 
@@ -93,6 +95,11 @@ type answers struct {
 	Reload   control.Reload
 	Explain  map[string]control.Explanation
 	Failover map[string]control.Failover // by instance
+	Drain    map[string]control.Orders   // by server, as all that follow
+	Drains   map[string][]control.Orders // one after the other, the last one again and again
+	Undrain  map[string]control.Orders
+	Weight   map[string]control.Orders // by server and weight, "192.168.16.103 9"
+	Refusal  *control.Error            // of every order
 	Events   []event.Event
 	Live     []event.Event // sent to followers, whereupon the stream ends
 }
@@ -112,6 +119,53 @@ func (d oracle) Explain(_ context.Context, name string) (control.Explanation, er
 		return e, nil
 	}
 	return control.Explanation{}, &control.Error{Status: 404, Message: "no instance, real server or service is called " + name, Remedy: "known are VI_1"}
+}
+
+// refused is the answer to an order that is not in the file.
+func (d oracle) refused() error {
+	if d.Refusal != nil {
+		d.Refusal.Status = 409
+		return d.Refusal
+	}
+	return errors.New("the script has no such answer")
+}
+
+func (d oracle) order(from map[string]control.Orders, key string) (control.Orders, error) {
+	if out, ok := from[key]; ok {
+		return out, nil
+	}
+	return control.Orders{}, d.refused()
+}
+
+func (d oracle) Drain(_ context.Context, req control.DrainRequest) (control.Orders, error) {
+	key := req.Server
+	if req.Timeout != nil {
+		key += " " + req.Timeout.String()
+	}
+	return d.order(d.answers.Drain, key)
+}
+
+func (d oracle) Drains(_ context.Context, req control.ServerRequest) (control.Orders, error) {
+	all := d.answers.Drains[req.Server]
+	if len(all) == 0 {
+		return control.Orders{}, d.refused()
+	}
+	if len(all) > 1 {
+		d.answers.Drains[req.Server] = all[1:]
+	}
+	return all[0], nil
+}
+
+func (d oracle) Undrain(_ context.Context, req control.ServerRequest) (control.Orders, error) {
+	return d.order(d.answers.Undrain, req.Server)
+}
+
+func (d oracle) Weight(_ context.Context, req control.WeightRequest) (control.Orders, error) {
+	key := req.Server + " default"
+	if req.Weight.Value != nil {
+		key = fmt.Sprintf("%s %d", req.Server, *req.Weight.Value)
+	}
+	return d.order(d.answers.Weight, key)
 }
 
 func (d oracle) Events(since time.Time) []event.Event {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -223,62 +222,6 @@ func (t *table) tracks(tracks []control.Track) {
 			line += ": " + k.Reason
 		}
 		t.wrap(colour, "  ", line)
-	}
-}
-
-func (t *table) service(s control.Service) {
-	state, colour := fmt.Sprintf("%d of %d up", s.Up, len(s.Servers)), green
-	switch {
-	case len(s.Servers) == 0:
-		state, colour = "NO SERVERS", red
-	case s.Up == 0:
-		state, colour = "NO SERVER UP", red
-	case s.Up < len(s.Servers):
-		colour = yellow
-	}
-	about := s.Scheduler
-	if s.Persistent != "" {
-		about += ", persistent " + s.Persistent
-	}
-	t.b.WriteString("\n" + t.p.as(bold, clean(s.Name)) + "  " + clean(about) + "  " + t.p.as(colour, state) + "\n")
-	if !s.Programmed {
-		t.wrap(red, "  ", "NOT in the kernel's table; baton events --since 10m tells why")
-	}
-	if len(s.Servers) == 0 {
-		return
-	}
-	t.line(bold, fmt.Sprintf("  %-21s %-4s %7s  %-8s %6s %9s %9s", "SERVER", "KIND", "WEIGHT", "STATE", "SINCE", "ACTIVE", "INACTIVE"))
-	for _, sv := range s.Servers {
-		t.server(sv)
-	}
-}
-
-func (t *table) server(s control.Server) {
-	colour := yellow
-	switch s.State {
-	case "up":
-		colour = green
-	case "down":
-		colour = red
-	}
-	// What the kernel has counts; the configured weight only where it differs.
-	weight, active, inactive := "-", "-", "-"
-	if s.Kernel != nil {
-		weight = strconv.Itoa(*s.Kernel)
-		active, inactive = strconv.FormatUint(s.Active, 10), strconv.FormatUint(s.Inactive, 10)
-	}
-	if s.Kernel == nil || *s.Kernel != s.Weight {
-		weight += "/" + strconv.Itoa(s.Weight)
-	}
-	t.name("  ", s.Address, 21)
-	fmt.Fprintf(&t.b, " %-4s %7s  %s %6s %9s %9s\n", clean(s.Forward), weight,
-		t.p.as(colour, fmt.Sprintf("%-8s", clean(s.State))), t.ago(s.Since), active, inactive)
-	if s.State != "up" && (s.Reason != "" || s.Detail != "") {
-		t.wrap(plain, "    ", strings.Trim(s.Reason+": "+s.Detail, ": "))
-	}
-	if s.Path != nil && s.Path.State == "broken" {
-		t.wrap(yellow, "    ", fmt.Sprintf("path %s for %s: %s", s.Path.Reason, t.ago(s.Path.Since), s.Path.Detail))
-		t.wrap(yellow, "    ", "on the server: "+s.Path.Mend)
 	}
 }
 

@@ -92,28 +92,78 @@ type Track struct {
 
 // Service is one virtual_server: configuration, health and the kernel's view.
 type Service struct {
-	Name       string   `json:"name"` // "tcp 192.168.16.200:80"
-	Scheduler  string   `json:"lb_algo"`
-	Persistent string   `json:"persistence_timeout,omitempty"`
-	Programmed bool     `json:"programmed"` // stands in the kernel's table
-	Up         int      `json:"servers_up"`
-	Servers    []Server `json:"servers"`
+	Name       string    `json:"name"`               // "tcp 192.168.16.200:80", "fwmark 7", "group NAME"
+	Keys       []string  `json:"services,omitempty"` // the IPVS services of a group
+	Scheduler  string    `json:"lb_algo"`
+	Persistent string    `json:"persistence_timeout,omitempty"`
+	Programmed bool      `json:"programmed"` // stands in the kernel's table, all of its IPVS services do
+	Up         int       `json:"servers_up"`
+	Quorum     *Quorum   `json:"quorum,omitempty"`       // nil: of a service that is leaving
+	Sorry      *Sorry    `json:"sorry_server,omitempty"` // nil: there is none
+	Flapping   *Flapping `json:"flapping,omitempty"`     // its quorum comes and goes
+	Leaving    bool      `json:"leaving,omitempty"`      // no longer in the configuration, its servers drain
+	Servers    []Server  `json:"servers"`
+}
+
+// Quorum says whether enough of a service's servers are up.
+type Quorum struct {
+	State      string    `json:"state"` // up, down or undecided
+	Since      time.Time `json:"since"`
+	Weight     int       `json:"weight"`               // sum over the servers that are up and not drained
+	Needed     int       `json:"quorum"`               // configured
+	Hysteresis int       `json:"hysteresis,omitempty"` // configured
+}
+
+// Sorry is the server that stands in for a service without quorum.
+type Sorry struct {
+	Address  string    `json:"address"`
+	Forward  string    `json:"lb_kind"`
+	In       bool      `json:"in"` // it does now
+	Since    time.Time `json:"since"`
+	Kernel   *int      `json:"kernel_weight"` // nil: not in the table
+	Active   uint64    `json:"active_conns"`
+	Inactive uint64    `json:"inactive_conns"`
+}
+
+// Flapping is something that changes too often; its changes are counted, not
+// told one by one.
+type Flapping struct {
+	Since   time.Time `json:"since"`
+	Changes int       `json:"changes"`
 }
 
 // Server is one real_server of a service.
 type Server struct {
-	Address  string    `json:"address"`
-	Forward  string    `json:"lb_kind"`
-	Weight   int       `json:"weight"`         // configured
-	Kernel   *int      `json:"kernel_weight"`  // nil: not in the table
-	State    string    `json:"state"`          // up, down or unknown
-	Since    time.Time `json:"since"`          // of that state
-	Reason   string    `json:"reason"`         // of the last failure: refused, timeout, …
-	Detail   string    `json:"detail"`         // the failure in a sentence
-	Active   uint64    `json:"active_conns"`   // IPVS's ActiveConn
-	Inactive uint64    `json:"inactive_conns"` // IPVS's InActConn
-	Latency  string    `json:"check_latency,omitempty"`
-	Path     *Path     `json:"path,omitempty"` // nil: not checked, or not yet
+	Address   string     `json:"address"`
+	Forward   string     `json:"lb_kind"`
+	Weight    int        `json:"weight"`                     // configured
+	Effective int        `json:"effective_weight"`           // wanted now; 0 also for a server that is to have no entry
+	Why       string     `json:"weight_reason,omitempty"`    // why that is not the configured one: drained, draining, failed, unproven, sorry, slow_start, override, check
+	Override  *int       `json:"override,omitempty"`         // of baton weight
+	Dynamic   *int       `json:"dynamic_weight,omitempty"`   // that a check has named
+	Ramp      *time.Time `json:"slow_start_since,omitempty"` // its weight rises since
+	Kernel    *int       `json:"kernel_weight"`              // nil: not in the table
+	State     string     `json:"state"`                      // draining or drained, else its health
+	Health    string     `json:"health"`                     // up, down or unknown
+	Since     time.Time  `json:"since"`                      // of that state
+	Reason    string     `json:"reason"`                     // of the last failure: refused, timeout, …
+	Detail    string     `json:"detail"`                     // the failure in a sentence
+	Active    uint64     `json:"active_conns"`               // IPVS's ActiveConn
+	Inactive  uint64     `json:"inactive_conns"`             // IPVS's InActConn
+	Latency   string     `json:"check_latency,omitempty"`
+	Drain     *Drain     `json:"drain,omitempty"`
+	Leaving   bool       `json:"leaving,omitempty"` // no longer in the configuration
+	Flapping  *Flapping  `json:"flapping,omitempty"`
+	Path      *Path      `json:"path,omitempty"` // nil: not checked, or not yet
+}
+
+// Drain is a server on its way out, or out.
+type Drain struct {
+	Begun    time.Time `json:"begun"`
+	Deadline time.Time `json:"deadline"`
+	Done     time.Time `json:"done,omitzero"`    // when it was taken out of the table
+	Left     int       `json:"left,omitempty"`   // active connections then
+	Reason   string    `json:"reason,omitempty"` // why it had ended
 }
 
 // Path is whether a server with DR or TUN does its part for the service's
@@ -140,6 +190,18 @@ type Failover struct {
 	Message   string   `json:"message"`   // to whom and how long it took, or why not
 }
 
+// Orders is the answer to what an operator has asked for real servers.
+type Orders struct {
+	Servers []Ordered `json:"servers"`         // those that were meant
+	Notes   []string  `json:"notes,omitempty"` // what is to be known about it, a sentence each
+}
+
+// Ordered is a real server with what an operator has said of it.
+type Ordered struct {
+	Service string `json:"service"`
+	Server
+}
+
 // Backend is what the control server asks of the director.
 type Backend interface {
 	Status(ctx context.Context) (Status, error)
@@ -151,6 +213,15 @@ type Backend interface {
 	// Explain says why what bears the name is in its state; an *Error with status
 	// 404 when nothing does.
 	Explain(ctx context.Context, name string) (Explanation, error)
+	// Drain, Undrain and Weight note what the operator wants of real servers and
+	// put it in force. What they do not find or what is ambiguous is an *Error
+	// that lists the candidates.
+	Drain(ctx context.Context, req DrainRequest) (Orders, error)
+	Undrain(ctx context.Context, req ServerRequest) (Orders, error)
+	Weight(ctx context.Context, req WeightRequest) (Orders, error)
+	// Drains returns the named servers, or with "" all that are drained or on
+	// their way there.
+	Drains(ctx context.Context, req ServerRequest) (Orders, error)
 	// Events returns what the journal still holds from since on, oldest first.
 	Events(since time.Time) []event.Event
 	// Follow delivers every event from now on until ctx ends. A reader that

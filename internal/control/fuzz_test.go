@@ -26,6 +26,11 @@ func FuzzRequest(f *testing.F) {
 		request("POST", "/v1/reload", ""),
 		request("POST", "/v1/failover", `{"instance":"VI_1"}`),
 		request("PUT", "/v1/failover", `[]`),
+		request("GET", "/v1/drain?server=192.168.16.103&service=fwmark+7", ""),
+		request("POST", "/v1/drain", `{"server":"192.168.16.103:80","service":"tcp 192.168.16.200:80","timeout":"90s"}`),
+		request("POST", "/v1/undrain", `{"server":"192.168.16.103"}`),
+		request("POST", "/v1/weight", `{"server":"192.168.16.103","weight":null}`),
+		request("POST", "/v1/weight", `{"server":"192.168.16.103","weight":65536}`),
 	} {
 		f.Add([]byte(seed))
 	}
@@ -66,8 +71,14 @@ func FuzzRequest(f *testing.F) {
 		}
 		for _, a := range b.asked {
 			verb, _, _ := strings.Cut(a, " ")
-			if want := map[string]string{"status": http.MethodGet, "explain": http.MethodGet}[verb]; want == "" && req.Method != http.MethodPost ||
-				req.URL.Path != "/v1/"+verb {
+			want, path := http.MethodPost, "/v1/"+verb
+			switch verb {
+			case "status", "explain":
+				want = http.MethodGet
+			case "drains":
+				want, path = http.MethodGet, "/v1/drain"
+			}
+			if req.Method != want || req.URL.Path != path {
 				t.Errorf("%s %s has done %s", req.Method, req.URL.Path, a)
 			}
 		}

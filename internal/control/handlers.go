@@ -140,7 +140,7 @@ func allowed(what string, names []string) string {
 // decode reads one JSON object, or nothing, into v.
 func decode(r *http.Request, v any) error {
 	refuse := func(status int, message string, cause error) error {
-		return &Error{Status: status, Message: "request body: " + message, Remedy: `send a JSON object such as {} or {"instance":"VI_1"}`, cause: cause}
+		return &Error{Status: status, Message: "request body: " + message, Remedy: "send one JSON object with the keys of docs/control-api.md", cause: cause}
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -162,7 +162,7 @@ func decode(r *http.Request, v any) error {
 		return &Error{
 			Status:  http.StatusRequestEntityTooLarge,
 			Message: fmt.Sprintf("request body is larger than %d bytes", large.Limit),
-			Remedy:  "the body names an instance, nothing more", cause: err,
+			Remedy:  "no request needs that much", cause: err,
 		}
 	}
 	return refuse(http.StatusBadRequest, clip(err.Error()), err)

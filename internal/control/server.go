@@ -46,8 +46,12 @@ type ServerOptions struct {
 //	GET  /v1/events?since=RFC3339|DURATION&follow=1   one event a line
 //	POST /v1/reload                                   422 when it is refused
 //	POST /v1/failover {"instance": "NAME"}            409 when it is refused
+//	POST /v1/drain    {"server": "ADDRESS[:PORT]", "service": "NAME", "timeout": "90s"}
+//	GET  /v1/drain?server=ADDRESS[:PORT]&service=NAME how far it is
+//	POST /v1/undrain  {"server": "ADDRESS[:PORT]", "service": "NAME"}
+//	POST /v1/weight   {"server": "ADDRESS[:PORT]", "service": "NAME", "weight": NUMBER or null}
 //
-// Everything else is answered with the JSON form of Error. Requests are
+// docs/control-api.md has the whole. Everything else is answered with the JSON form of Error. Requests are
 // bounded in size and time, connections in number: at most 128, of which 64
 // may follow events.
 type HTTPServer struct {
@@ -114,6 +118,9 @@ func (s *HTTPServer) handler(running context.Context) http.Handler {
 		"/v1/events":   {http.MethodGet: func(w http.ResponseWriter, r *http.Request) error { return s.events(running, w, r) }},
 		"/v1/reload":   {http.MethodPost: s.reload},
 		"/v1/failover": {http.MethodPost: s.failover},
+		"/v1/drain":    {http.MethodGet: s.drains, http.MethodPost: order(s.opts.Backend.Drain)},
+		"/v1/undrain":  {http.MethodPost: order(s.opts.Backend.Undrain)},
+		"/v1/weight":   {http.MethodPost: order(s.opts.Backend.Weight)},
 	} {
 		endpoints[path] = endpoint{path, methods}
 	}

@@ -36,6 +36,7 @@ type backend struct {
 	status      Status
 	reload      Reload
 	failover    Failover
+	orders      Orders
 	explanation Explanation
 	err         error
 	asked       []string // what was done, in order
@@ -68,6 +69,30 @@ func (b *backend) Reload(ctx context.Context) (Reload, error) {
 
 func (b *backend) Failover(ctx context.Context, instance string) (Failover, error) {
 	return b.failover, b.ask(ctx, fmt.Sprintf("failover %q", instance))
+}
+
+func (b *backend) Drain(ctx context.Context, req DrainRequest) (Orders, error) {
+	within := "as configured"
+	if req.Timeout != nil {
+		within = req.Timeout.String()
+	}
+	return b.orders, b.ask(ctx, fmt.Sprintf("drain %q of %q within %s", req.Server, req.Service, within))
+}
+
+func (b *backend) Undrain(ctx context.Context, req ServerRequest) (Orders, error) {
+	return b.orders, b.ask(ctx, fmt.Sprintf("undrain %q of %q", req.Server, req.Service))
+}
+
+func (b *backend) Drains(ctx context.Context, req ServerRequest) (Orders, error) {
+	return b.orders, b.ask(ctx, fmt.Sprintf("drains %q of %q", req.Server, req.Service))
+}
+
+func (b *backend) Weight(ctx context.Context, req WeightRequest) (Orders, error) {
+	weight := "as configured"
+	if req.Weight.Value != nil {
+		weight = fmt.Sprint(*req.Weight.Value)
+	}
+	return b.orders, b.ask(ctx, fmt.Sprintf("weight %q of %q: %s", req.Server, req.Service, weight))
 }
 
 func (b *backend) Events(since time.Time) []event.Event {

@@ -30,20 +30,15 @@ type core struct {
 	begun   time.Time
 
 	cfg        *conf.Config
-	services   []conf.VirtualServer // of cfg, which hands out copies
 	loaded     time.Time
 	lastReload time.Time
 	lastOK     bool
 	problems   []string
 
 	verdicts map[string]healthcheck.Verdict
-	servers  map[serverID]serverState
-	quorum   map[ipvs.ServiceKey]bool
-	table    ipvs.Table // desired last
-	last     pass
-	lastErr  string
-	foreign  map[ipvs.ServiceKey]bool
-	drains   map[drainKey]drain
+	record   *orderWriter
+	pools
+	tableState
 
 	settled        settled // the steward's last pass
 	settleErr      string
@@ -64,7 +59,6 @@ type core struct {
 	// withdrawIn fires when a dead speaker has not come back in time.
 	withdrawIn *time.Timer
 
-	passWaiters   []passWaiter // for the table
 	settleWaiters []passWaiter // for the steward
 	statusWaiters []chan<- struct{}
 	inspections   inspections
@@ -95,41 +89,12 @@ func (in *instance) resumes() bool {
 	return in.diedAsMaster && time.Since(in.diedAt) < time.Duration(in.cfg.DownTimerAdverts)*in.cfg.AdvertInterval
 }
 
-type serverID struct {
-	service ipvs.ServiceKey
-	server  ipvs.ServerKey
-}
-
-type serverState struct {
-	health
-	since time.Time
-}
-
-type passWaiter struct {
-	seq  uint64
-	done chan<- error
-}
-
-// release answers those who wait for a pass of that number or an earlier one,
-// and returns the others.
-func release(waiters []passWaiter, seq uint64, err error) []passWaiter {
-	return slices.DeleteFunc(waiters, func(w passWaiter) bool {
-		if w.seq > seq {
-			return false
-		}
-		w.done <- err
-		return true
-	})
-}
-
 func newCore(opts Options, log *logger) *core {
 	now := time.Now()
 	c := &core{
 		opts: opts, log: log, inbox: make(chan func(), 256), begun: now,
 		loaded: now, lastReload: now, lastOK: true,
-		verdicts: map[string]healthcheck.Verdict{}, servers: map[serverID]serverState{},
-		quorum: map[ipvs.ServiceKey]bool{}, foreign: map[ipvs.ServiceKey]bool{},
-		drains: map[drainKey]drain{}, instances: map[string]*instance{},
+		verdicts: map[string]healthcheck.Verdict{}, pools: newPools(), tableState: tableState{table: ipvs.Table{}}, instances: map[string]*instance{},
 		handovers: map[string][]chan<- vrrp.Notice{}, targets: make(chan map[netip.Addr][]string, 1),
 		tracks: map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
 	}
@@ -154,13 +119,12 @@ func (c *core) run(ctx context.Context) {
 		select {
 		case f := <-c.inbox:
 			f()
+			c.handle(inboxBatch)
+			c.flush()
 		case <-tick.C:
-			if c.settleServiceTracks(time.Now()) {
-				c.sendTrack()
-			}
-			c.evaluateGates()
-			c.advanceDrains()
-			c.paths.follow(c.services, c.verdicts)
+			c.look(time.Now())
+			c.flush()
+			c.paths.follow(c.cfg.Services, c.verdicts)
 		case <-ctx.Done():
 			for {
 				select {
@@ -172,6 +136,31 @@ func (c *core) run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// inboxBatch bounds what is done before its consequences are drawn.
+const inboxBatch = 256
+
+// handle executes what waits, up to n of it, and does not wait itself.
+func (c *core) handle(n int) {
+	for range n {
+		select {
+		case f := <-c.inbox:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// flush draws the consequences that several facts may share: a thousand
+// verdicts of one moment are one table.
+func (c *core) flush() {
+	if c.dirty {
+		c.program()
+	}
+	c.saveOrders()
+	c.evaluateGates()
 }
 
 // errStopping is returned to whoever asks a director that is about to end.
@@ -211,17 +200,21 @@ func (c *core) say(n event.Name, fields ...event.Field) {
 	c.emit(event.New("director", n, fields...))
 }
 
-// adopt puts the first configuration in force over what the kernel holds.
-func (c *core) adopt(cfg *conf.Config, observed ipvs.Table) {
-	c.table = observed
+// adopt puts the first configuration in force over what the kernel holds, of
+// which ours is what the director has programmed.
+func (c *core) adopt(cfg *conf.Config, observed ipvs.Table, ours ipvs.Ownership) {
+	c.table, c.starting = observed.Clone(), true
+	c.ours = ours.Has
 	c.install(cfg, time.Now())
+	c.starting = false
+	c.ours = nil
 }
 
 // install makes cfg the configuration: the instances, the checks and the table
 // follow from it. It returns the number of the table.
 func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.retire(cfg)
-	c.cfg, c.services, c.loaded = cfg, cfg.Services, now
+	c.cfg, c.loaded = cfg, now
 	vis := cfg.Instances
 	next := make(map[string]*instance, len(vis))
 	for _, vi := range vis {
@@ -237,22 +230,9 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	}
 	c.instances = next
 
-	checks := map[string]bool{}
-	for _, vs := range c.services {
-		for _, rs := range vs.Servers {
-			for _, s := range rs.Checks {
-				checks[s.ID] = true
-			}
-		}
-	}
-	for id := range c.verdicts {
-		if !checks[id] {
-			delete(c.verdicts, id)
-		}
-	}
-	c.settleServers(now, event.Field{})
 	c.paths.stale = true
 	c.forgetTracks()
+	c.installPools(cfg, now)
 	c.settleServiceTracks(now)
 	seq := c.program()
 	c.steward.set(cfg.IPVS)
@@ -263,15 +243,9 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	return seq
 }
 
-// program hands the programmer the table that follows from the present state.
-func (c *core) program() uint64 {
-	c.table = desiredTable(c.services, c.verdicts, c.table, c.drains)
-	return c.prog.set(c.table)
-}
-
 func (c *core) sendSpeaker() {
 	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Resume: map[string]bool{},
-		Ports: tcpPorts(c.cfg.Instances, c.services), RuntimeDir: c.cfg.Global.RuntimeDir}
+		Ports: tcpPorts(c.cfg.Instances, c.cfg.Services), RuntimeDir: c.cfg.Global.RuntimeDir}
 	for name, in := range c.instances {
 		if in.resumes() {
 			st.Resume[name] = true
@@ -283,13 +257,20 @@ func (c *core) sendSpeaker() {
 // tcpPorts returns the TCP ports of the virtual services on each instance's
 // addresses.
 func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string][]uint16 {
+	ports := map[netip.Addr][]uint16{}
+	for _, vs := range services {
+		for _, k := range vs.Keys {
+			if k.Protocol == ipvs.TCP && !slices.Contains(ports[k.Address], k.Port) {
+				ports[k.Address] = append(ports[k.Address], k.Port)
+			}
+		}
+	}
 	out := map[string][]uint16{}
 	for _, vi := range instances {
 		for _, a := range vi.All() {
-			for _, vs := range services {
-				k := vs.Service.Key
-				if k.Protocol == ipvs.TCP && k.Address == a.Prefix.Addr() && !slices.Contains(out[vi.Name], k.Port) {
-					out[vi.Name] = append(out[vi.Name], k.Port)
+			for _, p := range ports[a.Prefix.Addr()] {
+				if !slices.Contains(out[vi.Name], p) {
+					out[vi.Name] = append(out[vi.Name], p)
 				}
 			}
 		}
@@ -327,7 +308,7 @@ func (c *core) evaluateGates() {
 		elapsed := time.Since(in.since)
 		tracking := in.cfg
 		tracking.Track = tracksOf(in.cfg, c.cfg.SyncGroups)
-		in.waits = gateWaits(tracking, c.services, c.verdicts, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
+		in.waits = gateWaits(tracking, c.list, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
 		if in.waits != "" {
 			continue
 		}
@@ -341,55 +322,6 @@ func (c *core) evaluateGates() {
 	if opened {
 		c.speaker.send(kindReady, string(kindReady), c.readiness())
 	}
-}
-
-// programmed says whether some table of ours stands in the kernel.
-func (c *core) programmed() bool { return c.last.seq > 0 && c.last.err == nil }
-
-// passed takes over the report of the programmer.
-func (c *core) passed(p pass) {
-	if p.err == nil {
-		c.lastErr = ""
-	} else if c.lastErr != p.err.Error() {
-		// Told once, not with each attempt.
-		c.lastErr = p.err.Error()
-		c.say(event.IPVSFailed, event.F(event.Err, p.err))
-	}
-	c.last = p
-	drift := map[string]bool{}
-	for _, op := range p.res.Drift {
-		drift[op.String()] = true
-		c.say(event.IPVSDrift, event.F(event.Service, op.Service.Key), event.F(event.Command, op.String()),
-			event.F(event.Reason, "somebody else changed the table"))
-	}
-	var count struct{ added, changed, deleted int }
-	for _, op := range p.res.Applied {
-		if drift[op.String()] {
-			continue
-		}
-		switch op.Kind {
-		case ipvs.AddService, ipvs.AddServer:
-			count.added++
-		case ipvs.UpdateService, ipvs.UpdateServer:
-			count.changed++
-		default:
-			count.deleted++
-		}
-	}
-	if count.added+count.changed+count.deleted > 0 {
-		c.say(event.IPVSApplied, event.F(event.Added, count.added), event.F(event.Changed, count.changed),
-			event.F(event.Deleted, count.deleted), event.F(event.Took, round(p.took)))
-	}
-	now := make(map[ipvs.ServiceKey]bool, len(p.res.Foreign))
-	for _, k := range p.res.Foreign {
-		if now[k] = true; !c.foreign[k] {
-			c.say(event.IPVSForeign, event.F(event.Service, k), event.F(event.Reason, "not in the configuration, left alone"))
-		}
-	}
-	c.foreign = now
-	c.passWaiters = release(c.passWaiters, p.seq, p.err)
-	c.observeDrains(p.res.Observed)
-	c.evaluateGates()
 }
 
 // round makes durations readable in a log line.

@@ -83,7 +83,8 @@ func Run(ctx context.Context, opts Options) error {
 	})
 	c.notifier.run = runNotify(cfg.Global.ProberUser)
 	c.say(event.DirectorStarted, event.F(event.Version, opts.Version), event.F(event.PID, os.Getpid()), event.F(event.File, opts.ConfigFile))
-	c.adopt(cfg, observed)
+	c.loadOrders(cfg.Global.StateDir)
+	c.adopt(cfg, observed, c.prog.owned)
 	c.tellApplied(conf.Diff(nil, cfg), begun)
 	c.tellWarnings(cfg)
 	if err := keepCapabilities(directorCaps); err != nil {
@@ -105,15 +106,19 @@ func Run(ctx context.Context, opts Options) error {
 			notifySystemd("READY=1")
 		})
 	}
-	if err == nil && cfg.Global.OnStop == conf.OnStopRemove {
-		err = c.removeTable()
+	if err == nil {
+		err = c.clearOnStop(coreCtx, cfg.Global.OnStop)
 	}
 	// The speaker has said its last word, and the core takes it in order.
-	if c.ask(coreCtx, c.notifyStop) == nil {
+	if c.ask(coreCtx, func() { c.notifyStop(); c.notifyOmega() }) == nil {
 		c.notifier.stop(stopNotifyWithin)
 	}
 	stopCore()
 	core.Wait()
+	c.saveOrders()
+	if failed := c.record.write(); failed != nil {
+		c.tellUnsaved(failed)
+	}
 	c.say(event.DirectorStopped, event.F(event.Took, round(time.Since(c.stopAsked(begun)))))
 	return err
 }
@@ -159,6 +164,11 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 		newTask("path check", func(ctx context.Context, ready func()) error {
 			ready()
 			return c.paths.checker.Run(ctx)
+		}),
+		newTask("orders", func(ctx context.Context, ready func()) error {
+			ready()
+			c.record.run(ctx, func(err error) { c.postAlways(func() { c.tellUnsaved(err) }) })
+			return nil
 		}),
 		newTask("watchdog", func(ctx context.Context, ready func()) error {
 			ready()
@@ -261,23 +271,6 @@ func (c *core) stopAsked(otherwise time.Time) time.Time {
 		return otherwise
 	}
 	return c.stopAt
-}
-
-// removeTable takes our services and settings out of the kernel: on_stop =
-// "remove". What settings say of services counts until these are gone.
-func (c *core) removeTable() error {
-	ctx, cancel := context.WithTimeout(context.Background(), applyWithin)
-	defer cancel()
-	c.prog.set(ipvs.Table{})
-	var errs []error
-	if err := c.prog.once(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("remove services on stop: %w", err))
-	}
-	c.steward.set(conf.IPVS{})
-	if err := c.steward.once(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("take back ipvs settings on stop: %w", err))
-	}
-	return errors.Join(errs...)
 }
 
 // tellWarnings says what in a valid configuration is probably not meant so.

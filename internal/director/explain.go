@@ -9,11 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/control"
 	"baton/internal/event"
-	"baton/ipvs"
 )
 
 const (
@@ -43,7 +41,7 @@ func (c *core) Explain(ctx context.Context, name string) (control.Explanation, e
 	if err := c.ask(ctx, func() {
 		for i := range out.Servers {
 			s := &out.Servers[i]
-			checks[i] = checksOf(c.services, s.Service, s.Address)
+			checks[i] = c.checksOf(s.Service, s.Address)
 			s.History = c.history(func(e event.Event) bool {
 				return e.Get(event.Server) == s.Address && e.Get(event.Service) == s.Service
 			})
@@ -129,21 +127,14 @@ func common(a, b string) int {
 }
 
 // checksOf are the checks of a server, which status has by its words.
-func checksOf(services []conf.VirtualServer, service, server string) []healthcheck.Spec {
-	for _, vs := range services {
-		keys := vs.Keys
-		if len(keys) == 0 {
-			keys = []ipvs.ServiceKey{vs.Service.Key}
-		}
-		for _, k := range keys {
-			if k.String() != service {
-				continue
-			}
-			for _, rs := range vs.Servers {
-				if conf.ServerAt(k, rs.Server).Key.String() == server {
-					return rs.Checks
-				}
-			}
+func (c *core) checksOf(service, server string) []healthcheck.Spec {
+	s := c.named[service]
+	if s == nil {
+		return nil
+	}
+	for _, rs := range s.Servers {
+		if rs.Server.Key.String() == server {
+			return rs.Checks
 		}
 	}
 	return nil

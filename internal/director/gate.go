@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"baton/conf"
-	"baton/healthcheck"
+	"baton/ipvs"
 	"baton/vrrp"
 )
 
@@ -19,7 +18,10 @@ import (
 // gateWaits says what the gate of an instance still waits for, "" when it may
 // open. Elapsed counts from the start of the daemon, or from the reload that
 // brought the instance.
-func gateWaits(vi vrrp.Config, services []conf.VirtualServer, verdicts map[string]healthcheck.Verdict, programmed bool, elapsed, limit time.Duration) string {
+//
+// A firewall mark service belongs to every instance: which addresses its
+// packets have is the firewall's to say.
+func gateWaits(vi vrrp.Config, services []*service, programmed bool, elapsed, limit time.Duration) string {
 	if elapsed >= limit {
 		return ""
 	}
@@ -30,25 +32,19 @@ func gateWaits(vi vrrp.Config, services []conf.VirtualServer, verdicts map[strin
 	for _, a := range vi.All() {
 		own[a.Prefix.Addr()] = true
 	}
-	tracks := func(vs conf.VirtualServer) bool {
-		return slices.ContainsFunc(vi.Track, func(t vrrp.Track) bool {
-			return t.Kind == vrrp.TrackVirtualServer && t.Name == vs.Name
-		})
+	concerns := func(s *service) bool {
+		return slices.ContainsFunc(s.Keys, func(k ipvs.ServiceKey) bool { return k.FWMark != 0 || own[k.Address] }) ||
+			slices.ContainsFunc(vi.Track, func(t vrrp.Track) bool { return t.Kind == vrrp.TrackVirtualServer && t.Name == s.Name })
 	}
 	waiting, first := 0, ""
-	for _, vs := range services {
-		if !own[vs.Service.Key.Address] && !tracks(vs) {
+	for _, s := range services {
+		if s.unanswered == 0 || !concerns(s) {
 			continue
 		}
-		for _, rs := range vs.Servers {
-			for _, c := range rs.Checks {
-				if _, answered := verdicts[c.ID]; !answered {
-					if waiting++; first == "" {
-						first = c.ID
-					}
-				}
-			}
+		if waiting == 0 {
+			first = s.awaited
 		}
+		waiting += s.unanswered
 	}
 	if waiting > 0 {
 		return fmt.Sprintf("%d health checks have not answered yet, among them %s", waiting, first)

@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 	"baton/internal/script"
 )
 
-// notifyBound is how many transitions of one instance or group may wait for
-// their scripts.
+// notifyBound is how many transitions of one instance, group or virtual server
+// may wait for their scripts.
 const notifyBound = 100
 
 // stopNotifyWithin bounds how long a stopping daemon waits for notify scripts.
@@ -20,8 +21,8 @@ const stopNotifyWithin = 15 * time.Second
 
 // transition is a change of state with the programs that it runs.
 type transition struct {
-	key      string // "INSTANCE/VI_1", "GROUP/VG_1": its queue
-	what     event.Field
+	key      string // "INSTANCE/VI_1", "GROUP/VG_1", "virtual_server/tcp 192.168.16.200:80": its queue
+	what     []event.Field
 	to       string
 	commands []conf.Command
 	env      []string
@@ -93,7 +94,7 @@ func (n *notifier) serve(key string, q *[]transition) {
 }
 
 func (n *notifier) tell(t transition, c conf.Command, r script.Result) {
-	fields := []event.Field{t.what, event.F(event.To, t.to), event.F(event.Command, c.Args[0])}
+	fields := append(slices.Clone(t.what), event.F(event.To, t.to), event.F(event.Command, c.Args[0]))
 	if r.OK() {
 		n.say(event.NotifyRan, append(fields, event.F(event.Took, round(r.Took)))...)
 		return
@@ -103,7 +104,7 @@ func (n *notifier) tell(t transition, c conf.Command, r script.Result) {
 }
 
 func tellDropped(say func(event.Name, ...event.Field), t transition, reason string) {
-	say(event.NotifyDropped, t.what, event.F(event.To, t.to), event.F(event.Reason, reason))
+	say(event.NotifyDropped, append(slices.Clone(t.what), event.F(event.To, t.to), event.F(event.Reason, reason))...)
 }
 
 // stop waits until every script has run, at most for the given time; then it

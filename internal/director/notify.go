@@ -43,9 +43,9 @@ func transitionOf(n conf.Notify, o occasion) (transition, bool) {
 	specific := map[string]*conf.Command{
 		string(vrrp.Master): n.Master, string(vrrp.Backup): n.Backup, string(vrrp.Fault): n.Fault, stateStop: n.Stop,
 	}[o.to]
-	t := transition{key: o.about + "/" + o.name, to: o.to, what: event.F(event.Instance, o.name)}
+	t := transition{key: o.about + "/" + o.name, to: o.to, what: []event.Field{event.F(event.Instance, o.name)}}
 	if o.about == aboutGroup {
-		t.what = event.F(event.Group, o.name)
+		t.what = []event.Field{event.F(event.Group, o.name)}
 	}
 	if specific != nil {
 		t.commands = append(t.commands, *specific)
@@ -75,9 +75,14 @@ func (c *core) notify(n conf.Notify, o occasion) {
 		delete(c.notified, key)
 	}
 	t, any := transitionOf(n, o)
-	if !any {
-		return
+	if any {
+		c.queueNotify(t)
 	}
+}
+
+// queueNotify has the scripts of a transition run, and tells which ones had to
+// give way.
+func (c *core) queueNotify(t transition) {
 	for _, d := range c.notifier.put(t) {
 		tellDropped(c.say, d, "more than "+strconv.Itoa(notifyBound)+" transitions wait for their scripts")
 	}

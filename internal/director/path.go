@@ -12,6 +12,12 @@ import (
 	"baton/ipvs"
 )
 
+// serverID is a real server of one IPVS service.
+type serverID struct {
+	service ipvs.ServiceKey
+	server  ipvs.ServerKey
+}
+
 // pathWatch follows whether the servers with DR and TUN do their part for the
 // virtual addresses. It belongs to the core's goroutine; the checker has its own.
 // Nothing follows from what is found but that it is told: a server is in the

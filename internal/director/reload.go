@@ -9,7 +9,6 @@ import (
 	"baton/conf"
 	"baton/internal/control"
 	"baton/internal/event"
-	"baton/ipvs"
 )
 
 // applyWithin bounds how long a reload waits for the kernel's table.
@@ -91,44 +90,8 @@ func (c *core) change(next *conf.Config) (control.Reload, uint64) {
 	for _, in := range c.instances {
 		in.diedAsMaster = false
 	}
-	services := next.Services
-	for k, s := range newDrains(services, c.table) {
-		if _, already := c.drains[k]; already {
-			continue
-		}
-		c.startDrain(k, s, next.Global.DrainTimeout)
-	}
-	for k := range c.drains {
-		if configured(services, k) {
-			delete(c.drains, k)
-		}
-	}
 	seq := c.install(next, begun)
 	c.tellApplied(diff, begun)
 	c.tellWarnings(next)
 	return control.Reload{OK: true, Changes: diff.Lines()}, seq
-}
-
-func (c *core) startDrain(k drainKey, s ipvs.Server, within time.Duration) {
-	if within <= 0 || s.Weight == 0 && c.servers[serverID(k)].state != "up" {
-		return
-	}
-	now := time.Now()
-	c.drains[k] = drain{server: s, begun: now, read: now, deadline: now.Add(within)}
-	c.say(event.ServerDraining, event.F(event.Service, k.service), event.F(event.Server, k.server),
-		event.F(event.Reason, "no longer in the configuration"), event.F(event.Took, within))
-}
-
-func configured(services []conf.VirtualServer, k drainKey) bool {
-	for _, vs := range services {
-		if vs.Service.Key != k.service {
-			continue
-		}
-		for _, rs := range vs.Servers {
-			if rs.Server.Key == k.server {
-				return true
-			}
-		}
-	}
-	return false
 }

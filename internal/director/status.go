@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -72,57 +73,19 @@ func (c *core) status() control.Status {
 	for _, g := range c.cfg.SyncGroups {
 		st.Groups = append(st.Groups, c.groupStatus(g))
 	}
-	for _, vs := range c.services {
-		k := vs.Service.Key
-		entry, there := c.last.res.Observed[k]
-		s := control.Service{Name: k.String(), Scheduler: vs.Service.Scheduler, Programmed: there}
-		if vs.Service.Persistence > 0 {
-			s.Persistent = vs.Service.Persistence.String()
+	for _, s := range c.list {
+		st.Services = append(st.Services, c.serviceStatus(s))
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(c.leaving), ipvs.ServiceKey.Compare) {
+		if c.keyed[k] == nil {
+			st.Services = append(st.Services, c.goneStatus(k, c.leaving[k]))
 		}
-		for _, rs := range vs.Servers {
-			sv := c.serverStatus(k, rs.Server, entry)
-			if sv.State == string(healthcheck.Up) {
-				s.Up++
-			}
-			s.Servers = append(s.Servers, sv)
-		}
-		for dk, d := range c.drains {
-			if dk.service == k {
-				sv := c.serverStatus(k, d.server, entry)
-				sv.State, sv.Since, sv.Reason = "draining", d.begun, "no longer in the configuration"
-				s.Servers = append(s.Servers, sv)
-			}
-		}
-		st.Services = append(st.Services, s)
 	}
 	st.IPVS = c.ipvsStatus()
 	for k := range c.foreign {
 		st.Foreign = append(st.Foreign, k.String())
 	}
 	return st
-}
-
-func (c *core) serverStatus(k ipvs.ServiceKey, s ipvs.Server, entry ipvs.Entry) control.Server {
-	known := c.servers[serverID{k, s.Key}]
-	out := control.Server{
-		Address: s.Key.String(), Forward: string(s.Forward), Weight: s.Weight,
-		State: string(known.state), Since: known.since,
-		Reason: string(known.verdict.Reason), Detail: known.verdict.Detail,
-	}
-	if way := c.paths.is[serverID{k, s.Key}]; way.word != "" {
-		out.Path = &control.Path{State: way.word, Since: way.since, Reason: string(way.reason), Detail: way.detail, Mend: way.mend}
-	}
-	if known.verdict.Latency > 0 {
-		out.Latency = round(known.verdict.Latency)
-	}
-	if have, ok := entry.Servers[s.Key]; ok {
-		w := have.Weight
-		out.Kernel = &w
-		if have.Stats != nil {
-			out.Active, out.Inactive = uint64(have.Stats.Active), uint64(have.Stats.Inactive)
-		}
-	}
-	return out
 }
 
 func (l *link) status(name string) control.Child {

@@ -10,6 +10,7 @@ import (
 	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/event"
+	"baton/internal/pool"
 	"baton/internal/track"
 	"baton/vrrp"
 )
@@ -148,54 +149,41 @@ func (c *core) forgetTracks() {
 	}
 }
 
-// settleServiceTracks brings the tracked virtual servers in line with the
-// health of their servers, and says whether the election is concerned.
+// settleServiceTracks brings the tracked virtual servers in line with their
+// quorums, and says whether the election is concerned.
 func (c *core) settleServiceTracks(now time.Time) bool {
-	want := wanted(c.cfg)
 	changed := false
-	for _, vs := range c.services {
-		key := vrrp.Track{Kind: vrrp.TrackVirtualServer, Name: vs.Name}.Key()
-		if !want[key] {
-			continue
-		}
-		states := make([]healthcheck.State, 0, len(vs.Servers))
-		for _, rs := range vs.Servers {
-			states = append(states, serverHealth(rs, c.verdicts).state)
-		}
-		was := c.tracks[key]
-		is := quorumState(states, was, now.Sub(c.loaded) >= c.cfg.Global.StartupDelayMax)
-		if c.setTrack(key, is, now) {
-			changed = true
-		}
+	for _, s := range c.list {
+		changed = c.settleTrack(s, now) || changed
 	}
 	return changed
 }
 
-// quorumState says whether a service has quorum. As long as none of its servers
-// is up but some are unknown it may still be serving: then what was known of it
-// counts; and when nothing was, it counts as up, for the ready gate keeps a
-// director that has just started from becoming master anyway. Waited says that
-// the time of the gate is over.
-func quorumState(servers []healthcheck.State, was trackState, waited bool) trackState {
-	up, unknown := 0, 0
-	for _, s := range servers {
-		switch s {
-		case healthcheck.Up:
-			up++
-		case healthcheck.Unknown:
-			unknown++
-		}
+func (c *core) settleTrack(s *service, now time.Time) bool {
+	if s.track == "" {
+		return false
 	}
+	return c.setTrack(s.track, serviceTrack(s, c.tracks[s.track], now.Sub(c.loaded) >= c.cfg.Global.StartupDelayMax), now)
+}
+
+// serviceTrack says whether a service has its quorum, as far as an election is
+// concerned. While that is not decided it may still be serving: then what was
+// known of it counts; and when nothing was, it counts as up, for the ready gate
+// keeps a director that has just started from becoming master anyway. Waited
+// says that the time of the gate is over.
+func serviceTrack(s *service, was trackState, waited bool) trackState {
 	say := func(up, known bool, reason string) trackState {
 		return trackState{TrackState: vrrp.TrackState{Up: up, Reason: reason}, known: known}
 	}
+	unknown := 0
+	for _, sv := range s.state.Servers {
+		if sv.Health.State == healthcheck.Unknown {
+			unknown++
+		}
+	}
 	switch {
-	case up > 0:
-		return say(true, true, fmt.Sprintf("%d of %s up", up, plural(len(servers), "server")))
-	case len(servers) == 0:
-		return say(false, true, "it has no servers")
-	case unknown == 0:
-		return say(false, true, "no server is up")
+	case s.state.Quorum != pool.Undecided:
+		return say(s.state.Quorum == pool.Gained, true, quorumReason(s))
 	case was.known:
 		return was
 	case waited:

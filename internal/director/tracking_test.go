@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -97,27 +98,44 @@ func TestTrackSpecsAreDividedByUser(t *testing.T) {
 	}
 }
 
-func TestQuorumState(t *testing.T) {
+func TestServiceTrack(t *testing.T) {
 	const u, d, q = healthcheck.Up, healthcheck.Down, healthcheck.Unknown
 	good := trackState{TrackState: vrrp.TrackState{Up: true, Reason: "it was"}, known: true}
-	for _, c := range []struct {
+	for _, tc := range []struct {
 		servers   []healthcheck.State
+		quorum    int
 		was       trackState
 		waited    bool
 		up, known bool
 		reason    string
 	}{
-		{[]healthcheck.State{d, u}, trackState{}, false, true, true, "1 of 2 servers up"},
-		{[]healthcheck.State{q, u}, trackState{}, false, true, true, "1 of 2 servers up"},
-		{[]healthcheck.State{d, d}, good, false, false, true, "no server is up"},
-		{nil, good, false, false, true, "no servers"},
-		{[]healthcheck.State{d, q}, good, true, true, true, "it was"},
-		{[]healthcheck.State{d, q}, trackState{}, false, true, false, "not answered yet"},
-		{[]healthcheck.State{q, q}, trackState{}, true, false, true, "2 servers unknown when"},
+		{[]healthcheck.State{d, u}, 1, trackState{}, false, true, true, "1 of 2 servers up"},
+		{[]healthcheck.State{q, u}, 1, trackState{}, false, true, true, "1 of 2 servers up"},
+		{[]healthcheck.State{d, u}, 2, trackState{}, false, false, true, "1 of 2 servers up, their weights sum up to 1, the quorum is 2"},
+		{[]healthcheck.State{d, d}, 1, good, false, false, true, "no server is up"},
+		{nil, 1, good, false, false, true, "no servers"},
+		{[]healthcheck.State{d, q}, 1, good, true, true, true, "it was"},
+		{[]healthcheck.State{d, q}, 1, trackState{}, false, true, false, "not answered yet"},
+		{[]healthcheck.State{q, q}, 1, trackState{}, true, false, true, "2 servers unknown when"},
 	} {
-		got := quorumState(c.servers, c.was, c.waited)
-		if got.Up != c.up || got.known != c.known || !strings.Contains(got.Reason, c.reason) {
-			t.Errorf("%v after %+v, waited %v: %+v", c.servers, c.was, c.waited, got)
+		cfg, verdicts := tracking(), map[string]healthcheck.Verdict{}
+		var servers []conf.RealServer
+		for i, state := range tc.servers {
+			id := strconv.Itoa(i)
+			servers = append(servers, server("192.168.16.10"+id+":80", 1, id))
+			if state != q {
+				verdicts[id] = healthcheck.Verdict{ID: id, Up: state == u}
+			}
+		}
+		cfg.Services = web(servers...)
+		cfg.Services[0].Quorum = tc.quorum
+		c := testCore(t, cfg)
+		for _, v := range verdicts {
+			c.judged(v)
+		}
+		got := serviceTrack(c.list[0], tc.was, tc.waited)
+		if got.Up != tc.up || got.known != tc.known || !strings.Contains(got.Reason, tc.reason) {
+			t.Errorf("%v after %+v, waited %v: %+v", tc.servers, tc.was, tc.waited, got)
 		}
 	}
 }
@@ -162,7 +180,7 @@ func TestTrackedServiceFaultsNobodyBeforeItsChecks(t *testing.T) {
 	cfg := tracking()
 	// Not on the instance's own address: the gate looks at what is tracked too.
 	other := ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("10.0.0.9:80"))
-	vs := conf.VirtualServer{Name: other.String(), Service: ipvs.Service{Key: other}, Servers: []conf.RealServer{server("192.168.16.103:80", 1, "a"), server("192.168.16.104:80", 1, "b")}}
+	vs := serving(other, server("192.168.16.103:80", 1, "a"), server("192.168.16.104:80", 1, "b"))
 	cfg.Services = []conf.VirtualServer{vs}
 	cfg.SyncGroups = []vrrp.SyncGroup{{Name: "g", Members: []string{"VI_1", "VI_2"}, Track: []vrrp.Track{{Kind: vrrp.TrackVirtualServer, Name: vs.Name}}}}
 	c := testCore(t, cfg)
@@ -180,6 +198,7 @@ func TestTrackedServiceFaultsNobodyBeforeItsChecks(t *testing.T) {
 		t.Errorf("with one unknown: %+v", s)
 	}
 	c.judged(healthcheck.Verdict{ID: "b", Reason: healthcheck.Refused})
+	c.flush()
 	if s := state(); s.Up || s.Reason != "no server is up" {
 		t.Errorf("with both down: %+v", s)
 	}

@@ -74,7 +74,19 @@ const (
 	ServerDrained  Name = "server.drained"
 	ServerPath     Name = "server.path"
 
-	ServiceQuorum Name = "service.quorum"
+	ServerUndrained Name = "server.undrained"
+	ServerWeight    Name = "server.weight"
+	ServerFlapping  Name = "server.flapping"
+	ServerSteady    Name = "server.steady"
+
+	ServiceQuorum   Name = "service.quorum"
+	ServiceSorry    Name = "service.sorry"
+	ServiceDraining Name = "service.draining"
+	ServiceDrained  Name = "service.drained"
+	ServiceFlapping Name = "service.flapping"
+	ServiceSteady   Name = "service.steady"
+
+	OrdersFailed Name = "orders.failed"
 
 	CheckLate      Name = "check.late"
 	CheckFailed    Name = "check.failed"
@@ -173,7 +185,17 @@ var Catalogue = []Spec{
 	{ServerDraining, LevelInfo, []Key{Service, Server, Reason, Took}},
 	{ServerDrained, LevelInfo, []Key{Service, Server, Reason, Count, Took}},
 	{ServerPath, LevelWarn, []Key{Service, Server, From, To, Reason, Detail, Command}},
-	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason}},
+	{ServerUndrained, LevelInfo, []Key{Service, Server, Reason}},
+	{ServerWeight, LevelInfo, []Key{Service, Server, From, To, Reason}},
+	{ServerFlapping, LevelWarn, []Key{Service, Server, Count, Took, Reason}},
+	{ServerSteady, LevelInfo, []Key{Service, Server, To, Count, Took}},
+	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason, Took}},
+	{ServiceSorry, LevelWarn, []Key{Service, Server, To, Reason}},
+	{ServiceDraining, LevelInfo, []Key{Service, Count, Reason}},
+	{ServiceDrained, LevelInfo, []Key{Service, Count, Took}},
+	{ServiceFlapping, LevelWarn, []Key{Service, Count, Took, Reason}},
+	{ServiceSteady, LevelInfo, []Key{Service, To, Count, Took}},
+	{OrdersFailed, LevelWarn, []Key{File, Err, Detail}},
 	{CheckLate, LevelWarn, []Key{Count, Took}},
 	{CheckFailed, LevelWarn, []Key{Check, Reason, Detail, Count, Took}},
 	{CheckTriggered, LevelInfo, []Key{Interface, Address, Count, Reason}},
@@ -181,9 +203,9 @@ var Catalogue = []Spec{
 	{TrackUnreadable, LevelWarn, []Key{Track, Reason}},
 	{ScriptFailed, LevelWarn, []Key{Track, Reason, Took, Detail}},
 	{ScriptLate, LevelWarn, []Key{Track, Reason, Count, Took}},
-	{NotifyRan, LevelDebug, []Key{Instance, Group, To, Command, Took}},
-	{NotifyFailed, LevelWarn, []Key{Instance, Group, To, Command, Reason, Took, Detail}},
-	{NotifyDropped, LevelWarn, []Key{Instance, Group, To, Reason}},
+	{NotifyRan, LevelDebug, []Key{Instance, Group, Service, Server, To, Command, Took}},
+	{NotifyFailed, LevelWarn, []Key{Instance, Group, Service, Server, To, Command, Reason, Took, Detail}},
+	{NotifyDropped, LevelWarn, []Key{Instance, Group, Service, Server, To, Reason}},
 	{IPVSApplied, LevelInfo, []Key{Added, Changed, Deleted, Took}},
 	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason}},
 	{IPVSForeign, LevelInfo, []Key{Service, Reason}},

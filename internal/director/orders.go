@@ -1,0 +1,256 @@
+package director
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"baton/conf"
+	"baton/internal/control"
+	"baton/internal/event"
+	"baton/internal/pool"
+	"baton/ipvs"
+)
+
+// target is a server that the operator has named.
+type target struct {
+	s  *service
+	rs conf.RealServer
+}
+
+func (t target) String() string { return t.rs.Server.Key.String() + " of " + t.s.Name }
+
+// maxListed bounds the candidates that an error lists.
+const maxListed = 12
+
+// find returns the servers that a request means: ADDRESS:PORT one of one
+// service, ADDRESS alone all of them in all services.
+func (c *core) find(server, inService string) ([]target, error) {
+	services, err := c.findServices(inService)
+	if err != nil {
+		return nil, err
+	}
+	one, exactly := netip.ParseAddrPort(server)
+	all, alone := netip.ParseAddr(strings.Trim(server, "[]"))
+	if exactly != nil && alone != nil {
+		return nil, &control.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("%q is neither ADDRESS:PORT nor ADDRESS", short(server)),
+			Remedy: "name a real server as baton status does; names are not resolved"}
+	}
+	var found, near []target
+	for _, s := range services {
+		for _, rs := range s.Servers {
+			t, k := target{s, rs}, rs.Server.Key
+			switch {
+			case exactly == nil && k == ipvs.MakeServerKey(one), alone == nil && k.Address == all.Unmap().WithZone(""):
+				found = append(found, t)
+			case exactly == nil && k.Address == one.Addr().Unmap():
+				near = append(near, t)
+			}
+		}
+	}
+	switch {
+	case len(found) == 0 && len(near) > 0:
+		return nil, &control.Error{Status: http.StatusNotFound, Message: "there is no real server " + server, Remedy: "that address has " + list(near)}
+	case len(found) == 0:
+		return nil, &control.Error{Status: http.StatusNotFound, Message: "there is no real server " + server, Remedy: "configured are " + list(every(services))}
+	case exactly == nil && len(found) > 1:
+		return nil, &control.Error{Status: http.StatusConflict, Message: server + " is a real server of several services: " + list(found),
+			Remedy: "name one with --service, or the address alone to mean all"}
+	}
+	return found, nil
+}
+
+// findServices returns the virtual servers of a name, "" being all. A name is
+// that of baton status, or what is unique in it.
+func (c *core) findServices(name string) ([]*service, error) {
+	if name == "" {
+		return c.list, nil
+	}
+	if s := c.named[name]; s != nil {
+		return []*service{s}, nil
+	}
+	var found []*service
+	for _, s := range c.list {
+		if s.Name == "group "+name || slices.ContainsFunc(s.Keys, func(k ipvs.ServiceKey) bool {
+			return k.String() == name || k.FWMark == 0 && netip.AddrPortFrom(k.Address, k.Port).String() == name
+		}) {
+			found = append(found, s)
+		}
+	}
+	names := func(of []*service) string {
+		var out []string
+		for _, s := range of {
+			out = append(out, s.Name)
+		}
+		return some(out)
+	}
+	switch len(found) {
+	case 0:
+		return nil, &control.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no service %q", short(name)), Remedy: "configured are " + names(c.list)}
+	case 1:
+		return found, nil
+	}
+	return nil, &control.Error{Status: http.StatusConflict, Message: fmt.Sprintf("service %q is ambiguous", name), Remedy: "it may be " + names(found)}
+}
+
+func every(services []*service) (all []target) {
+	for _, s := range services {
+		for _, rs := range s.Servers {
+			all = append(all, target{s, rs})
+		}
+	}
+	return all
+}
+
+func list(targets []target) string {
+	var out []string
+	for _, t := range targets {
+		if out = append(out, t.String()); len(out) > maxListed {
+			break
+		}
+	}
+	return some(out)
+}
+
+// some joins what an error lists, and not more than one can read.
+func some(what []string) string {
+	switch {
+	case len(what) == 0:
+		return "none"
+	case len(what) > maxListed:
+		return strings.Join(what[:maxListed], ", ") + ", …"
+	}
+	return strings.Join(what, ", ")
+}
+
+func short(s string) string {
+	if len(s) > 80 {
+		return strings.ToValidUTF8(s[:80], "") + "…"
+	}
+	return s
+}
+
+// command finds the servers of a request and does something with each, in the
+// core's goroutine. The table is on its way to the kernel when it returns.
+func (c *core) command(ctx context.Context, server, inService string, do func(target, time.Time) (note string)) (out control.Orders, err error) {
+	asked := c.ask(ctx, func() {
+		var targets []target
+		if targets, err = c.find(server, inService); err != nil {
+			return
+		}
+		now := time.Now()
+		for _, t := range targets {
+			if note := do(t, now); note != "" && !slices.Contains(out.Notes, note) {
+				out.Notes = append(out.Notes, note)
+			}
+			c.settle(t.s, now, event.Field{})
+		}
+		out.Servers = c.orderStatus(targets)
+	})
+	if asked != nil {
+		return out, asked
+	}
+	return out, err
+}
+
+// Drain takes servers out of service: weight 0 now, and out of the table when
+// their connections are gone or the time is over.
+func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Orders, error) {
+	return c.command(ctx, req.Server, req.Service, func(t target, now time.Time) string {
+		o, k := c.order(t.s, t.rs.Server.Key), t.rs.Server.Key
+		within := t.s.DrainTimeout
+		if req.Timeout != nil {
+			within = *req.Timeout
+		}
+		switch {
+		case o.Drain != nil && !o.Drain.Done.IsZero():
+			return k.String() + " is drained already"
+		case o.Drain != nil && req.Timeout == nil:
+			return k.String() + " is draining already"
+		case o.Drain != nil:
+			d := *o.Drain
+			d.Deadline = now.Add(within)
+			o.Drain = &d
+		default:
+			d := pool.NewDrain(now, within)
+			o.Drain = &d
+		}
+		c.setOrder(t.s, k, o)
+		c.say(event.ServerDraining, event.F(event.Service, t.s.Name), event.F(event.Server, k),
+			event.F(event.Reason, "baton drain"), event.F(event.Took, within))
+		return persistentNote(t.s)
+	})
+}
+
+// Undrain puts servers back into service.
+func (c *core) Undrain(ctx context.Context, req control.ServerRequest) (control.Orders, error) {
+	return c.command(ctx, req.Server, req.Service, func(t target, _ time.Time) string {
+		o, k := c.order(t.s, t.rs.Server.Key), t.rs.Server.Key
+		if o.Drain == nil {
+			return k.String() + " is not drained"
+		}
+		o.Drain = nil
+		c.setOrder(t.s, k, o)
+		c.say(event.ServerUndrained, event.F(event.Service, t.s.Name), event.F(event.Server, k), event.F(event.Reason, "baton undrain"))
+		return ""
+	})
+}
+
+// Weight gives servers a weight in place of the configured one, or takes it
+// back.
+func (c *core) Weight(ctx context.Context, req control.WeightRequest) (control.Orders, error) {
+	return c.command(ctx, req.Server, req.Service, func(t target, _ time.Time) string {
+		o, k := c.order(t.s, t.rs.Server.Key), t.rs.Server.Key
+		o.Weight = req.Weight.Value
+		c.setOrder(t.s, k, o)
+		return ""
+	})
+}
+
+// Drains says how far servers are on their way out.
+func (c *core) Drains(ctx context.Context, req control.ServerRequest) (control.Orders, error) {
+	var (
+		out     control.Orders
+		refused error
+	)
+	err := c.ask(ctx, func() {
+		var targets []target
+		if req.Server == "" {
+			services, wrong := c.findServices(req.Service)
+			refused = wrong
+			for _, t := range every(services) {
+				if c.order(t.s, t.rs.Server.Key).Drain != nil {
+					targets = append(targets, t)
+				}
+			}
+		} else {
+			targets, refused = c.find(req.Server, req.Service)
+		}
+		out.Servers = c.orderStatus(targets)
+	})
+	if err != nil {
+		return out, err
+	}
+	return out, refused
+}
+
+// quiescentTemplates says whether clients that a persistent service remembers
+// leave a server whose weight is 0.
+const quiescentTemplates = "/proc/sys/net/ipv4/vs/expire_quiescent_template"
+
+func persistentNote(s *service) string {
+	if s.Service.Persistence == 0 {
+		return ""
+	}
+	raw, err := os.ReadFile(quiescentTemplates)
+	if err == nil && strings.TrimSpace(string(raw)) != "0" {
+		return fmt.Sprintf("%s is persistent (%s): the clients that it remembers go to another server with their next connection", s.Name, s.Service.Persistence)
+	}
+	return fmt.Sprintf("%s is persistent (%s): the clients that it remembers go on opening connections to this server until %s after their last one, or the deadline; expire_quiescent_template = 1 in [ipvs] moves them at once",
+		s.Name, s.Service.Persistence, s.Service.Persistence)
+}

@@ -1,0 +1,159 @@
+package director
+
+import (
+	"fmt"
+	"time"
+
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/pool"
+	"baton/ipvs"
+)
+
+// tellPool tells what has changed in a pool, and has the operator's scripts run.
+func (c *core) tellPool(s *service, was pool.State, now time.Time, cause event.Field) {
+	for _, rs := range s.Servers {
+		k := rs.Server.Key
+		before, seen := was.Servers[k]
+		after := s.state.Servers[k]
+		if !seen {
+			before.Health.State, before.Since = healthcheck.Unknown, now
+		}
+		if before.Health.State != after.Health.State {
+			c.tellServer(s, k, before, after, now, cause)
+			c.notifyServer(s, rs, before.Health.State, after.Health)
+		}
+		if seen && before.Target != after.Target && (before.By != pool.Configured || after.By != pool.Configured) {
+			c.tellWeight(s, k, before, after)
+		}
+	}
+	for k := range s.servers {
+		if _, stays := s.state.Servers[k]; !stays {
+			delete(s.servers, k)
+		}
+	}
+	c.tellQuorum(s, was, now)
+	if was.Sorry != s.state.Sorry {
+		s.sorry = now
+		if s.Sorry != nil && !s.flaps.On() {
+			to, reason := "in", "no quorum: "+quorumReason(s)
+			switch {
+			case !s.state.Sorry:
+				to, reason = "out", quorumReason(s)
+			case s.state.Quorum == pool.Undecided:
+				reason = "no server has passed its checks yet"
+			}
+			c.say(event.ServiceSorry, event.F(event.Service, s.Name), event.F(event.Server, s.Sorry.Server.Key), event.F(event.To, to), event.F(event.Reason, reason))
+		}
+	}
+}
+
+// tellServer tells a change of a server's health, unless it changes too often.
+func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now time.Time, cause event.Field) {
+	if is.Health.State == healthcheck.Unknown || cause.Value == "" && len(is.Health.Verdict.ID) == 0 {
+		return // has no checks, or none that has answered: nothing was found out
+	}
+	fields := []event.Field{event.F(event.Service, s.Name), event.F(event.Server, k)}
+	if was.Health.State != healthcheck.Unknown {
+		f, tell := s.servers[k].Change(now)
+		if s.servers[k] = f; tell {
+			c.say(event.ServerFlapping, append(fields, event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))), event.F(event.Reason, is.Health.Verdict.Reason))...)
+		}
+		if f.On() {
+			c.flapping[s] = true
+			return
+		}
+	}
+	fields = append(fields, cause)
+	lasted := ""
+	if was.Health.State != healthcheck.Unknown {
+		lasted = round(now.Sub(was.Since))
+	}
+	if is.Health.State == healthcheck.Up {
+		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Took, lasted))...)
+		return
+	}
+	v := is.Health.Verdict
+	c.say(event.ServerDown, append(fields, event.F(event.Reason, v.Reason), event.F(event.Detail, v.Detail), event.F(event.Took, lasted))...)
+}
+
+// tellWeight tells a weight that is not, or no longer, the configuration's.
+func (c *core) tellWeight(s *service, k ipvs.ServerKey, was, is pool.Server) {
+	reason := map[pool.Why]string{pool.Overridden: "baton weight", pool.Dynamic: "named by a check", pool.Configured: "as configured"}[is.By]
+	c.say(event.ServerWeight, event.F(event.Service, s.Name), event.F(event.Server, k),
+		event.F(event.From, was.Target), event.F(event.To, is.Target), event.F(event.Reason, reason))
+}
+
+// tellQuorum tells when a pool loses its quorum or gets it back, unless that
+// happens too often. That it has one at first is no news.
+func (c *core) tellQuorum(s *service, was pool.State, now time.Time) {
+	is := s.state.Quorum
+	if is == was.Quorum || is == pool.Undecided {
+		return
+	}
+	lasted := now.Sub(s.since)
+	s.since = now
+	c.notifyQuorum(s, was.Quorum)
+	first := was.Quorum == pool.Undecided
+	if first && is == pool.Gained {
+		return
+	}
+	name := event.F(event.Service, s.Name)
+	if !first {
+		var tell bool
+		if s.flaps, tell = s.flaps.Change(now); tell {
+			c.say(event.ServiceFlapping, name, event.F(event.Count, s.flaps.Count), event.F(event.Took, round(now.Sub(s.flaps.Since))), event.F(event.Reason, quorumReason(s)))
+		}
+		if s.flaps.On() {
+			c.flapping[s] = true
+			return
+		}
+	}
+	from, took := string(was.Quorum), round(lasted)
+	if first {
+		from, took = string(healthcheck.Unknown), ""
+	}
+	c.say(event.ServiceQuorum, name, event.F(event.From, from), event.F(event.To, is), event.F(event.Reason, quorumReason(s)), event.F(event.Took, took))
+}
+
+// quorumReason says how many servers are up, and what they weigh where that
+// matters.
+func quorumReason(s *service) string {
+	st := s.state
+	switch {
+	case len(s.Servers) == 0:
+		return "it has no servers"
+	case st.Up == 0:
+		return "no server is up"
+	case s.Quorum <= 1 && st.Alive > 0:
+		return fmt.Sprintf("%d of %s up", st.Up, plural(len(s.Servers), "server"))
+	}
+	needs := fmt.Sprintf("the quorum is %d", s.Quorum)
+	if s.Hysteresis > 0 {
+		needs += fmt.Sprintf(" ± %d", s.Hysteresis)
+	}
+	return fmt.Sprintf("%d of %s up, their weights sum up to %d, %s", st.Up, plural(len(s.Servers), "server"), st.Alive, needs)
+}
+
+// calm tells what has stopped flapping, with the state that it has now.
+func (c *core) calm(now time.Time) {
+	for s := range c.flapping {
+		left := false
+		settled := func(f pool.Flaps, n event.Name, to any, who ...event.Field) pool.Flaps {
+			next, calm := f.Calm(now)
+			if calm {
+				c.say(n, append(who, event.F(event.To, to), event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))))...)
+			}
+			left = left || next.On()
+			return next
+		}
+		name := event.F(event.Service, s.Name)
+		for k, f := range s.servers {
+			s.servers[k] = settled(f, event.ServerSteady, s.state.Servers[k].Health.State, name, event.F(event.Server, k))
+		}
+		s.flaps = settled(s.flaps, event.ServiceSteady, s.state.Quorum, name)
+		if !left {
+			delete(c.flapping, s)
+		}
+	}
+}

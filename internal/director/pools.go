@@ -1,0 +1,179 @@
+package director
+
+import (
+	"time"
+
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/pool"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// pools are the virtual servers at work. A verdict costs no more than its own.
+type pools struct {
+	list    []*service // in the order of the file
+	named   map[string]*service
+	keyed   map[ipvs.ServiceKey]*service
+	checked map[string]*service // by the ID of a check
+	orders  map[string]map[ipvs.ServerKey]pool.Order
+	leaving map[ipvs.ServiceKey]*departure
+	unsaved bool // orders or leaving have changed since they were written down
+
+	flapping map[*service]bool // those with a server that flaps, or that do so themselves
+	starting bool              // the first configuration is being installed
+	// ours says which services of the kernel's table are the director's; nil:
+	// all, for the table is the desired one.
+	ours func(ipvs.ServiceKey) bool
+}
+
+// service is a virtual_server at work.
+type service struct {
+	conf.VirtualServer
+	state pool.State
+	since time.Time // of the quorum
+	sorry time.Time // since when the sorry server is in, or out
+
+	unanswered int    // checks without a verdict
+	awaited    string // the first of them
+	track      string // key of the track that it is; "": nobody tracks it
+
+	flaps   pool.Flaps // of the quorum
+	servers map[ipvs.ServerKey]pool.Flaps
+}
+
+func newPools() pools {
+	return pools{named: map[string]*service{}, flapping: map[*service]bool{},
+		orders: map[string]map[ipvs.ServerKey]pool.Order{}, leaving: map[ipvs.ServiceKey]*departure{}}
+}
+
+// installPools makes the virtual servers of cfg those at work: what is known of
+// them stays, and what is no longer among them leaves.
+func (c *core) installPools(cfg *conf.Config, now time.Time) {
+	c.depart(cfg, now)
+	was := c.named
+	c.list, c.named = nil, map[string]*service{}
+	c.keyed, c.checked = map[ipvs.ServiceKey]*service{}, map[string]*service{}
+	tracked := wanted(cfg)
+	for _, vs := range cfg.Services {
+		s := was[vs.Name]
+		if s == nil {
+			s = &service{since: now, sorry: now, servers: map[ipvs.ServerKey]pool.Flaps{}}
+		}
+		s.VirtualServer, s.track = vs, ""
+		if key := (vrrp.Track{Kind: vrrp.TrackVirtualServer, Name: vs.Name}).Key(); tracked[key] {
+			s.track = key
+		}
+		c.list = append(c.list, s)
+		c.named[vs.Name] = s
+		for _, k := range vs.Keys {
+			c.keyed[k] = s
+		}
+		for _, rs := range vs.Servers {
+			for _, check := range rs.Checks {
+				c.checked[check.ID] = s
+			}
+		}
+	}
+	for id := range c.verdicts {
+		if c.checked[id] == nil {
+			delete(c.verdicts, id)
+		}
+	}
+	for s := range c.flapping {
+		if c.named[s.Name] != s {
+			delete(c.flapping, s)
+		}
+	}
+	c.forgetOrders()
+	before := c.table
+	for _, s := range c.list {
+		c.settle(s, now, event.Field{})
+	}
+	for k := range before {
+		if c.keyed[k] == nil {
+			c.keep(k)
+		}
+	}
+}
+
+// settle brings a virtual server in line with what is known, tells what has
+// changed and puts it into the table. The check that caused it is named in the
+// lines.
+func (c *core) settle(s *service, now time.Time, cause event.Field) {
+	was := s.state
+	s.state = c.next(s, now)
+	if c.endDrains(s, now) {
+		s.state = c.next(s, now)
+	}
+	s.unanswered, s.awaited = 0, ""
+	for _, rs := range s.Servers {
+		for _, check := range rs.Checks {
+			if _, answered := c.verdicts[check.ID]; !answered {
+				if s.unanswered++; s.awaited == "" {
+					s.awaited = check.ID
+				}
+			}
+		}
+	}
+	c.tellPool(s, was, now, cause)
+	for _, k := range s.Keys {
+		c.keep(k)
+	}
+}
+
+func (c *core) next(s *service, now time.Time) pool.State {
+	return pool.Next(s.VirtualServer, s.state, pool.Inputs{Verdicts: c.verdicts, Orders: c.orders[s.Name],
+		Table: c.table, Start: c.starting, Now: now})
+}
+
+// keep puts into the table what a service should hold now: its pool, and who is
+// leaving it.
+func (c *core) keep(k ipvs.ServiceKey) {
+	s, going := c.keyed[k], c.leaving[k]
+	var e ipvs.Entry
+	switch {
+	case s != nil:
+		e = s.state.Entry(s.VirtualServer, k)
+	case going != nil:
+		e = ipvs.Entry{Service: going.service, Servers: map[ipvs.ServerKey]ipvs.Server{}}
+	}
+	if going != nil {
+		going.into(e)
+	}
+	c.put(k, e, s != nil || going != nil)
+}
+
+// look takes care of what depends on time alone.
+func (c *core) look(now time.Time) {
+	for _, s := range c.list {
+		if !s.state.Look.IsZero() && !now.Before(s.state.Look) {
+			c.settle(s, now, event.Field{})
+		}
+	}
+	c.calm(now)
+	if c.settleServiceTracks(now) {
+		c.sendTrack()
+	}
+	if c.draining() {
+		c.prog.poke()
+	}
+}
+
+// judged takes over a verdict of the prober.
+func (c *core) judged(v healthcheck.Verdict) {
+	s := c.checked[v.ID]
+	if s == nil {
+		return // of a check that the configuration no longer has
+	}
+	if c.verdicts[v.ID].Up != v.Up {
+		c.paths.stale = true
+	}
+	c.verdicts[v.ID] = v
+	now := time.Now()
+	c.settle(s, now, event.F(event.Check, v.ID))
+	if c.settleTrack(s, now) {
+		c.sendTrack()
+	}
+}

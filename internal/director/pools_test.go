@@ -1,0 +1,477 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/control"
+	"baton/internal/event"
+	"baton/internal/journal"
+	"baton/ipvs"
+	"baton/ipvs/ipvstest"
+)
+
+// site is what outlives a director: the kernel and the state directory.
+type site struct {
+	kernel *ipvstest.Kernel
+	dir    string
+}
+
+// directing runs a core with its programmer over a site, in a bubble of fake
+// time, until f returns.
+func (s site) directing(t *testing.T, cfg *conf.Config, f func(c *core)) {
+	t.Helper()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	log, err := newLogger(null, "json", "debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.close()
+	c := newCore(Options{}, log)
+	if c.journal, err = journal.Open(journal.Options{Dir: t.TempDir(), Failed: func(err error, _ uint64) { t.Error(err) }}); err != nil {
+		t.Fatal(err)
+	}
+	defer c.journal.Close()
+	c.prog, err = newProgrammer(s.kernel, s.dir, 30*time.Second, func(p pass) {
+		c.post(context.Background(), func() { c.passed(p) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.steward = &steward{latest: newLatest[conf.IPVS]()}
+	c.loadOrders(s.dir)
+	c.adopt(cfg, s.kernel.Table(), c.prog.owned)
+	var running sync.WaitGroup
+	running.Go(func() { c.run(ctx) })
+	running.Go(func() { _ = c.prog.run(ctx, func() {}) })
+	running.Go(func() { c.record.run(ctx, func(err error) { t.Error(err) }) })
+	synctest.Wait()
+	f(c)
+	synctest.Wait()
+	cancel()
+	running.Wait()
+}
+
+// tell hands verdicts to a core and waits for what follows.
+func (c *core) tell(t *testing.T, verdicts map[string]healthcheck.Verdict) {
+	t.Helper()
+	if err := c.ask(t.Context(), func() {
+		for _, v := range verdicts {
+			c.judged(v)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// now returns the status.
+func (c *core) now(t *testing.T) (st control.Status) {
+	t.Helper()
+	if err := c.ask(t.Context(), func() { st = c.status() }); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// connections gives a server of webKey active connections.
+func (s site) connections(server string, n uint32) {
+	s.kernel.Edit(func(table ipvs.Table) {
+		k := ipvs.MakeServerKey(netip.MustParseAddrPort(server))
+		sv := table[webKey].Servers[k]
+		sv.Stats = &ipvs.ServerStats{Active: n}
+		table[webKey].Servers[k] = sv
+	})
+}
+
+func (s site) holds(t *testing.T, what, want string) {
+	t.Helper()
+	synctest.Wait()
+	if got := s.kernel.String(); got != want {
+		t.Errorf("%s: the kernel has\n%swant\n%s", what, got, want)
+	}
+}
+
+// pass lets time go by.
+func later(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+const (
+	hasWeb   = "-A -t 192.168.16.200:80 -s rr\n"
+	hasRS1   = "-a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 3\n"
+	hasRS2   = "-a -t 192.168.16.200:80 -r 192.168.16.104:80 -g -w 2\n"
+	quietRS2 = "-a -t 192.168.16.200:80 -r 192.168.16.104:80 -g -w 0\n"
+)
+
+func two() *conf.Config {
+	cfg := tracking()
+	cfg.Services = web(server("192.168.16.103:80", 3, "a"), server("192.168.16.104:80", 2, "b"))
+	return cfg
+}
+
+func named(server string) control.ServerRequest { return control.ServerRequest{Server: server} }
+
+func TestDrainWaitsForConnectionsAndOutlivesTheDirector(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 3)
+			out, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104:80")})
+			if err != nil || len(out.Servers) != 1 || out.Servers[0].State != "draining" || out.Servers[0].Service != webKey.String() {
+				t.Errorf("drain: %+v, %v", out, err)
+			}
+			s.holds(t, "it drains", hasWeb+hasRS1+quietRS2)
+			later(5 * time.Second)
+			s.holds(t, "as long as there are connections", hasWeb+hasRS1+quietRS2)
+			if sv := c.now(t).Services[0].Servers[1]; sv.State != "draining" || sv.Health != "up" || sv.Active != 3 || sv.Effective != 0 || sv.Why != "draining" {
+				t.Errorf("status is %+v", sv)
+			}
+		})
+		s.holds(t, "the director has ended", hasWeb+hasRS1+quietRS2)
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.holds(t, "another goes on with it", hasWeb+hasRS1+quietRS2)
+			s.connections("192.168.16.104:80", 0)
+			later(4 * time.Second)
+			s.holds(t, "the last connection has ended", hasWeb+hasRS1)
+			if got := c.told(event.ServerDrained); len(got) != 1 || !strings.Contains(got[0], "reason=no active connection count=0") {
+				t.Errorf("told %q", got)
+			}
+		})
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.holds(t, "it stays out over a restart", hasWeb+hasRS1)
+			if out, err := c.Drains(t.Context(), control.ServerRequest{}); err != nil || len(out.Servers) != 1 || out.Servers[0].State != "drained" {
+				t.Errorf("drains: %+v, %v", out, err)
+			}
+			if _, err := c.Undrain(t.Context(), named("192.168.16.104:80")); err != nil {
+				t.Error(err)
+			}
+			s.holds(t, "undrained", hasWeb+hasRS1+hasRS2)
+			if got := c.told(event.ServerUndrained); len(got) != 1 {
+				t.Errorf("told %q", got)
+			}
+		})
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.holds(t, "also over a restart", hasWeb+hasRS1+hasRS2)
+		})
+	})
+}
+
+func TestDrainEndsAtItsDeadline(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 3)
+			if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104"), Timeout: new(20 * time.Second)}); err != nil {
+				t.Error(err)
+			}
+			later(19 * time.Second)
+			s.holds(t, "before", hasWeb+hasRS1+quietRS2)
+			later(3 * time.Second)
+			s.holds(t, "after", hasWeb+hasRS1)
+			if got := c.told(event.ServerDrained); len(got) != 1 || !strings.Contains(got[0], "reason=deadline passed count=3 took=20s") {
+				t.Errorf("told %q", got)
+			}
+			if d := c.now(t).Services[0].Servers[1].Drain; d == nil || d.Left != 3 {
+				t.Errorf("status says %+v", d)
+			}
+		})
+	})
+}
+
+// TestDrainOfAFailedServer: there is nothing to wait for, neither at the
+// beginning nor in the middle.
+func TestDrainOfAFailedServer(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, down(up("b"), "a"))
+			s.connections("192.168.16.104:80", 3)
+			for _, sv := range []string{"192.168.16.103", "192.168.16.104"} {
+				if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named(sv)}); err != nil {
+					t.Error(err)
+				}
+			}
+			s.holds(t, "the other drains", hasWeb+quietRS2)
+			c.tell(t, down(up(), "b"))
+			s.holds(t, "until it fails", hasWeb)
+			if got := c.told(event.ServerDrained); len(got) != 2 || !strings.Contains(got[1], "reason=the server has failed") {
+				t.Errorf("told %q", got)
+			}
+		})
+	})
+}
+
+func TestWhatTheConfigurationDropsDrains(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	none := tracking()
+	none.Global.DrainTimeout = time.Minute
+	one := two()
+	one.Services[0].Servers = one.Services[0].Servers[:1]
+	synctest.Test(t, func(t *testing.T) {
+		change := func(c *core, cfg *conf.Config) {
+			if err := c.ask(t.Context(), func() { c.change(cfg) }); err != nil {
+				t.Error(err)
+			}
+		}
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 1)
+			change(c, one)
+			s.holds(t, "a server", hasWeb+hasRS1+quietRS2)
+			change(c, two())
+			c.tell(t, up("b"))
+			s.holds(t, "it is back", hasWeb+hasRS1+hasRS2)
+			change(c, none)
+			s.holds(t, "a whole service", hasWeb+"-a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 0\n"+quietRS2)
+			if st := c.now(t).Services; len(st) != 1 || !st[0].Leaving || len(st[0].Servers) != 2 || !st[0].Servers[1].Leaving {
+				t.Errorf("status is %+v", st)
+			}
+			later(3 * time.Second)
+			s.holds(t, "who has no connections goes first", hasWeb+quietRS2)
+		})
+		s.directing(t, none, func(c *core) {
+			later(3 * time.Second)
+			s.holds(t, "a restart goes on with it", hasWeb+quietRS2)
+			s.connections("192.168.16.104:80", 0)
+			later(3 * time.Second)
+			s.holds(t, "and ends it", "")
+			if got := c.told(event.ServiceDraining, event.ServiceDrained); len(got) != 1 || !strings.Contains(got[0], "service.drained service=tcp 192.168.16.200:80 count=0") {
+				t.Errorf("told %q", got)
+			}
+		})
+	})
+}
+
+// TestWhatWasDroppedWhileTheDirectorWasDown drains as well: only of what is
+// ours.
+func TestWhatWasDroppedWhileTheDirectorWasDown(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	none := tracking()
+	none.Global.DrainTimeout = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) { c.tell(t, up("a", "b")) })
+		const foreign = "-A -t 192.0.2.9:99 -s rr\n"
+		if err := s.kernel.Run("ipvsadm " + foreign); err != nil {
+			t.Fatal(err)
+		}
+		s.connections("192.168.16.104:80", 1)
+		s.directing(t, none, func(c *core) {
+			later(5 * time.Second)
+			s.holds(t, "it drains", foreign+hasWeb+quietRS2)
+			later(7 * time.Second)
+			s.holds(t, "until its time is over", foreign)
+			if got := c.told(event.ServiceDrained); len(got) != 1 || !strings.Contains(got[0], "count=1") {
+				t.Errorf("told %q", got)
+			}
+		})
+	})
+}
+
+func TestWeightOfTheOperator(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	heavy := strings.Replace(hasRS1, "-w 3", "-w 9", 1)
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a"))
+			if _, err := c.Weight(t.Context(), control.WeightRequest{ServerRequest: named("192.168.16.103"), Weight: control.Weight{Value: new(9)}}); err != nil {
+				t.Error(err)
+			}
+			s.holds(t, "in place of 3", hasWeb+heavy)
+		})
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a"))
+			s.holds(t, "over a restart", hasWeb+heavy)
+			if sv := c.now(t).Services[0].Servers[0]; sv.Override == nil || *sv.Override != 9 || sv.Effective != 9 || sv.Weight != 3 || sv.Why != "override" {
+				t.Errorf("status is %+v", sv)
+			}
+			if _, err := c.Weight(t.Context(), control.WeightRequest{ServerRequest: named("192.168.16.103")}); err != nil {
+				t.Error(err)
+			}
+			s.holds(t, "taken back", hasWeb+hasRS1)
+			if got := c.told(event.ServerWeight); len(got) != 1 || !strings.Contains(got[0], "from=9 to=3 reason=as configured") {
+				t.Errorf("told %q", got)
+			}
+		})
+	})
+}
+
+// TestCommandsNameTheCandidates: what is unknown or ambiguous is answered with
+// what it may be.
+func TestCommandsNameTheCandidates(t *testing.T) {
+	cfg := two()
+	udp := ipvs.AddressKey(ipvs.UDP, netip.MustParseAddrPort("192.168.16.200:80"))
+	cfg.Services = append(cfg.Services, serving(udp, server("192.168.16.103:80", 1)),
+		serving(ipvs.FWMarkKey(7, ipvs.IPv4), server("192.168.16.103:0", 1)))
+	c := testCore(t, cfg)
+	for _, tc := range []struct {
+		server, service string
+		found           int
+		refusal         string
+	}{
+		{"192.168.16.104:80", "", 1, ""},
+		{"192.168.16.103", "", 3, ""},
+		{"192.168.16.103:80", "udp 192.168.16.200:80", 1, ""},
+		{"192.168.16.103", "fwmark 7", 1, ""},
+		{"192.168.16.103:80", "", 0, "several services: 192.168.16.103:80 of tcp 192.168.16.200:80, 192.168.16.103:80 of udp 192.168.16.200:80 (name one with --service"},
+		{"192.168.16.103:81", "", 0, "that address has 192.168.16.103:80 of tcp"},
+		{"192.168.16.9", "", 0, "configured are 192.168.16.103:80 of tcp"},
+		{"rs1", "", 0, "neither ADDRESS:PORT nor ADDRESS"},
+		{"192.168.16.103", "192.168.16.200:80", 0, `service "192.168.16.200:80" is ambiguous (it may be tcp 192.168.16.200:80, udp 192.168.16.200:80)`},
+		{"192.168.16.103", "web", 0, `there is no service "web" (configured are tcp`},
+	} {
+		got, err := c.find(tc.server, tc.service)
+		var refused *control.Error
+		switch {
+		case tc.refusal == "" && (err != nil || len(got) != tc.found):
+			t.Errorf("%s in %q: %v, %v", tc.server, tc.service, got, err)
+		case tc.refusal != "" && (!errors.As(err, &refused) || refused.Status == 0 || !strings.Contains(err.Error(), tc.refusal)):
+			t.Errorf("%s in %q: %v, %v", tc.server, tc.service, got, err)
+		}
+	}
+}
+
+// TestSwapWithTheSorryServer never leaves the service without a server that
+// takes connections, also not between two operations.
+func TestSwapWithTheSorryServer(t *testing.T) {
+	for _, inhibit := range []bool{false, true} {
+		s := site{ipvstest.New(""), t.TempDir()}
+		cfg := two()
+		sorry := server("192.168.16.99:80", 1)
+		cfg.Services[0].Sorry, cfg.Services[0].SorryInhibit = &sorry, inhibit
+		for i := range cfg.Services[0].Servers {
+			cfg.Services[0].Servers[i].InhibitOnFailure = inhibit
+		}
+		synctest.Test(t, func(t *testing.T) {
+			s.directing(t, cfg, func(c *core) {
+				c.tell(t, up("a", "b"))
+				s.kernel.AfterApply = func(op ipvs.Op, table ipvs.Table) {
+					for _, sv := range table[webKey].Servers {
+						if sv.Weight > 0 {
+							return
+						}
+					}
+					t.Errorf("after %s the service is empty", op)
+				}
+				for range 3 {
+					later(2 * time.Minute) // slowly enough to be no flapping
+					c.tell(t, down(up(), "a", "b"))
+					if st := c.now(t).Services[0]; !st.Sorry.In || st.Sorry.Kernel == nil || st.Quorum.State != "down" {
+						t.Errorf("all down: %+v %+v", st.Sorry, st.Quorum)
+					}
+					c.tell(t, up("b"))
+					if st := c.now(t).Services[0]; st.Sorry.In || st.Quorum.State != "up" || inhibit != (st.Sorry.Kernel != nil) {
+						t.Errorf("one up: %+v %+v", st.Sorry, st.Quorum)
+					}
+				}
+				if got := c.told(event.ServiceSorry); len(got) < 6 || !strings.Contains(got[len(got)-1], "to=out reason=1 of 2 servers up") {
+					t.Errorf("told %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestFlappingIsToldOnce is fault 22: single lines stop, and what comes last is
+// told when it has calmed down.
+func TestFlappingIsToldOnce(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			for range 100 {
+				c.tell(t, down(up(), "b"))
+				later(time.Second)
+				c.tell(t, up("b"))
+				later(time.Second)
+			}
+			if n := len(c.told(event.ServerUp, event.ServerDown)); n > 10 {
+				t.Errorf("%d lines about single changes", n)
+			}
+			if sv := c.now(t).Services[0].Servers[1]; sv.Flapping == nil || sv.Flapping.Changes != 200 {
+				t.Errorf("status is %+v", sv.Flapping)
+			}
+			later(2 * time.Minute)
+			got := c.told(event.ServerFlapping, event.ServerSteady)
+			if len(got) != 2 || !strings.Contains(got[0], "count=6") || !strings.Contains(got[1], "to=up count=200") {
+				t.Errorf("told %q", got)
+			}
+			c.tell(t, down(up(), "b"))
+			if n := len(c.told(event.ServerDown)); n != 4 {
+				t.Errorf("%d lines of server.down, want that of the calm time too", n)
+			}
+		})
+	})
+}
+
+func TestUnreadableOrdersAreToldAndPutAside(t *testing.T) {
+	for _, text := range []string{"{", `{"version": 99}`, `{"version":1,"orders":[{"service":"x","server":"192.168.16.103:80","weight":-1}]}`, `{"version":1,"leaving":[{}]}`} {
+		s := site{ipvstest.New(""), t.TempDir()}
+		name := filepath.Join(s.dir, ordersFile)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			s.directing(t, two(), func(c *core) {
+				if got := c.told(event.OrdersFailed); len(got) != 1 || !strings.Contains(got[0], ordersFile) {
+					t.Errorf("%s: told %q", text, got)
+				}
+				c.tell(t, up("a"))
+				s.holds(t, "it works all the same", hasWeb+hasRS1)
+			})
+		})
+		if _, err := os.Stat(name + ".unreadable"); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestPoolScripts: those of one service run in the order of what has happened.
+func TestPoolScripts(t *testing.T) {
+	cfg := two()
+	vs := &cfg.Services[0]
+	vs.QuorumUp, vs.QuorumDown, vs.Omega = command("/q", "up"), command("/q", "down"), true
+	vs.Servers[0].NotifyUp, vs.Servers[0].NotifyDown = command("/a", "up"), command("/a", "down")
+	notifying(t, cfg, func(t *testing.T, c *core, r *ran) {
+		for _, v := range []healthcheck.Verdict{{ID: "a", Up: true}, {ID: "b", Reason: healthcheck.Refused}, {ID: "a", Reason: healthcheck.Timeout}, {ID: "b", Up: true}} {
+			c.judged(v)
+		}
+		c.notifyOmega()
+		synctest.Wait()
+		want := []string{"/a up", "/q up", "/a down", "/q down", "/q up", "/q down"}
+		if got := r.since(0); !slices.Equal(got, want) {
+			t.Errorf("ran %q, want %q", got, want)
+		}
+		env := strings.Join(r.envs[2], " ")
+		for _, w := range []string{"BATON_SERVICE=tcp 192.168.16.200:80", "BATON_SERVER=192.168.16.103:80", "BATON_FROM=up", "BATON_TO=down", "BATON_REASON=timeout"} {
+			if !strings.Contains(env, w) {
+				t.Errorf("its environment is %q, without %s", env, w)
+			}
+		}
+		if stays, all := c.staying(conf.OnStopKeep); all || len(stays) != 0 {
+			t.Errorf("on stop the service with omega stays: %v", stays)
+		}
+	})
+}
