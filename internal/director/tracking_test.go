@@ -25,7 +25,7 @@ import (
 )
 
 // testCore is a core without processes and kernel whose events are collected.
-func testCore(t *testing.T, cfg *conf.Config) *core {
+func testCore(t testing.TB, cfg *conf.Config) *core {
 	t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
