@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"cmp"
+
 	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/control"
@@ -9,18 +11,72 @@ import (
 )
 
 // table is what the kernel should hold. A server whose health the running
-// director does not know stays as it is.
+// director does not know stays as it is; one that the director is waiting for,
+// because the configuration no longer has it, does so too.
 func (p *planner) table(cfg *conf.Config) ipvs.Table {
 	states := make(map[string]pool.State, len(cfg.Services))
 	known := p.known()
 	for _, vs := range cfg.Services {
-		in := pool.Inputs{Table: p.now.Table, Start: p.now.Status == nil, Verdicts: map[string]healthcheck.Verdict{}, Now: p.now.Time}
+		in := pool.Inputs{Table: p.now.Table, Start: p.now.Status == nil, Verdicts: map[string]healthcheck.Verdict{},
+			Orders: map[ipvs.ServerKey]pool.Order{}, Now: p.now.Time}
+		was := p.pool(vs.Name)
 		for _, rs := range vs.Servers {
+			sv := known[serverID{vs.Name, rs.Server.Key.String()}]
+			in.Orders[rs.Server.Key] = orderOf(sv)
+			if sv.Ramp != nil {
+				was.Servers[rs.Server.Key] = pool.Server{Health: pool.Health{State: healthcheck.Up}, Ramp: *sv.Ramp}
+			}
 			p.judge(vs, rs, known, in.Verdicts)
 		}
-		states[vs.Name] = pool.Next(vs, pool.State{}, in)
+		states[vs.Name] = pool.Next(vs, was, in)
 	}
-	return pool.Table(cfg.Services, states, nil)
+	return pool.Table(cfg.Services, states, p.leaving(cfg, known))
+}
+
+// pool is what the director knows of a pool as a whole.
+func (p *planner) pool(name string) (was pool.State) {
+	if p.now.Status == nil {
+		return was
+	}
+	was.Servers = map[ipvs.ServerKey]pool.Server{}
+	for _, s := range p.now.Status.Services {
+		if s.Name != name {
+			continue
+		}
+		if q := s.Quorum; q != nil && (q.State == string(pool.Gained) || q.State == string(pool.Lost)) {
+			was.Quorum = pool.Quorum(q.State)
+		}
+		was.Sorry = s.Sorry != nil && s.Sorry.In
+	}
+	return was
+}
+
+// orderOf is what the operator has said of a server.
+func orderOf(s control.Server) pool.Order {
+	o := pool.Order{Weight: s.Override}
+	if d := s.Drain; d != nil && !s.Leaving {
+		o.Drain = &pool.Drain{Begun: d.Begun, Deadline: d.Deadline, Done: d.Done}
+	}
+	return o
+}
+
+// leaving are the servers whose connections the director waits for.
+func (p *planner) leaving(cfg *conf.Config, known map[serverID]control.Server) (out []pool.Leaving) {
+	waited := map[string]bool{}
+	for id, s := range known {
+		if s.Leaving {
+			waited[id.server] = true
+		}
+	}
+	if len(waited) == 0 {
+		return nil
+	}
+	for _, l := range pool.Unwanted(p.now.Table, cfg.Services, p.now.Owned.Has) {
+		if waited[l.Server.Key.String()] {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 type serverID struct{ service, server string }
@@ -42,7 +98,7 @@ func (p *planner) known() map[serverID]control.Server {
 // director is shown as it will be, with what it waits for.
 func (p *planner) judge(vs conf.VirtualServer, rs conf.RealServer, known map[serverID]control.Server, verdicts map[string]healthcheck.Verdict) {
 	s, heard := known[serverID{vs.Name, rs.Server.Key.String()}]
-	state := healthcheck.State(s.State)
+	state := healthcheck.State(cmp.Or(s.Health, s.State))
 	switch {
 	case len(rs.Checks) == 0:
 		return
@@ -55,7 +111,7 @@ func (p *planner) judge(vs conf.VirtualServer, rs conf.RealServer, known map[ser
 	for _, c := range rs.Checks {
 		switch state {
 		case healthcheck.Up:
-			verdicts[c.ID] = healthcheck.Verdict{ID: c.ID, Up: true}
+			verdicts[c.ID] = healthcheck.Verdict{ID: c.ID, Up: true, Weight: s.Dynamic}
 		case healthcheck.Down:
 			verdicts[c.ID] = healthcheck.Verdict{ID: c.ID}
 		}
