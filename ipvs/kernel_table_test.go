@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,34 +78,37 @@ func TestKernelSchedulers(t *testing.T) {
 	wantTable(t, desired)
 }
 
+// everything has one of each thing that a table can hold.
+const everything = `
+	-A -t 192.0.2.1:80 -s wrr
+	-a -t 192.0.2.1:80 -r 198.51.100.1:80 -g -w 0
+	-a -t 192.0.2.1:80 -r 198.51.100.2:8080 -m -w 65535 -x 1000 -y 10
+	-a -t 192.0.2.1:80 -r 198.51.100.3:80 -i -w 1
+	-a -t 192.0.2.1:80 -r 198.51.100.4:80 -i -w 2 --tun-type gue --tun-port 5555 --tun-csum
+	-a -t 192.0.2.1:80 -r 198.51.100.5:80 -i -w 2 --tun-type gue --tun-port 5556 --tun-remcsum
+	-a -t 192.0.2.1:80 -r 198.51.100.6:80 -i -w 3 --tun-type gre
+	-a -t 192.0.2.1:80 -r [2001:db8:1::1]:80 -i -w 4
+	-A -t 192.0.2.1:0 -s sh -b sh-fallback,sh-port -p 300 -M 255.255.255.0
+	-A -u 192.0.2.1:53 -s mh -b mh-port -o
+	-A --sctp-service 192.0.2.1:2905 -s sed
+	-a --sctp-service 192.0.2.1:2905 -r 198.51.100.1:2905 -m -w 7
+	-A -t [2001:db8::1]:443 -s wlc -p 60 -M 64
+	-a -t [2001:db8::1]:443 -r [2001:db8:1::1]:443 -g -w 1
+	-a -t [2001:db8::1]:443 -r [2001:db8:1::2]:8443 -m -w 1
+	-a -t [2001:db8::1]:443 -r 198.51.100.1:443 -i -w 1 --tun-type gre --tun-csum
+	-A -f 2147483647 -s rr -p 2678400
+	-a -f 2147483647 -r 198.51.100.1:0 -g -w 1
+	-A -f 7 -6 -s nq -o
+	-a -f 7 -6 -r [2001:db8:1::1]:0 -g -w 1
+	-A -t 192.0.2.9:1 -s rr -p 1 -M 0.0.0.0
+`
+
 // TestKernelEverything programs one of each thing that a table can hold, then
 // changes each into something else, and ipvsadm sees both.
 func TestKernelEverything(t *testing.T) {
 	namespace(t)
 	r := ipvs.NewReconciler(openKernel(t))
-	first := tableOf(t, `
-		-A -t 192.0.2.1:80 -s wrr
-		-a -t 192.0.2.1:80 -r 198.51.100.1:80 -g -w 0
-		-a -t 192.0.2.1:80 -r 198.51.100.2:8080 -m -w 65535 -x 1000 -y 10
-		-a -t 192.0.2.1:80 -r 198.51.100.3:80 -i -w 1
-		-a -t 192.0.2.1:80 -r 198.51.100.4:80 -i -w 2 --tun-type gue --tun-port 5555 --tun-csum
-		-a -t 192.0.2.1:80 -r 198.51.100.5:80 -i -w 2 --tun-type gue --tun-port 5556 --tun-remcsum
-		-a -t 192.0.2.1:80 -r 198.51.100.6:80 -i -w 3 --tun-type gre
-		-a -t 192.0.2.1:80 -r [2001:db8:1::1]:80 -i -w 4
-		-A -t 192.0.2.1:0 -s sh -b sh-fallback,sh-port -p 300 -M 255.255.255.0
-		-A -u 192.0.2.1:53 -s mh -b mh-port -o
-		-A --sctp-service 192.0.2.1:2905 -s sed
-		-a --sctp-service 192.0.2.1:2905 -r 198.51.100.1:2905 -m -w 7
-		-A -t [2001:db8::1]:443 -s wlc -p 60 -M 64
-		-a -t [2001:db8::1]:443 -r [2001:db8:1::1]:443 -g -w 1
-		-a -t [2001:db8::1]:443 -r [2001:db8:1::2]:8443 -m -w 1
-		-a -t [2001:db8::1]:443 -r 198.51.100.1:443 -i -w 1 --tun-type gre --tun-csum
-		-A -f 2147483647 -s rr -p 2678400
-		-a -f 2147483647 -r 198.51.100.1:0 -g -w 1
-		-A -f 7 -6 -s nq -o
-		-a -f 7 -6 -r [2001:db8:1::1]:0 -g -w 1
-		-A -t 192.0.2.9:1 -s rr -p 1 -M 0.0.0.0
-	`)
+	first := tableOf(t, everything)
 	second := tableOf(t, `
 		-A -t 192.0.2.1:80 -s mh -b mh-fallback -p 5
 		-a -t 192.0.2.1:80 -r 198.51.100.1:80 -i -w 65535 --tun-type gue --tun-port 1
@@ -228,4 +232,44 @@ func TestKernelCounters(t *testing.T) {
 	if table, err := k.Read(context.Background()); err != nil || table[key].Counters.Connections != 0 {
 		t.Errorf("after Zero: %+v, error %v", table[key].Counters, err)
 	}
+}
+
+// TestKernelSaveFormat: what Table.String prints is ipvsadm-save -n, but for
+// thresholds, which that leaves out, the order, which there is the kernel's, and
+// two defaults of tunnels, which that spells out.
+func TestKernelSaveFormat(t *testing.T) {
+	namespace(t)
+	table := tableOf(t, everything)
+	for k, e := range table {
+		for sk, s := range e.Servers {
+			s.UpperThreshold, s.LowerThreshold = 0, 0
+			e.Servers[sk] = s
+		}
+		table[k] = e
+	}
+	reconcile(t, ipvs.NewReconciler(openKernel(t)), table, nil)
+	defaults := strings.NewReplacer(" --tun-type ipip", "", " --tun-nocsum", "")
+	if diff := cmp.Diff(blocks(table.String()), blocks(defaults.Replace(ipvsadm(t, "", "-S", "-n")))); diff != "" {
+		t.Errorf("Table.String (-) and ipvsadm -Sn (+):\n%s", diff)
+	}
+}
+
+// blocks splits a saved table into its services, each with its servers sorted.
+func blocks(saved string) []string {
+	var services [][]string
+	for line := range strings.Lines(saved) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "-A") {
+			services = append(services, nil)
+		}
+		last := len(services) - 1
+		services[last] = append(services[last], line)
+	}
+	var out []string
+	for _, s := range services {
+		slices.Sort(s[1:])
+		out = append(out, strings.Join(s, "\n"))
+	}
+	slices.Sort(out)
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +18,9 @@ import (
 
 const pairs = 10_000
 
-// TestPlanProperties checks on random pairs of tables what Plan promises.
+// TestPlanProperties checks on random pairs of tables what Plan promises, and
+// that a Reconcile performs exactly the plan, in two readings, and the second
+// time nothing.
 func TestPlanProperties(t *testing.T) {
 	setChecks(t, pairs)
 	checked := 0
@@ -42,11 +45,13 @@ func TestPlanProperties(t *testing.T) {
 				t.Fatalf("foreign service touched: %s", op)
 			}
 		}
-		for i, err := range kernel.Apply(context.Background(), plan) {
-			if err != nil {
-				t.Fatalf("%s: %v", plan[i], err)
-			}
+		sameOps(t, "plans of the same tables", plan, ipvs.Plan(desired, observed, owned))
+		r := ipvs.NewReconciler(kernel)
+		res, err := r.Reconcile(context.Background(), desired, owned)
+		if err != nil {
+			t.Fatal(err)
 		}
+		sameOps(t, "planned and performed", plan, res.Applied)
 
 		want := desired.Clone()
 		for k, e := range observed {
@@ -54,19 +59,33 @@ func TestPlanProperties(t *testing.T) {
 				want[k] = e
 			}
 		}
-		if diff := cmp.Diff(want.String(), kernel.String()); diff != "" {
-			t.Fatalf("after the plan the kernel differs (-want +got):\n%s", diff)
+		if want, got := want.String(), kernel.String(); want != got {
+			t.Fatalf("after the plan the kernel differs (-want +got):\n%s", cmp.Diff(want, got))
 		}
 		if again := ipvs.Plan(desired, kernel.Table(), owned); again != nil {
 			t.Fatalf("a second plan is not empty: %v", again)
 		}
-		if diff := cmp.Diff(plan, ipvs.Plan(desired, observed, owned), cmpNetip); diff != "" {
-			t.Fatalf("the plan of the same tables differs:\n%s", diff)
+		if len(res.Owned)+len(res.Foreign) != len(want) {
+			t.Fatalf("owned %v and foreign %v do not make up the table", res.Owned.Keys(), res.Foreign)
+		}
+		res, err = r.Reconcile(context.Background(), desired, res.Owned)
+		if err != nil || res.Applied != nil || res.Passes != 1 || res.Adopted != nil {
+			t.Fatalf("the second time: applied %v in %d passes, adopted %v, error %v", res.Applied, res.Passes, res.Adopted, err)
 		}
 	})
 	if checked < pairs {
 		t.Fatalf("%d pairs checked, want %d", checked, pairs)
 	}
+}
+
+// sameOps compares without cmp, which takes longer than all the rest, until
+// there is something to show.
+func sameOps(t *rapid.T, what string, want, got []ipvs.Op) {
+	t.Helper()
+	if len(want) == len(got) && (len(want) == 0 || reflect.DeepEqual(want, got)) {
+		return
+	}
+	t.Fatalf("%s (-want +got):\n%s", what, cmp.Diff(want, got, cmpNetip))
 }
 
 // setChecks makes rapid draw n cases for the rest of the test.

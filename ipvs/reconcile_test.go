@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
@@ -289,35 +288,4 @@ func TestReconcileFatal(t *testing.T) {
 	if res, err := ipvs.NewReconciler(kernel).Reconcile(ctx, ipvstest.New(reference).Table(), nil); !errors.Is(err, context.Canceled) || len(res.Applied) > 1 {
 		t.Errorf("cancelled: applied %v, error %v", res.Applied, err)
 	}
-}
-
-// TestReconcileProperties: from any table the kernel converges in two
-// readings, performs exactly the plan, and the second time nothing.
-func TestReconcileProperties(t *testing.T) {
-	setChecks(t, 1000)
-	rapid.Check(t, func(t *rapid.T) {
-		desired, observed, owned := genPair(t)
-		kernel := ipvstest.New(observed.String())
-		want := commandsOf(ipvs.Plan(desired, observed, owned))
-		r := ipvs.NewReconciler(kernel)
-		res, err := r.Reconcile(context.Background(), desired, owned)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, kernel.Commands()); diff != "" {
-			t.Fatalf("planned and performed (-want +got):\n%s", diff)
-		}
-		for _, k := range res.Foreign {
-			if cmp.Diff(ipvs.Table{k: observed[k]}.String(), ipvs.Table{k: kernel.Table()[k]}.String()) != "" {
-				t.Fatalf("foreign service %s changed", k)
-			}
-		}
-		if len(res.Owned)+len(res.Foreign) != len(kernel.Table()) {
-			t.Fatalf("owned %v and foreign %v do not make up the table", res.Owned.Keys(), res.Foreign)
-		}
-		res, err = r.Reconcile(context.Background(), desired, res.Owned)
-		if err != nil || res.Applied != nil || res.Passes != 1 || res.Adopted != nil {
-			t.Fatalf("the second time: applied %v in %d passes, adopted %v, error %v", res.Applied, res.Passes, res.Adopted, err)
-		}
-	})
 }

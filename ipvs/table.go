@@ -102,8 +102,9 @@ func (t Table) without(ops []Op) Table {
 	return t
 }
 
-// String prints the table in the format of ipvsadm-save(8) -n, thresholds
-// included, so that ipvsadm -R can read it.
+// String prints the table in the format of ipvsadm-save(8) -n, sorted,
+// thresholds included and without the tunnel words that are defaults
+// (--tun-type ipip, --tun-nocsum), so that any ipvsadm -R can read it.
 func (t Table) String() string {
 	var b strings.Builder
 	for _, k := range t.Keys() {
