@@ -19,6 +19,7 @@ const (
 	roleVariable = "BATON_TEST_ROLE"
 	roleBusy     = "busy"
 	roleWitness  = "witness"
+	roleCheckers = "checkers"
 )
 
 // actAs does not return for a role.
@@ -30,6 +31,9 @@ func actAs(role string) {
 		}
 	case roleWitness:
 		orExit(testify())
+	case roleCheckers:
+		orExit(checkRealServers())
+		os.Exit(0)
 	case roleTCPTargets, roleHTTPTargets:
 		orExit(answerTargets(role == roleHTTPTargets))
 	}

@@ -13,7 +13,7 @@ import (
 var Tools = map[string]string{
 	"ip": "iproute2", "tc": "iproute2", "bridge": "iproute2", "ss": "iproute2",
 	"ipvsadm": "ipvsadm", "keepalived": "keepalived", "nft": "nftables",
-	"nginx": "nginx", "tcpdump": "tcpdump",
+	"dnsmasq": "dnsmasq-base", "nginx": "nginx", "smtpd": "opensmtpd", "tcpdump": "tcpdump",
 }
 
 // toolFlags stand in for what a package's installation would have done: the
