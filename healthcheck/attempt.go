@@ -29,8 +29,12 @@ func (s *Scheduler) finish(c *check, err error) {
 	if err != nil {
 		detail = detailOf(err)
 	}
+	was := c.reason
 	c.record(s.wall, latency, reason, detail)
 	s.count(c, reason)
+	if reason == Resources || reason == Config && was != Config && !c.told() {
+		s.overload.unknown(c.spec.ID, reason, detail)
+	}
 
 	var d Decision
 	c.health, d = c.rules.Next(c.health, reason)
@@ -48,6 +52,12 @@ func (s *Scheduler) finish(c *check, err error) {
 	}
 	c.reschedule(s.now, d.Retry, reason.Unknown())
 	s.line.set(c)
+}
+
+// told reports whether Apply has said already that the check cannot be made.
+func (c *check) told() bool {
+	_, ok := c.checker.(broken)
+	return ok
 }
 
 // weigh takes up the weight that a passed attempt has said, and reports
@@ -144,8 +154,5 @@ func (s *Scheduler) count(c *check, r Reason) {
 	}
 	if r.Unknown() {
 		s.stats.Unknown++
-	}
-	if r == Resources {
-		s.overload.unknown(c.spec.ID, c.detail)
 	}
 }

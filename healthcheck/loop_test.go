@@ -205,11 +205,11 @@ func TestLackIsToldAtOnce(t *testing.T) {
 	if at(2 * sec) {
 		t.Error("second lateness told at once")
 	}
-	o.unknown("a", "lack")
+	o.unknown("a", Resources, "lack")
 	if !at(3*sec) || at(3*sec) {
 		t.Error("lack after lateness not told at once, or twice")
 	}
-	o.unknown("a", "lack")
+	o.unknown("a", Resources, "lack")
 	if at(4*sec) || at(3*sec+OverloadEvery-1) || !at(3*sec+OverloadEvery) {
 		t.Error("second lack not summed up")
 	}

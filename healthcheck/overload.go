@@ -22,9 +22,9 @@ func (o *overload) late(d time.Duration) {
 	o.sum.MaxLateness = max(o.sum.MaxLateness, d)
 }
 
-func (o *overload) unknown(id, detail string) {
+func (o *overload) unknown(id string, r Reason, detail string) {
 	o.sum.Unknown++
-	o.sum.ID, o.sum.Detail = id, detail
+	o.sum.ID, o.sum.Reason, o.sum.Detail = id, r, detail
 }
 
 // due reports whether there is something to tell and it is time to.

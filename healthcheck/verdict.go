@@ -53,8 +53,9 @@ type Overload struct {
 	At          time.Time     `json:"at"`
 	Late        int           `json:"late,omitempty"`         // attempts begun more than the late threshold after they were due
 	MaxLateness time.Duration `json:"max_lateness,omitempty"` // of those
-	Unknown     int           `json:"unknown,omitempty"`      // attempts without an outcome for want of resources
+	Unknown     int           `json:"unknown,omitempty"`      // attempts without an outcome
 	ID          string        `json:"id,omitempty"`           // the last such check
+	Reason      Reason        `json:"reason,omitempty"`       // Resources, or Config when a check has just turned out to be impossible as it stands
 	Detail      string        `json:"detail,omitempty"`       // and what it lacked
 	Descriptors int           `json:"descriptors"`            // bound of attempts at a time
 	Needed      int           `json:"needed,omitempty"`       // number of checks, when that exceeds the bound

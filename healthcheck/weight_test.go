@@ -66,3 +66,26 @@ func TestWeightAloneIsAVerdict(t *testing.T) {
 		}
 	})
 }
+
+// TestImpossibleCheckIsToldOnce: nobody finds out otherwise, and a line every
+// interval would say no more.
+func TestImpossibleCheckIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := failure(Config, "no such interface")
+		r := newRig(t, Options{}, map[string]checkFunc{"a": script(nil, gone, gone, nil, gone)})
+		defer r.stop()
+		r.Apply([]Spec{spec("a")})
+		r.after(60 * sec)
+		var told []int
+		for _, o := range r.overloads() {
+			told = append(told, o.Unknown)
+			if o.ID != "a" || o.Reason != Config || o.Detail != "no such interface" {
+				t.Errorf("told %+v", o)
+			}
+		}
+		if !reflect.DeepEqual(told, []int{1, 1}) {
+			t.Errorf("told %v attempts, want one each time that it began", told)
+		}
+		wantStrings(t, r.told(), "0s a up=true first")
+	})
+}

@@ -165,7 +165,7 @@ func tellOverload(say func(event.Name, ...event.Field), o healthcheck.Overload) 
 			event.F(event.Detail, "raise LimitNOFILE of the unit, or ulimit -n"))
 	}
 	if o.Unknown > 0 {
-		say(event.ServerUnknown, event.F(event.Check, o.ID), event.F(event.Reason, healthcheck.Resources),
+		say(event.ServerUnknown, event.F(event.Check, o.ID), event.F(event.Reason, o.Reason),
 			event.F(event.Detail, fmt.Sprintf("%s; %d attempts without an outcome", o.Detail, o.Unknown)))
 	}
 }

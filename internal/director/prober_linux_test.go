@@ -33,7 +33,7 @@ func (s said) want(t *testing.T, lines ...string) {
 func TestTellOverload(t *testing.T) {
 	var s said
 	tellOverload(s.tell, healthcheck.Overload{Late: 3, MaxLateness: 1500 * time.Millisecond, Descriptors: 100, Needed: 100})
-	tellOverload(s.tell, healthcheck.Overload{Descriptors: 100, Needed: 101, Unknown: 2, ID: "a", Detail: "open socket: too many open files"})
+	tellOverload(s.tell, healthcheck.Overload{Descriptors: 100, Needed: 101, Unknown: 2, Reason: healthcheck.Resources, ID: "a", Detail: "open socket: too many open files"})
 	s.want(t,
 		"check.late count=3 took=1.5s",
 		"child.limited child=prober reason=101 checks but only 100 descriptors detail=raise LimitNOFILE of the unit, or ulimit -n",
