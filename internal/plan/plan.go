@@ -40,23 +40,28 @@ func (p *planner) note(format string, args ...any) {
 }
 
 // Make plans. Addresses appear first and disappear last, as the director does
-// it.
+// it. Synchronisation daemons stop before and start behind the changes of the
+// table: while one runs no service may have servers of another family.
 func Make(cfg *conf.Config, now Situation) Plan {
 	p := planner{now: now}
-	p.settings(cfg)
+	set, start := p.settings(cfg)
 	add, remove := p.network(cfg)
-	p.out.Commands = append(p.out.Commands, add...)
+	var table []string
 	for _, op := range ipvs.Plan(p.table(cfg), now.Table, now.Owned) {
-		p.out.Commands = append(p.out.Commands, op.String())
+		table = append(table, op.String())
 	}
-	p.out.Commands = append(p.out.Commands, remove...)
+	p.out.Commands = slices.Concat(set, add, table, start, remove)
 	return p.out
 }
 
-func (p *planner) settings(cfg *conf.Config) {
+func (p *planner) settings(cfg *conf.Config) (set, start []string) {
 	s := settings.Plan(cfg.IPVS, p.now.Settings, p.now.Record)
 	for _, op := range s.Ops {
-		p.out.Commands = append(p.out.Commands, op.String())
+		if op.Kind == settings.StartDaemon {
+			start = append(start, op.String())
+		} else {
+			set = append(set, op.String())
+		}
 	}
 	for _, b := range s.Blocked {
 		p.note("%s", b)
@@ -64,6 +69,7 @@ func (p *planner) settings(cfg *conf.Config) {
 	for _, f := range s.Foreign {
 		p.note("%s is not ours and left alone", f)
 	}
+	return set, start
 }
 
 func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
