@@ -133,7 +133,7 @@ Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
 	}
 	root.SetContext(context.Background())
 	root.AddCommand(
-		newRun(), newCheck(), newPlan(), newReload(), newStatus(), newExplain(), newEvents(), newFailover(), newDrain(), newUndrain(), newWeight(), newRealServer(),
+		newRun(), newCheck(), newPlan(), newSave(), newReload(), newStatus(), newExplain(), newEvents(), newFailover(), newDrain(), newUndrain(), newWeight(), newRealServer(),
 		newLab(), newDrill(), newVersion(),
 		newSpeaker(), newProber(), newLabProcess(),
 	)
