@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -17,31 +18,48 @@ const watchEvery = time.Second
 
 func newStatus() *cobra.Command {
 	var (
-		o             options
-		asJSON, watch bool
+		o      options
+		v      view
+		counts bool
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show who is master and why, services and real servers",
-		Long: `Shows each vrrp_instance with its state, since when and why, and each service
-with its real servers as the kernel has them. With --watch it is shown again
-every second until interrupted; with --json as JSON, and then with --watch as
-one object a line.`,
+		Long: `Shows each vrrp_instance with its state, since when and why, what [ipvs] has set,
+and each service with its real servers as the kernel has them.
+
+With --counters it shows what has passed each service and server since its entry
+was made, as ipvsadm --stats does, and with --rates what passes in a second, as
+ipvsadm --rate. Numbers of more than ten digits are in thousands (K), millions
+(M) and so on; --json has all of them whole. With DR and TUN replies do not pass
+the director: OUT is 0.
+
+With --watch it is shown again every second until interrupted; with --json as
+JSON, and then with --watch as one object a line.`,
+		Example: `  baton status                      who is master, what is wrong
+  baton status --watch --rates      what the servers get, second by second
+  baton status --json | jq '.services[].servers[] | {address, active_conns}'`,
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
-			v := view{out: cmd.OutOrStdout(), client: o.client(), json: asJSON, watch: watch, every: watchEvery}
-			v.screen = watch && !asJSON && isTerminal(v.out)
-			if watch {
+			if counts && v.rates {
+				return usage{errors.New("--counters and --rates exclude each other")}
+			}
+			v.out, v.client, v.every = cmd.OutOrStdout(), o.client(), watchEvery
+			v.counters = counts || v.rates
+			v.screen = v.watch && !v.json && isTerminal(v.out)
+			if v.watch {
 				return v.follow(ctx)
 			}
 			return v.once(ctx)
 		}),
 	}
 	o.addSocket(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "again every second, until interrupted")
+	cmd.Flags().BoolVar(&v.json, "json", false, "as JSON")
+	cmd.Flags().BoolVarP(&v.watch, "watch", "w", false, "again every second, until interrupted")
+	cmd.Flags().BoolVar(&counts, "counters", false, "connections, packets and bytes of services and servers")
+	cmd.Flags().BoolVar(&v.rates, "rates", false, "the same by the second")
 	return cmd
 }
 
@@ -52,7 +70,10 @@ type view struct {
 	json   bool
 	watch  bool
 	screen bool // redraw a terminal's screen
-	every  time.Duration
+
+	counters bool // in place of states
+	rates    bool // of these, by the second
+	every    time.Duration
 }
 
 func (v view) once(ctx context.Context) error {
@@ -66,7 +87,13 @@ func (v view) once(ctx context.Context) error {
 		}
 		err = json.NewEncoder(v.out).Encode(st)
 	} else {
-		err = v.print(statusTable(st, time.Local, paintFor(v.out)))
+		text := ""
+		if v.counters {
+			text = counterTable(st, v.rates, time.Local, paintFor(v.out))
+		} else {
+			text = statusTable(st, time.Local, paintFor(v.out))
+		}
+		err = v.print(text)
 	}
 	if err != nil {
 		return fmt.Errorf("print status: %w", err)

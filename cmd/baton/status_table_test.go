@@ -146,7 +146,7 @@ func TestTableFitsEightyColumns(t *testing.T) {
 		st.IPVS.Daemons[0].Interface, st.IPVS.Sysctls[0].Name, st.IPVS.Problem = s(), s(), s()
 		st.Foreign = []string{s()}
 		st.Version, st.Config.File, st.Children[0].Name = s(), s(), s()
-		for _, line := range strings.Split(statusTable(st, time.UTC, false), "\n") {
+		for _, line := range strings.Split(statusTable(st, time.UTC, false)+counterTable(st, true, time.UTC, false), "\n") {
 			if n := utf8.RuneCountInString(line); n > columns {
 				t.Fatalf("%d columns: %q", n, line)
 			}

@@ -102,6 +102,7 @@ type Service struct {
 	Sorry      *Sorry    `json:"sorry_server,omitempty"` // nil: there is none
 	Flapping   *Flapping `json:"flapping,omitempty"`     // its quorum comes and goes
 	Leaving    bool      `json:"leaving,omitempty"`      // no longer in the configuration, its servers drain
+	Counters   *Counters `json:"counters,omitempty"`     // nil: not in the kernel's table
 	Servers    []Server  `json:"servers"`
 }
 
@@ -150,6 +151,7 @@ type Server struct {
 	Detail    string     `json:"detail"`                     // the failure in a sentence
 	Active    uint64     `json:"active_conns"`               // IPVS's ActiveConn
 	Inactive  uint64     `json:"inactive_conns"`             // IPVS's InActConn
+	Counters  *Counters  `json:"counters,omitempty"`         // nil: not in the kernel's table
 	Latency   string     `json:"check_latency,omitempty"`
 	Drain     *Drain     `json:"drain,omitempty"`
 	Leaving   bool       `json:"leaving,omitempty"` // no longer in the configuration

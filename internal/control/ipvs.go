@@ -35,3 +35,24 @@ type Sysctl struct {
 	Value      string `json:"value,omitempty"` // the kernel's; "": it does not have the parameter
 	Was        string `json:"was,omitempty"`   // before Baton; it comes back when the key leaves the configuration
 }
+
+// Counters are what has passed a service or a server since its entry was made,
+// over all IPVS services of a group, and what passes now: the kernel averages
+// over some seconds. Replies with DR and TUN do not pass the director.
+type Counters struct {
+	Connections uint64 `json:"connections"`
+	InPackets   uint64 `json:"in_packets"`
+	OutPackets  uint64 `json:"out_packets"`
+	InBytes     uint64 `json:"in_bytes"`
+	OutBytes    uint64 `json:"out_bytes"`
+	Rates       Rates  `json:"rates"`
+}
+
+// Rates are Counters by the second.
+type Rates struct {
+	Connections uint64 `json:"connections"`
+	InPackets   uint64 `json:"in_packets"`
+	OutPackets  uint64 `json:"out_packets"`
+	InBytes     uint64 `json:"in_bytes"`
+	OutBytes    uint64 `json:"out_bytes"`
+}

@@ -15,7 +15,8 @@ import (
 func (c *core) serviceStatus(s *service) control.Service {
 	vs, st, observed := s.VirtualServer, s.state, c.last.res.Observed
 	out := control.Service{Name: vs.Name, Scheduler: vs.Service.Scheduler, Programmed: true, Flapping: flapping(s.flaps),
-		Quorum: &control.Quorum{State: quorumWord(st.Quorum), Since: s.since, Weight: st.Alive, Needed: vs.Quorum, Hysteresis: vs.Hysteresis}}
+		Counters: serviceCounters(observed, vs.Keys),
+		Quorum:   &control.Quorum{State: quorumWord(st.Quorum), Since: s.since, Weight: st.Alive, Needed: vs.Quorum, Hysteresis: vs.Hysteresis}}
 	if vs.Service.Persistence > 0 {
 		out.Persistent = vs.Service.Persistence.String()
 	}
@@ -49,7 +50,8 @@ func (c *core) serviceStatus(s *service) control.Service {
 // servers drain.
 func (c *core) goneStatus(k ipvs.ServiceKey, d *departure) control.Service {
 	_, there := c.last.res.Observed[k]
-	return control.Service{Name: k.String(), Scheduler: d.service.Scheduler, Programmed: there, Leaving: true, Servers: c.leavingStatus(k)}
+	return control.Service{Name: k.String(), Scheduler: d.service.Scheduler, Programmed: there, Leaving: true,
+		Counters: serviceCounters(c.last.res.Observed, []ipvs.ServiceKey{k}), Servers: c.leavingStatus(k)}
 }
 
 func (c *core) leavingStatus(k ipvs.ServiceKey) (out []control.Server) {
@@ -132,9 +134,11 @@ func flapping(f pool.Flaps) *control.Flapping {
 type kernel struct {
 	weight           *int
 	active, inactive uint64
+	counters         *control.Counters
 }
 
 func kernelView(observed ipvs.Table, keys []ipvs.ServiceKey, s ipvs.Server) (out kernel) {
+	out.counters = serverCounters(observed, keys, s)
 	for _, k := range keys {
 		have, ok := observed[k].Servers[conf.ServerAt(k, s).Key]
 		if !ok {
@@ -152,5 +156,6 @@ func kernelView(observed ipvs.Table, keys []ipvs.ServiceKey, s ipvs.Server) (out
 }
 
 func (k kernel) server(s ipvs.Server) control.Server {
-	return control.Server{Address: s.Key.String(), Forward: string(s.Forward), Weight: s.Weight, Kernel: k.weight, Active: k.active, Inactive: k.inactive}
+	return control.Server{Address: s.Key.String(), Forward: string(s.Forward), Weight: s.Weight, Kernel: k.weight, Active: k.active, Inactive: k.inactive,
+		Counters: k.counters}
 }
