@@ -53,6 +53,10 @@ func (t *table) explainServer(s control.ServerExplained) {
 		kernel = fmt.Sprintf("has weight %d in the kernel's table, %d active and %d inactive connections", *s.Kernel, s.Active, s.Inactive)
 	}
 	t.wrap(plain, "  ", fmt.Sprintf("%s, configured weight %d: it %s", s.Forward, s.Weight, kernel))
+	if s.Path != nil && s.Path.State == "ok" {
+		t.wrap(plain, "  ", "it answers for the service's address as well, for "+t.ago(s.Path.Since))
+	}
+	t.path("  ", s.Path)
 	t.why(s.Why)
 	for _, c := range s.Checks {
 		t.check(c)

@@ -120,10 +120,7 @@ func (t *table) server(s control.Server) {
 	if s.Health != "up" && s.State != "up" && !s.Leaving && (s.Reason != "" || s.Detail != "") {
 		t.wrap(plain, "    ", strings.Trim(s.Reason+": "+s.Detail, ": "))
 	}
-	if s.Path != nil && s.Path.State == "broken" {
-		t.wrap(yellow, "    ", fmt.Sprintf("path %s for %s: %s", s.Path.Reason, t.ago(s.Path.Since), s.Path.Detail))
-		t.wrap(yellow, "    ", "on the server: "+s.Path.Mend)
-	}
+	t.path("    ", s.Path)
 }
 
 // whyWords says why a server has not its configured weight, "" where its state

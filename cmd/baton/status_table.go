@@ -225,6 +225,15 @@ func (t *table) tracks(tracks []control.Track) {
 	}
 }
 
+// path writes what is wrong with a server's part for the service's address.
+func (t *table) path(indent string, p *control.Path) {
+	if p == nil || p.State != "broken" {
+		return
+	}
+	t.wrap(yellow, indent, fmt.Sprintf("path %s for %s: %s", p.Reason, t.ago(p.Since), p.Detail))
+	t.wrap(yellow, indent, "on the server: "+p.Mend)
+}
+
 // name writes a name padded to its column; one that is too long gets a line
 // of its own.
 func (t *table) name(indent, name string, wide int) {
