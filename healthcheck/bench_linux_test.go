@@ -79,6 +79,12 @@ func BenchmarkTCP10000(b *testing.B) {
 	measure(b, many(10000, Spec{Kind: TCP, Target: target, Interval: 2 * time.Second, Timeout: time.Second}))
 }
 
+// BenchmarkTCP1000 wakes up for nearly every attempt and every answer alone.
+func BenchmarkTCP1000(b *testing.B) {
+	target := serverProcess(b, "tcp")
+	measure(b, many(1000, Spec{Kind: TCP, Target: target, Interval: time.Second, Timeout: time.Second}))
+}
+
 // BenchmarkTCP10000BlackHoles has one target of five swallow everything.
 func BenchmarkTCP10000BlackHoles(b *testing.B) {
 	target, hole := serverProcess(b, "tcp"), blackHole(b)

@@ -69,6 +69,8 @@ type Scheduler struct {
 	fails    failures
 	kinds    map[Kind]*KindStats
 	known    map[string]Verdict // by Resume, until the first Apply
+	anchor   time.Time          // the time of day
+	anchorAt time.Duration      // when that was, since epoch
 	wall     time.Time          // at the last tick
 	now      time.Duration      // the same, since epoch
 	wakeAt   time.Duration      // when the loop looks at the timeline anyway
@@ -82,9 +84,6 @@ type Scheduler struct {
 
 // NewScheduler returns a scheduler without checks; Run makes it work.
 func NewScheduler(o Options) *Scheduler {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Random == nil {
 		o.Random = func(n time.Duration) time.Duration { return rand.N(n) }
 	}
@@ -100,8 +99,12 @@ func NewScheduler(o Options) *Scheduler {
 	if o.build == nil {
 		o.build = func(s Spec) (Checker, []error) { return build(s, o.Run) }
 	}
+	epoch := time.Now()
+	if o.Now != nil {
+		epoch = o.Now()
+	}
 	return &Scheduler{
-		opt: o, epoch: o.Now(), checks: map[string]*check{}, kinds: map[Kind]*KindStats{},
+		opt: o, epoch: epoch, checks: map[string]*check{}, kinds: map[Kind]*KindStats{},
 		fds: gate{limit: o.MaxDescriptors}, talks: gate{limit: min(o.MaxConversations, o.MaxDescriptors)},
 	}
 }
@@ -277,10 +280,19 @@ func (s *Scheduler) Run(ctx context.Context) error {
 }
 
 // tick reads the clock. Whatever happens until the next tick happens now: where
-// reading it is a system call, twice for each attempt would be dear.
+// reading it is a system call, several for each attempt would be dear. So the
+// time of day, which takes a second reading, is looked at once a second.
 func (s *Scheduler) tick() time.Duration {
-	s.wall = s.opt.Now()
-	s.now = s.wall.Sub(s.epoch)
+	if s.opt.Now != nil {
+		s.wall = s.opt.Now()
+		s.now = s.wall.Sub(s.epoch)
+		return s.now
+	}
+	s.now = time.Since(s.epoch)
+	if s.anchor.IsZero() || s.now-s.anchorAt >= time.Second {
+		s.anchor, s.anchorAt = time.Now(), s.now
+	}
+	s.wall = s.anchor.Add(s.now - s.anchorAt)
 	return s.now
 }
 
