@@ -59,7 +59,7 @@ func testNames(t *testing.T, root string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
-	for _, pattern := range []string{"integration/*_test.go", "vrrp/*_test.go", "vrrp/*/*_test.go", "internal/*/*_test.go", "conf/*_test.go", "ipvs/*_test.go"} {
+	for _, pattern := range []string{"integration/*_test.go", "vrrp/*_test.go", "vrrp/*/*_test.go", "internal/*/*_test.go", "conf/*_test.go", "ipvs/*_test.go", "healthcheck/*_test.go"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
