@@ -154,7 +154,8 @@ func (c *core) history(match func(event.Event) bool) []event.Event {
 // explainServer joins the checks' settings with what the prober knows of them
 // and says what the server waits for.
 func explainServer(s *control.ServerExplained, specs []healthcheck.Spec, reports map[string]healthcheck.Report) {
-	if len(specs) == 0 && s.State != "draining" {
+	s.Why = whyWeight(s.Server)
+	if len(specs) == 0 && s.Drain == nil {
 		s.Why = append(s.Why, "it has no check: it is in the pool whatever happens to it")
 	}
 	for _, spec := range specs {

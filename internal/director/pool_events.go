@@ -69,12 +69,17 @@ func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now
 	if was.Health.State != healthcheck.Unknown {
 		lasted = round(now.Sub(was.Since))
 	}
+	v := is.Health.Verdict
+	latency := ""
+	if v.Latency > 0 {
+		latency = round(v.Latency)
+	}
 	if is.Health.State == healthcheck.Up {
-		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Took, lasted))...)
+		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Latency, latency), event.F(event.Took, lasted))...)
 		return
 	}
-	v := is.Health.Verdict
-	c.say(event.ServerDown, append(fields, event.F(event.Reason, v.Reason), event.F(event.Detail, v.Detail), event.F(event.Took, lasted))...)
+	c.say(event.ServerDown, append(fields, event.F(event.Reason, v.Reason), event.F(event.Detail, v.Detail),
+		event.F(event.Latency, latency), event.F(event.Took, lasted))...)
 }
 
 // tellWeight tells a weight that is not, or no longer, the configuration's.

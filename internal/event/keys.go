@@ -16,6 +16,7 @@ const (
 	From      Key = "from"
 	To        Key = "to"
 	Reason    Key = "reason"
+	Latency   Key = "latency"
 	Peer      Key = "peer"
 	Priority  Key = "priority"
 	Address   Key = "address"
