@@ -27,7 +27,8 @@ func newDrill() *cobra.Command {
 		Long: `Runs scenarios on the lab, without an argument all but clock, while a client opens
 a fresh connection every 5 ms; prints what happened when and what the client
 noticed. Exits 1 when an expectation did not hold. The faults' numbers are those
-of docs/faults.md.
+of docs/faults.md. Every scenario runs in every mode of baton lab; in mode nat a
+planned change of master may cost requests in flight, which counts as held.
 
 ` + scenarioList(),
 		RunE: action(func(cmd *cobra.Command, args []string) error {

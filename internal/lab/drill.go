@@ -313,11 +313,21 @@ func (r *Result) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// became returns the nodes that logged a transition to MASTER, in order.
+// became returns the nodes that logged a transition to MASTER, in order. Of
+// several instances, which move together, the first one counts.
 func (r *Result) became() []string {
-	var out []string
+	var (
+		out      []string
+		instance string
+	)
 	for _, e := range r.Timeline {
-		if e.Event == event.VRRPTransition && e.Get(event.To) == "MASTER" {
+		if e.Event != event.VRRPTransition || e.Get(event.To) != "MASTER" {
+			continue
+		}
+		if len(out) == 0 {
+			instance = e.Get(event.Instance)
+		}
+		if e.Get(event.Instance) == instance {
 			out = append(out, e.Node)
 		}
 	}

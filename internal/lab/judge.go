@@ -31,8 +31,21 @@ func (r *Result) takeover(b *bench, successor string) {
 // planned judges a takeover on purpose.
 func (r *Result) planned(b *bench, successor string) {
 	r.oneMaster(successor)
-	r.noFailures()
+	r.nothingLost(b)
 	r.bothAnswer()
+}
+
+// nothingLost judges requests during what was planned. In NAT the answers pass
+// the director, so that those in flight are lost: there the requests begun
+// afterwards are what counts.
+func (r *Result) nothingLost(b *bench) {
+	if b.lab.Topology() != NAT {
+		r.noFailures()
+		return
+	}
+	if p, ok := r.Load.Phase(phaseAfter); !ok || p.Failed() > 0 {
+		r.problem("%d requests failed after the change of master", p.Failed())
+	}
 }
 
 // oneMaster judges who is master at the end, and who became it meanwhile:

@@ -32,6 +32,13 @@ func testBench() *bench {
 func TestExpectationsAreJudged(t *testing.T) {
 	takeover := func(r *Result) { r.takeover(testBench(), LVSB) }
 	planned := func(r *Result) { r.planned(testBench(), LVSB) }
+	translated := func(r *Result) {
+		b := testBench()
+		b.lab.opts.Topology = NAT
+		r.planned(b, LVSB)
+	}
+	second := transitionTo(LVSB, "MASTER")
+	second.Fields[event.Instance] = "VI_2"
 	quiet := func(r *Result) { r.noTransition() }
 	for name, c := range map[string]struct {
 		judge  func(*Result)
@@ -51,6 +58,9 @@ func TestExpectationsAreJudged(t *testing.T) {
 		"a speaker stalled meanwhile": {takeover, func(r *Result) { r.Stalls, r.Timeline = 1, append(r.Timeline, transitionTo(LVSB, "MASTER")) }, ""},
 		"planned":                     {planned, func(*Result) {}, ""},
 		"planned with one failure":    {planned, func(r *Result) { r.Load.Failures = map[Failure]int{WasReset: 1} }, "1 requests failed (reset 1)"},
+		"NAT loses what is in flight": {translated, func(r *Result) { r.Load.Failures = map[Failure]int{WasReset: 1} }, ""},
+		"NAT loses more than that":    {translated, func(r *Result) { r.Load.Phases[0].Failures = map[Failure]int{WasReset: 1} }, "1 requests failed after"},
+		"NAT moves two instances":     {translated, func(r *Result) { r.Timeline = append(r.Timeline, second) }, ""},
 		"no transition":               {quiet, func(r *Result) { r.Timeline = nil }, ""},
 		"a transition":                {quiet, func(*Result) {}, "lvs-b went from BACKUP to MASTER"},
 	} {

@@ -45,6 +45,9 @@ func (p *printer) opening(l *Lab, o LoadOptions, paced bool) {
 	p.line("  adverts every %s, VRRP version %d, lvs-a has priority %d, lvs-b %d",
 		l.opts.AdvertInterval, l.opts.Version, l.opts.Priorities[LVSA], l.opts.Priorities[LVSB])
 	p.line("  a client opens a fresh connection every %s and waits %s for its answer", o.Interval, o.Timeout.Round(time.Millisecond))
+	if l.Topology() == NAT {
+		p.line("  in this mode answers pass the director: a planned change of master may cost requests in flight")
+	}
 	if paced && o.Interval > referenceBeat {
 		p.line("  (this machine is too slow for one every %s)", referenceBeat)
 	}

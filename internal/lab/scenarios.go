@@ -108,7 +108,7 @@ func recovery() Scenario {
 			if r.After != want {
 				r.problem("%s is master at the end, not %s", orNobody(r.After), want)
 			}
-			r.noFailures()
+			r.nothingLost(b)
 			r.bothAnswer()
 		},
 	}
