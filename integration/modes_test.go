@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -10,23 +13,48 @@ import (
 	"baton/internal/lab"
 )
 
-// words is what ipvsadm -Ln calls the way that each topology forwards.
-var words = map[lab.Topology]string{lab.DR: "Route", lab.DRRouted: "Route", lab.NAT: "Masq", lab.TUN: "Tunnel"}
+// mode is what TestModes does in one topology.
+type mode struct {
+	topology lab.Topology
+	word     string // of ipvsadm -Ln
+	// check looks at what only this mode has, with lvs-a as master and lvs-b dead.
+	check func(*testing.T, *lab.Lab)
+}
+
+var modes = []mode{
+	{topology: lab.DRRouted, word: "Route"},
+	{topology: lab.NAT, word: "Masq", check: gatewayMoves},
+	{topology: lab.TUN, word: "Tunnel", check: tunnels},
+}
+
+// syncDaemon makes connections survive a change of master. The kernel tells of
+// a connection with its third packet, and of an old one with every tenth.
+const syncDaemon = `
+[ipvs]
+sync_threshold = [3, 10]
+[ipvs.lvs_sync_daemon]
+interface = "eth0"
+`
 
 // TestModes: in every way of forwarding the client is answered by every server,
-// through a director that ipvsadm says forwards so, before and after a planned
-// and an unplanned change of master.
+// through directors that ipvsadm says forward so, before and after a planned
+// and an unplanned change of master, and connections that are open meanwhile
+// stay open (faults 2, 3, 26).
 func TestModes(t *testing.T) {
-	for _, mode := range []lab.Topology{lab.DRRouted, lab.NAT, lab.TUN} {
-		t.Run(string(mode), func(t *testing.T) {
-			l := start(t, lab.Options{Topology: mode, AdvertInterval: 500 * time.Millisecond, ServerTOML: modeServer[mode]})
+	for _, m := range modes {
+		t.Run(string(m.topology), func(t *testing.T) {
+			l := start(t, lab.Options{
+				Topology: m.topology, CheckInterval: 5 * time.Second,
+				InstanceTOML: `handover_linger = "1s"`, ExtraTOML: syncDaemon,
+			})
 			want := fmt.Sprintf("TCP 192.168.16.200:80 rr\n-> %s %s 1\n-> %s %s 1",
-				mode.ServerAddress(lab.RS1), words[mode], mode.ServerAddress(lab.RS2), words[mode])
+				m.topology.ServerAddress(lab.RS1), m.word, m.topology.ServerAddress(lab.RS2), m.word)
 			for _, node := range []string{lab.LVSA, lab.LVSB} {
-				if got := listing(t, l, node); got != want {
+				if got := listing(t, l, node); !strings.Contains(got+"\n", want+"\n") {
 					t.Errorf("%s: ipvsadm -Ln says\n%s\nwant\n%s", node, got, want)
 				}
 			}
+			alive := keep(t, l)
 			stop := load(t, l)
 			if err := l.FailOver(t.Context(), lab.LVSA); err != nil {
 				t.Fatal(err)
@@ -36,11 +64,13 @@ func TestModes(t *testing.T) {
 			}
 			planned := stop()
 			t.Logf("planned: %d requests, failures %v, answers %v", planned.Requests, planned.Failures, planned.Answers)
-			// In NAT the answers pass the director: what was in flight is lost
-			// without connection synchronisation.
-			if mode != lab.NAT {
+			// In NAT the answers pass the director: what is too young to be
+			// synchronised is lost.
+			if m.topology != lab.NAT {
 				noFailure(t, planned)
 			}
+			unrelayed(t, l, lab.LVSA)
+			alive("the planned change of master")
 			if err := l.KillDirector(t.Context(), lab.LVSB); err != nil {
 				t.Fatal(err)
 			}
@@ -49,26 +79,29 @@ func TestModes(t *testing.T) {
 			}
 			after := load(t, l)()
 			noFailure(t, after)
+			alive("the unplanned one")
 			for name, r := range map[string]lab.Report{"planned": planned, "after a crash": after} {
 				if r.Answers[lab.RS1] == 0 || r.Answers[lab.RS2] == 0 {
 					t.Errorf("%s: answers came from %v", name, r.Answers)
 				}
 			}
-			if check := modeChecks[mode]; check != nil {
-				check(t, l)
+			if m.check != nil {
+				m.check(t, l)
 			}
 		})
 	}
 }
 
-// modeServer are lines of the virtual_server.
-var modeServer = map[lab.Topology]string{}
-
-// modeChecks are what is to be looked at in one mode only; lvs-a is master then
-// and lvs-b is dead.
-var modeChecks = map[lab.Topology]func(*testing.T, *lab.Lab){
-	lab.NAT: gatewayMoves,
-	lab.TUN: largeRequests,
+// unrelayed waits until the old master forwards nothing any more that its
+// successor relays to it: what lives then does not live by that.
+func unrelayed(t *testing.T, l *lab.Lab, old string) {
+	t.Helper()
+	within(t, "the relay to end", func() string {
+		if rules := run(t, l, old, "ip", "rule", "show"); strings.Contains(rules, "ipproto tcp") {
+			return rules
+		}
+		return ""
+	})
 }
 
 // gatewayMoves: the real servers' gateway has followed the VIP twice by now.
@@ -81,29 +114,75 @@ func gatewayMoves(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// largeRequests: what is larger than the tunnel's MTU arrives, for the director
-// tells the client of it.
-func largeRequests(t *testing.T, l *lab.Lab) {
-	body := strings.Repeat("x", 20_000)
-	var answer string
+// tunnels: what is larger than the tunnel's MTU arrives, for the director tells
+// the client of it; and there are other tunnels than ipip.
+func tunnels(t *testing.T, l *lab.Lab) {
+	large := func() {
+		t.Helper()
+		body := strings.Repeat("x", 20_000)
+		conn := dial(t, l, "tcp", net.JoinHostPort(lab.VIP.String(), "80"))
+		answer := ask(t, conn, fmt.Sprintf("POST /size HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+		if !strings.HasPrefix(answer, "HTTP/1.0 200") || !strings.HasSuffix(answer, " 20000\n") {
+			t.Errorf("a request of %d bytes is answered by %q", len(body), answer)
+		}
+	}
+	large()
+	ipip := config(t, l)
+	for _, c := range []struct{ toml, saved string }{
+		{"tun_type = \"gue\"\ntun_port = 6080", "--tun-type gue --tun-port 6080"},
+		{"tun_type = \"gre\"", "--tun-type gre"},
+	} {
+		rewrite(t, l, bytes.Replace(ipip, []byte("lb_kind = \"TUN\"\n"), []byte("lb_kind = \"TUN\"\n"+c.toml+"\n"), 1))
+		if r := reload(t, l, lab.LVSA); !r.OK {
+			t.Fatalf("reload says %+v", r)
+		}
+		within(t, c.toml, func() string {
+			if saved := run(t, l, lab.LVSA, "ipvsadm", "-Sn"); strings.Count(saved, c.saved) != 2 {
+				return "ipvsadm -Sn says\n" + saved
+			}
+			return ""
+		})
+		r := load(t, l)()
+		noFailure(t, r)
+		if r.Answers[lab.RS1] == 0 || r.Answers[lab.RS2] == 0 {
+			t.Errorf("%s: answers came from %v", c.toml, r.Answers)
+		}
+		large()
+	}
+}
+
+// dial connects from the client node.
+func dial(t *testing.T, l *lab.Lab, network, address string) net.Conn {
+	t.Helper()
+	var conn net.Conn
 	err := l.In(lab.ClientNode, func() error {
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort(lab.VIP.String(), "80"), patience)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(conn, "POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
-			return err
-		}
-		buf := make([]byte, 1024)
-		n, err := conn.Read(buf)
-		answer = string(buf[:n])
+		// Without a fallback to another family there is no goroutine, which would
+		// be in another namespace.
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		var err error
+		conn, err = (&net.Dialer{FallbackDelay: -1}).DialContext(ctx, network, address)
 		return err
 	})
-	if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200") || !strings.HasSuffix(answer, " 20000\n") {
-		t.Errorf("a request of %d bytes: %q, %v", len(body), answer, err)
+	if err != nil {
+		t.Fatalf("connect to %s: %v", address, err)
 	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// ask sends something and returns the answer, all until the end.
+func ask(t *testing.T, conn net.Conn, what string) string {
+	t.Helper()
+	if _, err := io.WriteString(conn, what); err != nil {
+		t.Fatalf("send to %s: %v", conn.RemoteAddr(), err)
+	}
+	raw, err := io.ReadAll(io.LimitReader(conn, 1<<16))
+	if err != nil {
+		t.Fatalf("read from %s: %v", conn.RemoteAddr(), err)
+	}
+	return string(raw)
 }

@@ -52,7 +52,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	kernel, err := ipvs.OpenKernel()
 	if err != nil {
-		return fmt.Errorf("open ipvs: %w", err)
+		return err // which says that IPVS could not be opened
 	}
 	defer kernel.Close()
 	observed, err := kernel.Read(ctx)
