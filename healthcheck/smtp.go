@@ -13,10 +13,9 @@ import (
 
 // smtpTalk is the conversation of an smtp check.
 type smtpTalk struct {
-	helo     string
-	implicit bool
-	start    *secure // nil: no STARTTLS
-	tls      *secure // of implicit TLS
+	helo  string
+	start *secure // nil: no STARTTLS
+	tls   *secure // of implicit TLS
 }
 
 // newSMTP returns the checker of kind smtp.

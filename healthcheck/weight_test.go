@@ -9,7 +9,6 @@ import (
 
 // weighing is a Checker whose answers also weigh.
 type weighing struct {
-	checkFunc
 	answers []any // a weight, nil for none, or an error, in turn
 	now     *int
 }
