@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"time"
 )
 
 // maxPEM bounds a file of certificates or of a key, in bytes.
@@ -25,10 +24,13 @@ type fileError struct {
 func (e *fileError) Error() string { return e.err.Error() }
 func (e *fileError) Unwrap() error { return e.err }
 
-// stamp is what changes when a file does.
-type stamp struct {
-	size     int64
-	modified time.Time
+// changed reports whether a file is another than before. Size and time alone
+// do not tell two files apart that were written within a tick of the clock.
+func changed(before, now os.FileInfo) bool {
+	if before == nil || now == nil {
+		return before != now
+	}
+	return !os.SameFile(before, now) || before.Size() != now.Size() || !before.ModTime().Equal(now.ModTime())
 }
 
 // parsed keeps what files hold, for all checks that name them: ten thousand
@@ -39,7 +41,7 @@ type parsed[T any] struct {
 }
 
 type parsedFile[T any] struct {
-	stamp [2]stamp
+	found [2]os.FileInfo
 	value T
 }
 
@@ -55,7 +57,7 @@ var (
 func (p *parsed[T]) get(first, second string, parse func() (T, error)) (T, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var now [2]stamp
+	var now [2]os.FileInfo
 	for i, path := range []string{first, second} {
 		if path == "" {
 			continue
@@ -64,10 +66,10 @@ func (p *parsed[T]) get(first, second string, parse func() (T, error)) (T, error
 		if err != nil {
 			return parse() // which names the file and the remedy
 		}
-		now[i] = stamp{fi.Size(), fi.ModTime()}
+		now[i] = fi
 	}
 	key := first + "\x00" + second
-	if f, ok := p.files[key]; ok && f.stamp == now {
+	if f, ok := p.files[key]; ok && !changed(f.found[0], now[0]) && !changed(f.found[1], now[1]) {
 		return f.value, nil
 	}
 	value, err := parse()
