@@ -362,7 +362,7 @@ func kindFaults(t *testing.T) []fault {
 		{name: "http/2 flood of settings", kind: HTTP, http: ask("/", nil), serve: frames(func(f *http2.Framer) {
 			for f.WriteSettings() == nil {
 			}
-		}), want: Protocol, detail: "more than"},
+		}), want: Protocol, detail: "more than 1000 frames"},
 		{name: "http/2 goes away", kind: HTTP, http: ask("/", nil), serve: frames(func(f *http2.Framer) { f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) }), want: Reset, detail: "ENHANCE_YOUR_CALM"},
 		{name: "http/2 resets the stream", kind: HTTP, http: ask("/", nil), serve: frames(func(f *http2.Framer) { f.WriteRSTStream(1, http2.ErrCodeRefusedStream) }), want: Reset, detail: "REFUSED_STREAM"},
 		{name: "http/2 data first", kind: HTTP, http: ask("/", nil), serve: frames(func(f *http2.Framer) { f.WriteData(1, false, []byte("x")) }), want: Protocol, detail: "not expected"},

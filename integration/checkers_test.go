@@ -138,8 +138,6 @@ func checkRealServers() error {
 				state[v.ID] = true
 				if up {
 					fmt.Println(v.ID, "up")
-				} else {
-					fmt.Println(v.ID, v.Reason)
 				}
 			case <-ctx.Done():
 				return fmt.Errorf("only %d of %d servers are up=%v: %v", len(state), len(specs), up, state)
@@ -147,7 +145,34 @@ func checkRealServers() error {
 		}
 		stop()
 	}
+	if err := allRefused(ctx, sched); err != nil {
+		return err
+	}
 	return pings(ctx, netip.MustParseAddr("192.0.2.9"), healthcheck.Unreachable)
+}
+
+// allRefused waits until every server that has gone refuses: one that went in
+// the middle of an attempt went down with another reason.
+func allRefused(ctx context.Context, sched *healthcheck.Scheduler) error {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for told := map[string]bool{}; ; {
+		checks := sched.Status()
+		for _, c := range checks {
+			if c.State == healthcheck.Down && c.Reason == healthcheck.Refused && !told[c.ID] {
+				told[c.ID] = true
+				fmt.Println(c.ID, "refused")
+			}
+		}
+		if len(told) == len(checks) {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("only %d of %d servers refuse: %v", len(told), len(checks), told)
+		}
+	}
 }
 
 // pingFirst pings before it is allowed, and then.
