@@ -189,7 +189,7 @@ func webServer(t *testing.T, cfg *tls.Config) func(testing.TB) netip.AddrPort {
 				}
 			}
 		})
-		s := &http.Server{Handler: mux, TLSConfig: cfg, Protocols: new(http.Protocols), ErrorLog: discardLog}
+		s := &http.Server{Handler: mux, TLSConfig: cfg.Clone(), Protocols: new(http.Protocols), ErrorLog: discardLog}
 		s.Protocols.SetHTTP2(true)
 		s.Protocols.SetUnencryptedHTTP2(true)
 		done := make(chan struct{})
