@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +18,17 @@ import (
 type mode struct {
 	topology lab.Topology
 	word     string // of ipvsadm -Ln
-	// check looks at what only this mode has, with lvs-a as master and lvs-b dead.
-	check func(*testing.T, *lab.Lab)
+	ipv6     bool
+	extra    string // configuration
+	// prepare makes what the configuration needs beyond the lab; check looks at
+	// what only this mode has, with lvs-a as master and lvs-b dead.
+	prepare, check func(*testing.T, *lab.Lab)
 }
 
 var modes = []mode{
+	{topology: lab.DR, word: "Route", ipv6: true, extra: datagramService, check: directRouting},
 	{topology: lab.DRRouted, word: "Route"},
-	{topology: lab.NAT, word: "Masq", check: gatewayMoves},
+	{topology: lab.NAT, word: "Masq", extra: translatedServices, prepare: markPackets, check: translation},
 	{topology: lab.TUN, word: "Tunnel", check: tunnels},
 }
 
@@ -44,9 +49,12 @@ func TestModes(t *testing.T) {
 	for _, m := range modes {
 		t.Run(string(m.topology), func(t *testing.T) {
 			l := start(t, lab.Options{
-				Topology: m.topology, CheckInterval: 5 * time.Second,
-				InstanceTOML: `handover_linger = "1s"`, ExtraTOML: syncDaemon,
+				Topology: m.topology, IPv6: m.ipv6, CheckInterval: 5 * time.Second,
+				InstanceTOML: `handover_linger = "1s"`, ExtraTOML: syncDaemon + m.extra,
 			})
+			if m.prepare != nil {
+				m.prepare(t, l)
+			}
 			want := fmt.Sprintf("TCP 192.168.16.200:80 rr\n-> %s %s 1\n-> %s %s 1",
 				m.topology.ServerAddress(lab.RS1), m.word, m.topology.ServerAddress(lab.RS2), m.word)
 			for _, node := range []string{lab.LVSA, lab.LVSB} {
@@ -104,12 +112,125 @@ func unrelayed(t *testing.T, l *lab.Lab, old string) {
 	})
 }
 
-// gatewayMoves: the real servers' gateway has followed the VIP twice by now.
-func gatewayMoves(t *testing.T, l *lab.Lab) {
+// datagramService schedules each datagram by itself.
+const datagramService = `
+[[virtual_server]]
+address = "192.168.16.200:80"
+protocol = "UDP"
+ops = true
+lb_algo = "rr"
+lb_kind = "DR"
+[[virtual_server.real_server]]
+address = "192.168.16.103:80"
+[[virtual_server.real_server]]
+address = "192.168.16.104:80"
+`
+
+// directRouting: IPv6 and one-packet scheduling.
+func directRouting(t *testing.T, l *lab.Lab) {
+	got := listing(t, l, lab.LVSA)
+	for _, want := range []string{
+		"TCP [2001:db8:16::200]:80 rr\n-> [2001:db8:16::103]:80 Route 1\n-> [2001:db8:16::104]:80 Route 1",
+		"UDP 192.168.16.200:80 rr ops\n-> 192.168.16.103:80 Route 1\n-> 192.168.16.104:80 Route 1",
+	} {
+		if !strings.Contains(got+"\n", want+"\n") {
+			t.Errorf("ipvsadm -Ln says\n%s\nwithout\n%s", got, want)
+		}
+	}
+	six := loadAt(t, l, lab.LoadOptions{Target: "http://[" + lab.VIP6.String() + "]/", Interval: 20 * time.Millisecond, Timeout: 20 * time.Second})()
+	noFailure(t, six)
+	if six.Answers[lab.RS1] == 0 || six.Answers[lab.RS2] == 0 {
+		t.Errorf("over IPv6 answers came from %v", six.Answers)
+	}
+	// One socket: but for ops all its datagrams would be one connection.
+	conn := dial(t, l, "udp", "192.168.16.200:80")
+	answers := map[string]int{}
+	for range 6 {
+		answers[ask(t, conn, "?")]++
+	}
+	if answers["rs1\n"] != 3 || answers["rs2\n"] != 3 {
+		t.Errorf("datagrams were answered by %v, want three by each", answers)
+	}
+}
+
+// translatedServices are several ports with one pool, a firewall mark, and
+// persistence.
+const translatedServices = `
+[[virtual_server_group]]
+name = "web"
+addresses = ["192.168.16.200:81-82"]
+
+[[virtual_server]]
+virtual_server_group = "web"
+lb_algo = "rr"
+lb_kind = "NAT"
+delay_loop = "1s"
+tcp_check.retry = 3
+[[virtual_server.real_server]]
+address = "192.168.18.103:8080"
+[[virtual_server.real_server]]
+address = "192.168.18.104:8080"
+
+[[virtual_server]]
+fwmark = 7
+lb_algo = "rr"
+lb_kind = "NAT"
+delay_loop = "1s"
+tcp_check.retry = 3
+[[virtual_server.real_server]]
+address = "192.168.18.103:8080"
+[[virtual_server.real_server]]
+address = "192.168.18.104:8080"
+
+[[virtual_server]]
+address = "192.168.16.200:83"
+lb_algo = "rr"
+lb_kind = "NAT"
+persistence_timeout = 300
+delay_loop = "1s"
+tcp_check.retry = 3
+[[virtual_server.real_server]]
+address = "192.168.18.103:8080"
+[[virtual_server.real_server]]
+address = "192.168.18.104:8080"
+`
+
+// markPackets gives what comes for ports 90 to 99 the mark 7.
+func markPackets(t *testing.T, l *lab.Lab) {
+	for _, node := range []string{lab.LVSA, lab.LVSB} {
+		run(t, l, node, "nft", "add table ip marks; add chain ip marks pre { type filter hook prerouting priority mangle; }; "+
+			"add rule ip marks pre ip daddr 192.168.16.200 tcp dport 90-99 meta mark set 7")
+	}
+}
+
+// translation: the real servers' gateway has followed the VIP twice by now, and
+// groups, marks and persistence send each client where they should.
+func translation(t *testing.T, l *lab.Lab) {
 	for _, rs := range []string{lab.RS1, lab.RS2} {
 		got, err := l.Neighbour(rs, lab.InnerVIP)
 		if want := "02:00:c0:a8:12:66"; err != nil || got.String() != want {
 			t.Errorf("%s sends what is for its gateway to %v, %v; want lvs-a's %s", rs, got, err, want)
+		}
+	}
+	table := listing(t, l, lab.LVSA)
+	const servers = "\n-> 192.168.18.103:8080 Masq 1\n-> 192.168.18.104:8080 Masq 1"
+	for _, want := range []string{"TCP 192.168.16.200:81 rr", "TCP 192.168.16.200:82 rr", "FWM 7 rr", "TCP 192.168.16.200:83 rr persistent 300"} {
+		if !strings.Contains(table+"\n", want+servers+"\n") {
+			t.Errorf("ipvsadm -Ln says\n%s\nwithout\n%s", table, want+servers)
+		}
+	}
+	for port, several := range map[string]bool{"81": true, "82": true, "90": true, "99": true, "83": false} {
+		var names []string
+		for range 4 {
+			conn := dial(t, l, "tcp", net.JoinHostPort(lab.VIP.String(), port))
+			answer := ask(t, conn, "GET / HTTP/1.0\r\n\r\n")
+			_, name, _ := strings.Cut(answer, "\r\n\r\n")
+			names = append(names, strings.TrimSpace(name))
+		}
+		slices.Sort(names)
+		got := slices.Compact(slices.Clone(names))
+		if len(got) != 2 && several || len(got) != 1 && !several || got[0] == "" {
+			t.Errorf("port %s: answers came from %v", port, names)
 		}
 	}
 }
@@ -174,11 +295,20 @@ func dial(t *testing.T, l *lab.Lab, network, address string) net.Conn {
 	return conn
 }
 
-// ask sends something and returns the answer, all until the end.
+// ask sends something and returns the answer: one datagram, or all until the
+// end.
 func ask(t *testing.T, conn net.Conn, what string) string {
 	t.Helper()
 	if _, err := io.WriteString(conn, what); err != nil {
 		t.Fatalf("send to %s: %v", conn.RemoteAddr(), err)
+	}
+	buf := make([]byte, 4096)
+	if conn.RemoteAddr().Network() == "udp" {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatalf("wait for %s: %v", conn.RemoteAddr(), err)
+		}
+		return string(buf[:n])
 	}
 	raw, err := io.ReadAll(io.LimitReader(conn, 1<<16))
 	if err != nil {

@@ -135,8 +135,10 @@ func instancesOf(o Options) []instance {
 		all = append(all, instance{"VI_2", InnerInterface, []netip.Prefix{netip.PrefixFrom(InnerVIP, 24)}})
 	}
 	if o.IPv6 {
-		// RFC 9568 section 5.2.9: the first address is link-local.
-		all = append(all, instance{"VI_6", LANInterface, []netip.Prefix{netip.MustParsePrefix("fe80::200/64"), netip.PrefixFrom(VIP6, 64)}})
+		// RFC 9568 section 5.2.9: the first address is link-local. With /128 the
+		// director does not send from the other one by itself: a real server,
+		// which holds it too, would answer itself.
+		all = append(all, instance{"VI_6", LANInterface, []netip.Prefix{netip.MustParsePrefix("fe80::200/64"), netip.PrefixFrom(VIP6, 128)}})
 	}
 	return all
 }
