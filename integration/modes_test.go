@@ -50,7 +50,7 @@ func TestModes(t *testing.T) {
 		t.Run(string(m.topology), func(t *testing.T) {
 			l := start(t, lab.Options{
 				Topology: m.topology, IPv6: m.ipv6, CheckInterval: 5 * time.Second,
-				InstanceTOML: `handover_linger = "1s"`, ExtraTOML: syncDaemon + m.extra,
+				ExtraTOML: syncDaemon + m.extra,
 			})
 			if m.prepare != nil {
 				m.prepare(t, l)

@@ -57,8 +57,8 @@ func keep(t *testing.T, l *lab.Lab) (alive func(after string)) {
 // TestConnectionsSurvive is fault 26: a slow download and an idle connection to
 // each server live through whatever is done to the directors.
 func TestConnectionsSurvive(t *testing.T) {
-	l := start(t, lab.Options{CheckInterval: 5 * time.Second, InstanceTOML: `handover_linger = "1s"`,
-		GlobalTOML: "drain_timeout = \"60s\"", ExtraTOML: syncDaemon})
+	l := start(t, lab.Options{CheckInterval: 5 * time.Second,
+		GlobalTOML: "drain_timeout = \"10m\"", ExtraTOML: syncDaemon})
 	alive := keep(t, l)
 	do := func(err error) {
 		t.Helper()
