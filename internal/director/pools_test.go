@@ -455,10 +455,14 @@ func TestPoolScripts(t *testing.T) {
 	vs.QuorumUp, vs.QuorumDown, vs.Omega = command("/q", "up"), command("/q", "down"), true
 	vs.Servers[0].NotifyUp, vs.Servers[0].NotifyDown = command("/a", "up"), command("/a", "down")
 	notifying(t, cfg, func(t *testing.T, c *core, r *ran) {
-		for _, v := range []healthcheck.Verdict{{ID: "a", Up: true}, {ID: "b", Reason: healthcheck.Refused}, {ID: "a", Reason: healthcheck.Timeout}, {ID: "b", Up: true}} {
-			c.judged(v)
+		if err := c.ask(t.Context(), func() {
+			for _, v := range []healthcheck.Verdict{{ID: "a", Up: true}, {ID: "b", Reason: healthcheck.Refused}, {ID: "a", Reason: healthcheck.Timeout}, {ID: "b", Up: true}} {
+				c.judged(v)
+			}
+			c.notifyOmega()
+		}); err != nil {
+			t.Fatal(err)
 		}
-		c.notifyOmega()
 		synctest.Wait()
 		want := []string{"/a up", "/q up", "/a down", "/q down", "/q up", "/q down"}
 		if got := r.since(0); !slices.Equal(got, want) {
@@ -470,8 +474,12 @@ func TestPoolScripts(t *testing.T) {
 				t.Errorf("its environment is %q, without %s", env, w)
 			}
 		}
-		if stays, all := c.staying(conf.OnStopKeep); all || len(stays) != 0 {
-			t.Errorf("on stop the service with omega stays: %v", stays)
+		if err := c.ask(t.Context(), func() {
+			if stays, all := c.staying(conf.OnStopKeep); all || len(stays) != 0 {
+				t.Errorf("on stop the service with omega stays: %v", stays)
+			}
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }
