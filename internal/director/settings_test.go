@@ -23,6 +23,7 @@ type office struct {
 	kernel *ipvstest.Kernel
 	sysctl string // net.ipv4.vs.conntrack, the one that there is
 	refuse error
+	tries  int // of setting it
 	links  map[string]int
 }
 
@@ -38,6 +39,7 @@ func inOffice(t *testing.T, dir string, k *ipvstest.Kernel, f func(o *office)) {
 				return o.sysctl, nil
 			},
 			SetSysctl: func(_, value string) error {
+				o.tries++
 				if o.refuse == nil {
 					o.sysctl = value
 				}
@@ -96,6 +98,9 @@ func TestSettingsAreToldOnce(t *testing.T) {
 		o.want(office1, 95*time.Second)
 		expect("neither interface nor writable /proc", "ipvs.setting.failed error=lvs_sync_daemon: interface eth0 does not exist; the daemons are started when it appears\n"+
 			"read-only file system")
+		if o.tries < 6 || o.tries > 9 { // after 0, 1, 3, 7, 15, 31, 61 and 91 s
+			t.Errorf("tried %d times in 95 s", o.tries)
+		}
 		if st := o.ipvsStatus(); len(st.Daemons) != 2 || st.Daemons[0].Running || st.Sysctls[0].Value != "0" || st.Problem == "" || st.Timeouts.TCP != 900 {
 			t.Errorf("status is %+v", st)
 		}

@@ -124,12 +124,36 @@ func TestDriftIsRepairedAndTold(t *testing.T) {
 			_ = b.StartDaemon(bg, ipvs.DaemonMaster, *daemon("eth1", 9))
 		}, `ipvsadm --stop-daemon master # --mcast-interface eth1 --syncid 9 --sync-maxlen 1472 --mcast-group 224.0.0.81 --mcast-port 8848 --mcast-ttl 1 -> (it runs with other parameters)
 ipvsadm --start-daemon master --mcast-interface eth0 --syncid 51 # --mcast-interface eth1 --syncid 9 --sync-maxlen 1472 --mcast-group 224.0.0.81 --mcast-port 8848 --mcast-ttl 1 -> (it runs with other parameters)`},
-		{"the kernel's own defence", func() { b.sysctls["secure_tcp"] = "2" }, ""},
+		{"daemon with another length, where none was asked for", func() {
+			_ = b.StopDaemon(bg, ipvs.DaemonBackup)
+			_ = b.StartDaemon(bg, ipvs.DaemonBackup, ipvs.SyncDaemon{Interface: "eth0", SyncID: 51, MaxLen: 1100})
+		}, `ipvsadm --stop-daemon backup # --mcast-interface eth0 --syncid 51 --sync-maxlen 1100 --mcast-group 224.0.0.81 --mcast-port 8848 --mcast-ttl 1 -> (it runs with other parameters)
+ipvsadm --start-daemon backup --mcast-interface eth0 --syncid 51 # --mcast-interface eth0 --syncid 51 --sync-maxlen 1100 --mcast-group 224.0.0.81 --mcast-port 8848 --mcast-ttl 1 -> (it runs with other parameters)`},
 	} {
 		c.edit()
 		if got := lines(reconcile(t, r, full).Drift); got != c.drift {
 			t.Errorf("%s: drift is\n%s\nwant\n%s", c.name, got, c.drift)
 		}
+	}
+}
+
+// TestAReloadIsNoDrift, and neither is what the kernel does by itself.
+func TestAReloadIsNoDrift(t *testing.T) {
+	b := newBox()
+	r := b.reconciler(Record{})
+	want := conf.IPVS{Sysctls: sysctls("expire_nodest_conn", "1", "secure_tcp", "1")}
+	reconcile(t, r, want)
+	want.Sysctls = sysctls("expire_nodest_conn", "2", "secure_tcp", "1")
+	if res := reconcile(t, r, want); len(res.Applied) != 1 || len(res.Drift) != 0 {
+		t.Errorf("a changed value: applied %s, drift %s", lines(res.Applied), lines(res.Drift))
+	}
+	b.sysctls["secure_tcp"] = "2" // memory is short
+	if res := reconcile(t, r, want); len(res.Applied) != 0 {
+		t.Errorf("the kernel's own defence is undone: %s", lines(res.Applied))
+	}
+	reconcile(t, r, conf.IPVS{})
+	if b.sysctls["secure_tcp"] != "0" || b.sysctls["expire_nodest_conn"] != "0" {
+		t.Errorf("not taken back: %v", b.sysctls)
 	}
 }
 
@@ -179,10 +203,16 @@ func TestADaemonIsStartedAnewForWhatItReadsAtItsStart(t *testing.T) {
 	expect(t, b, anew)
 
 	delete(b.links, "eth0")
+	var gone []Op
 	for range 2 {
-		if _, err := r.Reconcile(bg, want); err == nil || !strings.Contains(err.Error(), "interface eth0 does not exist") {
+		res, err := r.Reconcile(bg, want)
+		if err == nil || !strings.Contains(err.Error(), "interface eth0 does not exist") {
 			t.Errorf("without the interface: %v", err)
 		}
+		gone = append(gone, res.Applied...)
+	}
+	if len(gone) != 2 || gone[0].Reason != "interface eth0 is gone" {
+		t.Errorf("without the interface: %s", lines(gone))
 	}
 	expect(t, b, "ipvsadm --stop-daemon master\nipvsadm --stop-daemon backup")
 	b.links["eth0"] = 10
