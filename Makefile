@@ -81,7 +81,7 @@ test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel wit
 	echo "== kernel tests"; \
 	PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -json -test ./... | $(testsum) -v -stage kernel -into $(RESULTS) || failed+=" kernel"; \
 	echo "== end-to-end tests"; \
-	$(go) test -count=1 -timeout 28m -json ./integration | $(testsum) -v -stage end-to-end -into $(RESULTS) || failed+=" end-to-end"; \
+	$(go) test -count=1 -timeout 18m -json ./integration | $(testsum) -v -stage end-to-end -into $(RESULTS) || failed+=" end-to-end"; \
 	echo; $(testsum) -table $(RESULTS); \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
