@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,20 +15,40 @@ import (
 	"baton/ipvs/ipvstest"
 )
 
+// passes are what a programmer reported. They have a lock: a timer of the
+// programmer's may fire in the same instant as one that the test waits for,
+// and fake time puts those two in no order.
+type passes struct {
+	mu   sync.Mutex
+	made []pass
+}
+
+func (l *passes) add(r pass) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = append(l.made, r)
+}
+
+func (l *passes) all() []pass {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.made)
+}
+
 // programmed runs a programmer over a fake kernel in a bubble of fake time.
-func programmed(t *testing.T, dir string, f func(p *programmer, k *ipvstest.Kernel, passes *[]pass)) {
+func programmed(t *testing.T, dir string, f func(p *programmer, k *ipvstest.Kernel, l *passes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		k := ipvstest.New("")
-		var passes []pass
-		p, err := newProgrammer(k, dir, 30*time.Second, func(r pass) { passes = append(passes, r) })
+		var l passes
+		p, err := newProgrammer(k, dir, 30*time.Second, l.add)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- p.run(ctx, func() {}) }()
-		f(p, k, &passes)
+		f(p, k, &l)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -34,8 +56,8 @@ func programmed(t *testing.T, dir string, f func(p *programmer, k *ipvstest.Kern
 	})
 }
 
-func drifts(passes []pass) (lines []string) {
-	for _, p := range passes {
+func drifts(l *passes) (lines []string) {
+	for _, p := range l.all() {
 		for _, op := range p.res.Drift {
 			lines = append(lines, op.String())
 		}
@@ -45,18 +67,18 @@ func drifts(passes []pass) (lines []string) {
 
 func TestDriftIsRepairedWithinTheResyncInterval(t *testing.T) {
 	want := holding(server("192.168.16.103:80", 1))
-	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		p.set(want)
 		synctest.Wait()
-		if len(*passes) != 1 || len(drifts(*passes)) != 0 {
-			t.Fatalf("first programming: %d passes, drift %v", len(*passes), drifts(*passes))
+		if len(l.all()) != 1 || len(drifts(l)) != 0 {
+			t.Fatalf("first programming: %d passes, drift %v", len(l.all()), drifts(l))
 		}
 		if err := k.Run("ipvsadm -C"); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(30 * time.Second)
 		synctest.Wait()
-		if got := drifts(*passes); len(got) != 2 || !strings.Contains(got[0], "-A -t 192.168.16.200:80") {
+		if got := drifts(l); len(got) != 2 || !strings.Contains(got[0], "-A -t 192.168.16.200:80") {
 			t.Errorf("drift is %q, want the service and its server", got)
 		}
 	})
@@ -66,11 +88,11 @@ func TestDriftIsRepairedWithinTheResyncInterval(t *testing.T) {
 // longer wanted goes; what never was ours stays.
 func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
 	dir := t.TempDir()
-	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *[]pass) {
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *passes) {
 		p.set(holding(server("192.168.16.103:80", 1)))
 		synctest.Wait()
 	})
-	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		for _, cmd := range []string{"ipvsadm -A -t 192.168.16.200:80 -s rr", "ipvsadm -A -t 192.0.2.9:99 -s rr"} {
 			if err := k.Run(cmd); err != nil {
 				t.Fatal(err)
@@ -85,7 +107,7 @@ func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
 		if got := table.String(); got != "-A -t 192.0.2.9:99 -s rr\n" {
 			t.Errorf("table is\n%s", got)
 		}
-		if f := (*passes)[0].res.Foreign; len(f) != 1 || f[0].String() != "tcp 192.0.2.9:99" {
+		if f := l.all()[0].res.Foreign; len(f) != 1 || f[0].String() != "tcp 192.0.2.9:99" {
 			t.Errorf("foreign are %v", f)
 		}
 	})
@@ -95,7 +117,7 @@ func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
 // the same, and the fault is told.
 func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
-	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		p.set(holding(server("192.168.16.103:80", 1)))
 		synctest.Wait()
 		table, err := k.Read(t.Context())
@@ -105,7 +127,7 @@ func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
 		if len(table) != 1 {
 			t.Errorf("table is %v", table)
 		}
-		if err := (*passes)[0].err; err == nil || !strings.Contains(err.Error(), "ipvs-owned.json") {
+		if err := l.all()[0].err; err == nil || !strings.Contains(err.Error(), "ipvs-owned.json") {
 			t.Errorf("the fault is told as %v", err)
 		}
 	})
@@ -114,7 +136,7 @@ func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
 // TestChangesDoNotPutTheResyncOff: a table that changes all the time is read
 // whole every resync interval all the same, and only then.
 func TestChangesDoNotPutTheResyncOff(t *testing.T) {
-	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		other, _ := ipvs.ParseServiceKey("udp 192.0.2.1:53")
 		tables := []ipvs.Table{holding(server("192.168.16.103:80", 1)), holding(server("192.168.16.103:80", 1))}
 		tables[1][other] = ipvs.Entry{Service: ipvs.Service{Key: other, Scheduler: "rr"}}
@@ -127,7 +149,7 @@ func TestChangesDoNotPutTheResyncOff(t *testing.T) {
 			<-time.After(time.Second)
 			p.set(tables[(i+1)%2])
 			synctest.Wait()
-			if got := len(drifts(*passes)); (got > 0) != (i >= 29) {
+			if got := len(drifts(l)); (got > 0) != (i >= 29) {
 				t.Fatalf("after %d s: %d drifts", i+1, got)
 			}
 		}
@@ -136,7 +158,7 @@ func TestChangesDoNotPutTheResyncOff(t *testing.T) {
 
 // TestLookAtFindsDrift: a service that is looked at is read, and mended.
 func TestLookAtFindsDrift(t *testing.T) {
-	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, passes *[]pass) {
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		want := holding(server("192.168.16.103:80", 1))
 		p.set(want)
 		synctest.Wait()
@@ -145,7 +167,7 @@ func TestLookAtFindsDrift(t *testing.T) {
 		}
 		p.lookAt(want.Keys()...)
 		synctest.Wait()
-		if got := drifts(*passes); len(got) != 1 {
+		if got := drifts(l); len(got) != 1 {
 			t.Errorf("drift is %q", got)
 		}
 	})
@@ -164,7 +186,7 @@ func TestOwnershipIsWrittenWhenItChanges(t *testing.T) {
 		}
 		return st.ModTime()
 	}
-	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *[]pass) {
+	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *passes) {
 		p.set(holding(server("192.168.16.103:80", 1)))
 		synctest.Wait()
 		if err := os.Chtimes(record, long, long); err != nil {
