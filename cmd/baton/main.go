@@ -22,6 +22,7 @@ const (
 	exitFailed  = 1  // refused or failed
 	exitChanges = 2  // plan: there are changes
 	exitUsage   = 64 // EX_USAGE of sysexits.h
+	// status --nagios exits with the numbers of control.Severity.
 )
 
 // defaultConfig is where the configuration is unless -c says otherwise.
@@ -124,7 +125,7 @@ virtual IP through VRRP, health checks decide which real servers get traffic,
 and the VIP is passed without losing a request.
 
 Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
-64 wrong usage.`,
+64 wrong usage. status --nagios has those of a monitoring plugin.`,
 		Args:              commandOnly,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

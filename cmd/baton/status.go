@@ -21,6 +21,7 @@ func newStatus() *cobra.Command {
 		o      options
 		v      view
 		counts bool
+		plugin bool
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -35,9 +36,22 @@ ipvsadm --rate. Numbers of more than ten digits are in thousands (K), millions
 the director: OUT is 0.
 
 With --watch it is shown again every second until interrupted; with --json as
-JSON, and then with --watch as one object a line.`,
+JSON, and then with --watch as one object a line.
+
+With --nagios it is a plugin for Nagios, Icinga, Sensu and whatever else speaks
+their protocol (the flag is not called --check: baton check is for the
+configuration): one line with performance data, and the exit code says all:
+  0 OK        nothing to report
+  1 WARNING   a server is down, drained or flapping, or its path is broken; the
+              last reload was refused; a child was restarted within the hour;
+              something tracked is down; [ipvs] or connection sync fails
+  2 CRITICAL  an instance is in FAULT or knows no master; a service has lost its
+              quorum or is not in the kernel's table; the speaker does not run
+  3 UNKNOWN   the director cannot be asked
+Without it the exit code is 0 whenever the director could be asked.`,
 		Example: `  baton status                      who is master, what is wrong
   baton status --watch --rates      what the servers get, second by second
+  baton status --nagios             for the monitoring: see docs/operations.md
   baton status --json | jq '.services[].servers[] | {address, active_conns}'`,
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
@@ -45,6 +59,12 @@ JSON, and then with --watch as one object a line.`,
 			defer cancel()
 			if counts && v.rates {
 				return usage{errors.New("--counters and --rates exclude each other")}
+			}
+			if plugin && (counts || v.rates || v.json || v.watch) {
+				return usage{errors.New("--nagios excludes --json, --watch, --counters and --rates")}
+			}
+			if plugin {
+				return nagios(ctx, cmd, o.client())
 			}
 			v.out, v.client, v.every = cmd.OutOrStdout(), o.client(), watchEvery
 			v.counters = counts || v.rates
@@ -58,6 +78,7 @@ JSON, and then with --watch as one object a line.`,
 	o.addSocket(cmd)
 	cmd.Flags().BoolVar(&v.json, "json", false, "as JSON")
 	cmd.Flags().BoolVarP(&v.watch, "watch", "w", false, "again every second, until interrupted")
+	cmd.Flags().BoolVar(&plugin, "nagios", false, "one line and an exit code for a monitoring system")
 	cmd.Flags().BoolVar(&counts, "counters", false, "connections, packets and bytes of services and servers")
 	cmd.Flags().BoolVar(&v.rates, "rates", false, "the same by the second")
 	return cmd

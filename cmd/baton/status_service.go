@@ -15,7 +15,14 @@ func (t *table) service(s control.Service) {
 		about += ", persistent " + s.Persistent
 	}
 	state, colour := serviceState(s)
-	t.b.WriteString("\n" + t.p.as(bold, clean(s.Name)) + "  " + clean(about) + "  " + t.p.as(colour, state) + "\n")
+	t.b.WriteByte('\n')
+	if name := clean(s.Name) + "  " + clean(about) + "  "; width(name+state) <= columns {
+		t.b.WriteString(t.p.as(bold, clean(s.Name)) + "  " + clean(about) + "  " + t.p.as(colour, state) + "\n")
+	} else {
+		t.wrap(bold, "", s.Name)
+		t.wrap(plain, "  ", about)
+		t.wrap(colour, "  ", state)
+	}
 	if len(s.Keys) > 0 {
 		t.wrap(dim, "  ", strings.Join(s.Keys, ", "))
 	}

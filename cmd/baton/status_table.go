@@ -84,8 +84,12 @@ func width(s string) int { return utf8.RuneCountInString(s) }
 func (t *table) head(st control.Status) {
 	left := clean(st.Node)
 	right := st.Time.In(t.zone).Format(time.DateTime)
-	gap := max(2, columns-width(left)-width(right))
-	t.b.WriteString(t.p.as(bold, left) + strings.Repeat(" ", gap) + right + "\n")
+	if gap := columns - width(left) - width(right); gap >= 2 {
+		t.b.WriteString(t.p.as(bold, left) + strings.Repeat(" ", gap) + right + "\n")
+	} else {
+		t.wrap(bold, "", st.Node)
+		t.line(plain, strings.Repeat(" ", columns-width(right))+right)
+	}
 
 	parts := []string{fmt.Sprintf("baton %s, pid %d, up %s", st.Version, st.PID, t.ago(st.Started))}
 	for _, c := range st.Children {

@@ -141,6 +141,9 @@ func TestTableFitsEightyColumns(t *testing.T) {
 		i.Ready, i.Link = rapid.Bool().Draw(t, "ready"), rapid.Bool().Draw(t, "link")
 		i.Group, st.Groups[0].Name, st.Groups[0].State, st.Groups[0].Members = s(), s(), s(), []string{s(), s()}
 		i.Tracks = []control.Track{{Kind: s(), Name: s(), State: s(), Reason: s(), Weight: -254, Reverse: true, Since: now}}
+		st.Node, st.Services[0].Name, st.Services[0].Scheduler, st.Services[0].Keys = s(), s(), s(), []string{s()}
+		st.Services[0].Sorry = &control.Sorry{Address: s(), In: true}
+		st.Services[0].Servers[0].Path.Detail, st.Services[0].Servers[0].Path.Mend = s(), s()
 		sv := &st.Services[0].Servers[1]
 		sv.Address, sv.Reason, sv.Detail = s(), s(), s()
 		st.IPVS.Daemons[0].Interface, st.IPVS.Sysctls[0].Name, st.IPVS.Problem = s(), s(), s()
