@@ -76,6 +76,8 @@ func (b *builder) global() Global {
 		RuntimeDir:      b.directory(&r.RuntimeDir),
 		StateDir:        b.directory(&r.StateDir),
 		ControlGroup:    r.ControlGroup.get(b.node),
+		ControlListen:   b.controlListen(&r.ControlListen),
+		KeepalivedNames: r.KeepalivedNames.v,
 		ProberUser:      r.ProberUser.get(b.node),
 		ResyncInterval:  r.ResyncInterval.get(b.node).std(),
 		StartupDelayMax: r.StartupDelayMax.get(b.node).std(),
@@ -109,6 +111,28 @@ func (b *builder) global() Global {
 		b.errorf(r.ProberUser.at(b.node), "is empty").remedy(`name a user without rights, as in prober_user = "baton"`)
 	}
 	return g
+}
+
+// controlListen reads where strangers may look. Loopback is an address that a
+// host can listen on, so this is not addrPort.
+func (b *builder) controlListen(v *nodeValue[string]) netip.AddrPort {
+	text := v.get(b.node)
+	if !v.ok(b.node) || text == "" {
+		return netip.AddrPort{}
+	}
+	at, err := netip.ParseAddrPort(text)
+	path := v.at(b.node)
+	switch {
+	case err != nil:
+		b.errorf(path, "%q is not an address with a port", clip(text)).remedy("write \"127.0.0.1:9112\", or an address of the network that you manage machines by; names are not looked up")
+	case at.Addr().Zone() != "" || at.Addr().IsMulticast():
+		b.errorf(path, "%s is not an address to listen on", at.Addr()).remedy("use 127.0.0.1, or an address of this machine")
+	case at.Port() == 0:
+		b.errorf(path, "has port 0").remedy("name a port that nothing else listens on, such as 9112")
+	case at.Addr().IsUnspecified():
+		b.warnf(path, "%s is every address, the virtual ones too: who reaches any of them may read the status", at.Addr()).remedy("name one address of this machine")
+	}
+	return at
 }
 
 // directory checks that a path is absolute: the working directory of a daemon

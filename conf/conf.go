@@ -9,6 +9,7 @@
 package conf
 
 import (
+	"net/netip"
 	"time"
 
 	"baton/healthcheck"
@@ -90,19 +91,21 @@ func (c *Config) Checks() []healthcheck.Spec {
 
 // Global is what concerns the whole of Baton on this node.
 type Global struct {
-	RouterID        string        // this node's name; per-node values are chosen by it
-	Nodes           []string      // every node that the file serves, this one included
-	ControlSocket   string        // absolute path, at most 107 bytes (sun_path in unix(7))
-	ControlGroup    string        // group of the control socket; empty: the director's own
-	RuntimeDir      string        // absolute path; lost at reboot
-	StateDir        string        // absolute path; kept
-	ProberUser      string        // user that health checks run as
-	ResyncInterval  time.Duration // between two comparisons of the IPVS table, 1 s … 1 h
-	StartupDelayMax time.Duration // most that the ready gate waits for first verdicts, 0 … 10 min
-	DrainTimeout    time.Duration // most that a removed server's connections are waited for, 0 … 24 h
-	OnStop          string        // OnStopKeep or OnStopRemove
-	LogFormat       string        // LogAuto, LogJSON or LogConsole
-	LogLevel        string        // debug, info, warn or error
+	RouterID        string         // this node's name; per-node values are chosen by it
+	Nodes           []string       // every node that the file serves, this one included
+	ControlSocket   string         // absolute path, at most 107 bytes (sun_path in unix(7))
+	ControlGroup    string         // group of the control socket; empty: the director's own
+	ControlListen   netip.AddrPort // where the read-only part of the control interface and the metrics are served over TCP; zero: nowhere
+	KeepalivedNames bool           // the metrics also have the names of the exporter for keepalived
+	RuntimeDir      string         // absolute path; lost at reboot
+	StateDir        string         // absolute path; kept
+	ProberUser      string         // user that health checks run as
+	ResyncInterval  time.Duration  // between two comparisons of the IPVS table, 1 s … 1 h
+	StartupDelayMax time.Duration  // most that the ready gate waits for first verdicts, 0 … 10 min
+	DrainTimeout    time.Duration  // most that a removed server's connections are waited for, 0 … 24 h
+	OnStop          string         // OnStopKeep or OnStopRemove
+	LogFormat       string         // LogAuto, LogJSON or LogConsole
+	LogLevel        string         // debug, info, warn or error
 }
 
 // What becomes of the IPVS table when Baton stops.

@@ -129,6 +129,13 @@ func deliveryFacts(c vrrp.Config) []fact {
 	}
 }
 
+func addrPortText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

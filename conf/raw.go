@@ -39,6 +39,8 @@ type rawGlobal struct {
 	StateDir         nodeValue[string]   `toml:"state_dir" default:"/var/lib/baton"`
 	ControlSocket    nodeValue[string]   `toml:"control_socket" inherit:"control.sock in runtime_dir"`
 	ControlGroup     nodeValue[string]   `toml:"control_group" inherit:"the group that Baton runs as"`
+	ControlListen    nodeValue[string]   `toml:"control_listen" inherit:"none"`
+	KeepalivedNames  value[bool]         `toml:"keepalived_names" default:"false"`
 	ProberUser       nodeValue[string]   `toml:"prober_user" default:"baton"`
 	ScriptUser       nodeValue[string]   `toml:"script_user" inherit:"prober_user"`
 	NotifyTimeout    nodeValue[duration] `toml:"notify_timeout" default:"30s" range:"100ms…1h"`

@@ -136,6 +136,7 @@ func (s *Scheduler) begun(c *check) {
 		i++
 	}
 	s.stats.Lateness[i]++
+	s.stats.LatenessSum += late
 	s.stats.MaxLateness = max(s.stats.MaxLateness, late)
 	s.overload.late(late)
 }

@@ -83,5 +83,6 @@ type Stats struct {
 	Failures    uint64                           `json:"failures"`
 	Unknown     uint64                           `json:"unknown"`
 	Lateness    [len(LatenessBuckets) + 1]uint64 `json:"lateness"` // attempts by how late they began
+	LatenessSum time.Duration                    `json:"lateness_sum"`
 	MaxLateness time.Duration                    `json:"max_lateness"`
 }

@@ -33,6 +33,7 @@ type Engine struct {
 	kick    chan struct{} // something is in commands or arrived
 	done    chan struct{} // Run has returned
 	waiters sync.WaitGroup
+	late    Lateness // Run's own
 
 	mu       sync.Mutex
 	running  bool
@@ -83,7 +84,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer timer.Stop()
 	var commands []func()
 	var arrived []*watched
+	var due time.Time
 	for {
+		// What is due is counted before anything else is done, which may well
+		// put it off.
+		if !due.IsZero() {
+			if late := e.now().Sub(due); late >= 0 {
+				e.late.note(late)
+			}
+		}
 		e.mu.Lock()
 		commands, e.commands = e.commands, commands[:0]
 		arrived, e.arrived = e.arrived, arrived[:0]
@@ -103,7 +112,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 
 		var expired <-chan time.Time
+		due = time.Time{}
 		if next, ok := e.core.Next(); ok {
+			due = next
 			timer.Reset(next.Sub(e.now()))
 			expired = timer.C
 		}
@@ -210,6 +221,13 @@ func (e *Engine) Status() []Status {
 	var out []Status
 	e.call(func() { out = e.core.Status() })
 	return out
+}
+
+// Lateness returns how late the engine came to what was due since Run began;
+// nothing when it does not run.
+func (e *Engine) Lateness() (l Lateness) {
+	e.call(func() { l = e.late })
+	return l
 }
 
 // do has run called by the engine's goroutine, after all before it.

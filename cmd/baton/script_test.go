@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -120,6 +121,8 @@ func (d oracle) Explain(_ context.Context, name string) (control.Explanation, er
 	}
 	return control.Explanation{}, &control.Error{Status: 404, Message: "no instance, real server or service is called " + name, Remedy: "known are VI_1"}
 }
+
+func (d oracle) Metrics(context.Context, io.Writer) error { return d.refused() }
 
 // refused is the answer to an order that is not in the file.
 func (d oracle) refused() error {

@@ -4,6 +4,7 @@ package control
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"baton/internal/event"
@@ -204,23 +205,13 @@ type Ordered struct {
 	Server
 }
 
-// Backend is what the control server asks of the director.
-type Backend interface {
+// Reader is what of the director only looks: all that the read-only listener
+// serves.
+type Reader interface {
 	Status(ctx context.Context) (Status, error)
-	// Reload reads the configuration file again and applies it, or refuses it whole.
-	Reload(ctx context.Context) (Reload, error)
-	// Failover hands the named instance ("" is every one that is master) to its
-	// peer and returns when the handover has ended.
-	Failover(ctx context.Context, instance string) (Failover, error)
 	// Explain says why what bears the name is in its state; an *Error with status
 	// 404 when nothing does.
 	Explain(ctx context.Context, name string) (Explanation, error)
-	// Drain, Undrain and Weight note what the operator wants of real servers and
-	// put it in force. What they do not find or what is ambiguous is an *Error
-	// that lists the candidates.
-	Drain(ctx context.Context, req DrainRequest) (Orders, error)
-	Undrain(ctx context.Context, req ServerRequest) (Orders, error)
-	Weight(ctx context.Context, req WeightRequest) (Orders, error)
 	// Drains returns the named servers, or with "" all that are drained or on
 	// their way there.
 	Drains(ctx context.Context, req ServerRequest) (Orders, error)
@@ -229,4 +220,23 @@ type Backend interface {
 	// Follow delivers every event from now on until ctx ends. A reader that
 	// does not keep up loses events, never the director its time.
 	Follow(ctx context.Context) <-chan event.Event
+	// Metrics writes every figure in Prometheus's text format. An error before
+	// the first byte means that there are none.
+	Metrics(ctx context.Context, w io.Writer) error
+}
+
+// Backend is what the control server asks of the director.
+type Backend interface {
+	Reader
+	// Reload reads the configuration file again and applies it, or refuses it whole.
+	Reload(ctx context.Context) (Reload, error)
+	// Failover hands the named instance ("" is every one that is master) to its
+	// peer and returns when the handover has ended.
+	Failover(ctx context.Context, instance string) (Failover, error)
+	// Drain, Undrain and Weight note what the operator wants of real servers and
+	// put it in force. What they do not find or what is ambiguous is an *Error
+	// that lists the candidates.
+	Drain(ctx context.Context, req DrainRequest) (Orders, error)
+	Undrain(ctx context.Context, req ServerRequest) (Orders, error)
+	Weight(ctx context.Context, req WeightRequest) (Orders, error)
 }

@@ -198,7 +198,7 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		e.Message, e.Remedy = "no permission to connect to "+c.socket, c.permission()
 	case errors.Is(err, syscall.EAGAIN):
-		e.Message, e.Remedy = "too many clients wait at "+c.socket, "try again; ss -xp shows who they are"
+		e.Message, e.Remedy = "too many clients wait at "+c.socket, "try again; ss -xtp shows who they are"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		e.Message, e.Remedy = "no answer in time from "+c.socket, "baton hangs or the machine is overloaded: systemctl status baton, journalctl -u baton"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

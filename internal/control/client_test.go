@@ -52,7 +52,9 @@ func TestForbiddenSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stop := serveAt(t, path, &backend{}, func(s *HTTPServer) { s.opts.GID = gid })
+	stop := serveAt(t, path, &backend{}, func(s *HTTPServer) {
+		s.listen = func(ctx context.Context) (net.Listener, error) { return listen(ctx, path, gid) }
+	})
 	defer stop()
 	if gid < 0 {
 		if os.Getegid() != 0 {

@@ -82,7 +82,7 @@ func (s *HTTPServer) explain(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
 	defer cancel()
-	out, err := s.opts.Backend.Explain(ctx, name)
+	out, err := s.reader.Explain(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ import (
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		request("GET", "/v1/status", ""),
+		request("HEAD", "/v1/drain", ""),
+		request("GET", "/metrics", ""),
 		request("GET", "/v1/events?since=1h&follow=0", ""),
 		request("GET", "/v1/events?follow=1&since=2026-01-02T03:04:05Z", ""),
 		request("GET", "/v1/explain?name=192.168.16.103%3A80", ""),
@@ -39,7 +42,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b := &backend{reload: Reload{OK: true}, failover: Failover{OK: true}, past: list(0, 2)}
+		b := &backend{reload: Reload{OK: true}, failover: Failover{OK: true}, past: list(0, 2), metrics: []string{"up 1\n"}}
 		b.follow = func(ctx context.Context) <-chan event.Event {
 			ch := make(chan event.Event)
 			close(ch)
@@ -71,16 +74,34 @@ func FuzzRequest(f *testing.F) {
 		}
 		for _, a := range b.asked {
 			verb, _, _ := strings.Cut(a, " ")
-			want, path := http.MethodPost, "/v1/"+verb
+			reads, path := false, "/v1/"+verb
 			switch verb {
 			case "status", "explain":
-				want = http.MethodGet
+				reads = true
 			case "drains":
-				want, path = http.MethodGet, "/v1/drain"
+				reads, path = true, "/v1/drain"
+			case "metrics":
+				reads, path = true, "/metrics"
 			}
-			if req.Method != want || req.URL.Path != path {
+			if reads != (req.Method == http.MethodGet || req.Method == http.MethodHead) || req.URL.Path != path {
 				t.Errorf("%s %s has done %s", req.Method, req.URL.Path, a)
 			}
+		}
+
+		// The same request to the read-only listener changes nothing, whatever it is.
+		if req, err = http.ReadRequest(bufio.NewReader(bytes.NewReader(raw))); err != nil {
+			t.Fatal(err)
+		}
+		b.asked = nil
+		rec = httptest.NewRecorder()
+		NewReadServer(ReadOptions{Reader: b, Notify: func(err error) { t.Error(err) }}).handler(t.Context()).ServeHTTP(rec, req)
+		for _, a := range b.asked {
+			if verb, _, _ := strings.Cut(a, " "); !slices.Contains([]string{"status", "explain", "drains", "metrics"}, verb) {
+				t.Errorf("%s %s of the read-only listener has done %s", req.Method, req.URL.Path, a)
+			}
+		}
+		if rec.Code == http.StatusForbidden && !strings.Contains(rec.Body.String(), "control socket") {
+			t.Errorf("refused with %q", rec.Body)
 		}
 	})
 }

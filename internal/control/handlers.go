@@ -49,7 +49,7 @@ func (s *HTTPServer) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
 	defer cancel()
-	st, err := s.opts.Backend.Status(ctx)
+	st, err := s.reader.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *HTTPServer) reload(w http.ResponseWriter, r *http.Request) error {
 	case <-ctx.Done():
 		return &Error{Status: http.StatusServiceUnavailable, Message: "other reloads are still running", Remedy: "try again"}
 	}
-	out, err := s.opts.Backend.Reload(ctx)
+	out, err := s.writer.Reload(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (s *HTTPServer) failover(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), failoverWithin)
 	defer cancel()
-	out, err := s.opts.Backend.Failover(ctx, req.Instance)
+	out, err := s.writer.Failover(ctx, req.Instance)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const (
 	retryAccept    = 100 * time.Millisecond
 )
 
-// limited hands out at most maxConnections connections at once. One more is
+// limited hands out at most so many connections at once. One more is
 // not left waiting in the backlog, where it would look like a dead daemon: it
 // is answered 503 and closed.
 type limited struct {
@@ -32,11 +32,11 @@ type limited struct {
 	wg       sync.WaitGroup
 }
 
-func newLimited(l net.Listener, notify func(error)) *limited {
+func newLimited(l net.Listener, most int, notify func(error)) *limited {
 	closed := make(chan struct{})
 	return &limited{
 		Listener: l, notify: notify, closed: closed, close: sync.OnceFunc(func() { close(closed) }),
-		slots: make(chan struct{}, maxConnections), refusals: make(chan struct{}, maxRefusals),
+		slots: make(chan struct{}, most), refusals: make(chan struct{}, maxRefusals),
 	}
 }
 
@@ -82,7 +82,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		select {
 		case l.refusals <- struct{}{}:
 			l.wg.Go(func() {
-				refuse(c)
+				refuse(c, cap(l.slots))
 				<-l.refusals
 			})
 		default:
@@ -93,7 +93,7 @@ func (l *limited) Accept() (net.Conn, error) {
 
 // refuse answers once the request has arrived: what is written before it is
 // thrown away by the client together with the broken request.
-func refuse(c net.Conn) {
+func refuse(c net.Conn, most int) {
 	defer c.Close()
 	if c.SetDeadline(time.Now().Add(refuseWithin)) != nil {
 		return
@@ -102,8 +102,8 @@ func refuse(c net.Conn) {
 		return
 	}
 	body := encode(&Error{
-		Message: fmt.Sprintf("%d clients are connected, that is the limit", maxConnections),
-		Remedy:  "end some of them (ss -xp shows them) and try again",
+		Message: fmt.Sprintf("%d clients are connected, that is the limit", most),
+		Remedy:  "end some of them (ss -xtp shows them) and try again",
 	})
 	// Whoever has gone away meanwhile needs no answer.
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",

@@ -79,7 +79,7 @@ func TestRefusalOfASilentClientEnds(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
 		begun := time.Now()
-		refuse(here)
+		refuse(here, 128)
 		if took := time.Since(begun); took != refuseWithin {
 			t.Errorf("it took %v", took)
 		}
@@ -92,7 +92,7 @@ func TestRefusalWaitsForTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
-		go refuse(here)
+		go refuse(here, 128)
 		if _, err := io.WriteString(there, "GET / HTTP/1.1\r\n\r\n"); err != nil {
 			t.Fatal(err) // a pipe without a buffer: nobody reads
 		}
@@ -129,7 +129,7 @@ func TestAcceptOutlivesALackOfDescriptors(t *testing.T) {
 func testAccept(t *testing.T) {
 	told := 0
 	notify := func(error) { told++ }
-	l := newLimited(&failing{err: syscall.EMFILE, n: 3}, notify)
+	l := newLimited(&failing{err: syscall.EMFILE, n: 3}, 1, notify)
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -138,14 +138,14 @@ func testAccept(t *testing.T) {
 	if told != 1 {
 		t.Errorf("told %d times", told)
 	}
-	l = newLimited(&failing{err: syscall.EMFILE, n: 1 << 30}, notify)
+	l = newLimited(&failing{err: syscall.EMFILE, n: 1 << 30}, 1, notify)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after close: %v", err)
 	}
-	l = newLimited(&failing{err: syscall.EBADF, n: 1}, notify)
+	l = newLimited(&failing{err: syscall.EBADF, n: 1}, 1, notify)
 	if _, err := l.Accept(); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("for good: %v", err)
 	}

@@ -108,7 +108,7 @@ func (r ServerRequest) check() error {
 }
 
 // order is the handler of a request for real servers whose body is an R.
-func order[R interface{ check() error }](do func(context.Context, R) (Orders, error)) handlerFunc {
+func order[R interface{ check() error }](s *HTTPServer, do func(Backend, context.Context, R) (Orders, error)) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if _, err := query(r); err != nil {
 			return err
@@ -120,7 +120,7 @@ func order[R interface{ check() error }](do func(context.Context, R) (Orders, er
 		if err := req.check(); err != nil {
 			return err
 		}
-		return answerOrders(w, r, func(ctx context.Context) (Orders, error) { return do(ctx, req) })
+		return answerOrders(w, r, func(ctx context.Context) (Orders, error) { return do(s.writer, ctx, req) })
 	}
 }
 
@@ -131,7 +131,7 @@ func (s *HTTPServer) drains(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	req := ServerRequest{q.Get("server"), q.Get("service")}
-	return answerOrders(w, r, func(ctx context.Context) (Orders, error) { return s.opts.Backend.Drains(ctx, req) })
+	return answerOrders(w, r, func(ctx context.Context) (Orders, error) { return s.reader.Drains(ctx, req) })
 }
 
 func answerOrders(w http.ResponseWriter, r *http.Request, ask func(context.Context) (Orders, error)) error {

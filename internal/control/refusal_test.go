@@ -19,6 +19,12 @@ func exchange(t *testing.T, socket, raw string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return converse(t, c, raw)
+}
+
+// converse sends raw and returns all that comes until the other end closes.
+func converse(t *testing.T, c net.Conn, raw string) string {
+	t.Helper()
 	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)

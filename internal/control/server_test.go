@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +39,7 @@ type backend struct {
 	failover    Failover
 	orders      Orders
 	explanation Explanation
+	metrics     []string // written one after the other
 	err         error
 	asked       []string // what was done, in order
 	past        []event.Event
@@ -61,6 +63,15 @@ func (b *backend) Status(ctx context.Context) (Status, error) {
 
 func (b *backend) Explain(ctx context.Context, name string) (Explanation, error) {
 	return b.explanation, b.ask(ctx, "explain "+name)
+}
+
+func (b *backend) Metrics(ctx context.Context, w io.Writer) error {
+	for _, m := range b.metrics {
+		if _, err := io.WriteString(w, m); err != nil {
+			return err
+		}
+	}
+	return b.ask(ctx, "metrics")
 }
 
 func (b *backend) Reload(ctx context.Context) (Reload, error) {
@@ -251,7 +262,7 @@ func TestOneReloadAtATime(t *testing.T) {
 func TestPanicEndsOneRequestOnly(t *testing.T) {
 	b := &backend{block: func(context.Context) { panic("broken") }}
 	told := make(chan error, 1)
-	socket := serve(t, b, func(s *HTTPServer) { s.opts.Notify = func(err error) { told <- err } })
+	socket := serve(t, b, func(s *HTTPServer) { s.notify = func(err error) { told <- err } })
 	_, err := client(t, socket).Status(t.Context())
 	var e *Error
 	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError || !strings.Contains(e.Remedy, "defect") {

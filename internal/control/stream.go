@@ -26,6 +26,7 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 	if err != nil {
 		return err
 	}
+	follow = follow && r.Method != http.MethodHead // nothing would ever come
 	now := time.Now()
 	since, err := ParseSince(q.Get("since"), now)
 	if err != nil {
@@ -40,20 +41,20 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 		default:
 			return &Error{
 				Status:  http.StatusServiceUnavailable,
-				Message: fmt.Sprintf("%d clients follow the events, that is the limit", maxStreams),
-				Remedy:  "end some of them (ss -xp shows them) and try again",
+				Message: fmt.Sprintf("%d clients follow the events, that is the limit", cap(s.streams)),
+				Remedy:  "end some of them (ss -xtp shows them) and try again",
 			}
 		}
 		// Before the past is read, so that nothing falls between the two.
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(running, cancel)()
-		next = s.opts.Backend.Follow(ctx)
+		next = s.reader.Follow(ctx)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	var past []event.Event
 	if !follow || !since.IsZero() {
-		past = s.opts.Backend.Events(since)
+		past = s.reader.Events(since)
 	}
 	told := map[string]struct{}{}
 	for i, e := range past {

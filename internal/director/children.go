@@ -62,6 +62,7 @@ type link struct {
 	deaths  int
 	queue   *ipc.Outbox
 	cancel  context.CancelFunc
+	waiters []chan<- struct{} // for the answer to a question
 }
 
 // connect takes over a new connection. What is sent from now on goes through
@@ -83,6 +84,7 @@ func (l *link) disconnect() {
 		l.cancel()
 	}
 	l.conn, l.pid, l.queue, l.cancel = nil, 0, nil, nil
+	l.answered() // nobody will any more
 }
 
 // send queues a message; a key replaces an unsent one of the same key, which
@@ -92,6 +94,24 @@ func (l *link) send(kind ipc.Kind, key string, body any) {
 	if l.queue != nil {
 		l.queue.Put(kind, key, body)
 	}
+}
+
+// question asks for the child's facts, and closes done when they have come.
+// Without a child it does so at once: there is nothing to wait for.
+func (l *link) question(kind ipc.Kind, done chan<- struct{}) {
+	if l.conn == nil {
+		close(done)
+		return
+	}
+	l.waiters = append(l.waiters, done)
+	l.send(kind, string(kind), nil)
+}
+
+func (l *link) answered() {
+	for _, w := range l.waiters {
+		close(w)
+	}
+	l.waiters = nil
 }
 
 // swallow takes signals without acting on them. Unlike signal.Ignore it leaves

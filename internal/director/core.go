@@ -56,11 +56,11 @@ type core struct {
 	instances map[string]*instance
 	statuses  []vrrp.Status
 	statusAt  time.Time
+	figures
 	// withdrawIn fires when a dead speaker has not come back in time.
 	withdrawIn *time.Timer
 
 	settleWaiters []passWaiter // for the steward
-	statusWaiters []chan<- struct{}
 	inspections   inspections
 	targets       chan map[netip.Addr][]string // of watchTargets, for watchReach; holds one
 	handovers     map[string][]chan<- vrrp.Notice
@@ -97,6 +97,7 @@ func newCore(opts Options, log *logger) *core {
 		verdicts: map[string]healthcheck.Verdict{}, pools: newPools(), tableState: tableState{table: ipvs.Table{}}, instances: map[string]*instance{},
 		handovers: map[string][]chan<- vrrp.Notice{}, targets: make(chan map[netip.Addr][]string, 1),
 		tracks: map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
+		figures: newFigures(),
 	}
 	posted := func(n event.Name, fields ...event.Field) {
 		c.postAlways(func() { c.say(n, fields...) })
@@ -192,6 +193,7 @@ func (c *core) ask(ctx context.Context, f func()) error {
 
 // emit writes an event to the log and to the journal. Both never block.
 func (c *core) emit(e event.Event) {
+	c.events[e.Name]++
 	c.log.write(e)
 	c.journal.Append(e)
 }

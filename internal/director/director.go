@@ -78,6 +78,7 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	c.reading = &reading{kernel: kernel}
 	c.steward = newSteward(settings.On(kernel), cfg.Global.RuntimeDir, cfg.Global.ResyncInterval, func(p settled) {
 		c.post(context.Background(), func() { c.gotSettled(p) })
 	})
@@ -144,9 +145,7 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 		childTask("speaker", speaker),
 		childTask("prober", prober),
 		newTask("control socket", func(ctx context.Context, ready func()) error {
-			fault := func(err error) {
-				c.post(ctx, func() { c.say(event.ControlFailed, event.F(event.Err, err)) })
-			}
+			fault := c.controlFault(ctx)
 			srv := control.NewServer(control.ServerOptions{Socket: cfg.Global.ControlSocket, GID: gid, Backend: c, Notify: fault})
 			ready()
 			if err := srv.Run(ctx); err != nil {
@@ -154,6 +153,11 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 				fault(err)
 				<-ctx.Done()
 			}
+			return nil
+		}),
+		newTask("control listener", func(ctx context.Context, ready func()) error {
+			ready()
+			c.serveReaders(ctx, cfg.Global)
 			return nil
 		}),
 		newTask("reachability", c.watchReach),

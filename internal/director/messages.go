@@ -3,6 +3,7 @@ package director
 import (
 	"baton/healthcheck"
 	"baton/internal/ipc"
+	"baton/internal/metrics"
 	"baton/internal/track"
 	"baton/vrrp"
 )
@@ -14,7 +15,8 @@ const (
 	kindReady    ipc.Kind = "ready"    // map[string]bool: the ready gate
 	kindTrack    ipc.Kind = "track"    // map[string]vrrp.TrackState, by Track.Key: downwards
 	kindFailover ipc.Kind = "failover" // string: the instance
-	kindStatus   ipc.Kind = "status"   // a question downwards, its answer upwards
+	kindStatus   ipc.Kind = "status"   // a question downwards, speakerFacts upwards
+	kindChecks   ipc.Kind = "checks"   // a question downwards, proberFacts upwards
 	kindInspect  ipc.Kind = "inspect"  // inspection downwards, its answer upwards
 	kindTrigger  ipc.Kind = "trigger"  // []hint: downwards
 	kindStop     ipc.Kind = "stop"
@@ -47,6 +49,20 @@ type proberState struct {
 	Known  map[string]track.State `json:"known,omitempty"` // of Track, from the prober before this one
 	// Verdicts are what the prober before this one found; only a new one heeds them.
 	Verdicts map[string]healthcheck.Verdict `json:"verdicts,omitempty"`
+}
+
+// speakerFacts are what the speaker answers to kindStatus.
+type speakerFacts struct {
+	Instances []vrrp.Status  `json:"instances"`
+	Lateness  vrrp.Lateness  `json:"lateness"`
+	Usage     *metrics.Usage `json:"usage,omitempty"`
+}
+
+// proberFacts are what the prober answers to kindChecks. Their size does not
+// depend on how many checks there are.
+type proberFacts struct {
+	metrics.Checks
+	Usage *metrics.Usage `json:"usage,omitempty"`
 }
 
 // inspection is a question after checks, and its answer.

@@ -2,6 +2,7 @@ package director
 
 import (
 	"baton/internal/event"
+	"baton/internal/metrics"
 	"baton/vrrp"
 )
 
@@ -123,6 +124,7 @@ func (c *core) noticed(n vrrp.Notice) {
 	case vrrp.NoticeTransition:
 		if in != nil {
 			in.role = n.To
+			c.transitions[metrics.Transition{Instance: n.Instance, From: n.From, To: n.To, Reason: n.Reason}]++
 		}
 		c.notifyTransition(n)
 		c.askStatus()

@@ -174,7 +174,9 @@ func TestNotifyIsToldTheEffectivePriority(t *testing.T) {
 			c.noticed(vrrp.Notice{Kind: vrrp.NoticePriorityChanged, Instance: "VI_1", Was: 150, Priority: 90})
 		})
 		c.turns(t, "VI_1", vrrp.Master, vrrp.Backup)
-		do(func() { c.gotStatus([]vrrp.Status{{Config: c.instances["VI_1"].cfg, EffectivePriority: 120}}) })
+		do(func() {
+			c.gotStatus(speakerFacts{Instances: []vrrp.Status{{Config: c.instances["VI_1"].cfg, EffectivePriority: 120}}})
+		})
 		c.turns(t, "VI_1", vrrp.Backup, vrrp.Master)
 		next := pair()
 		next.Notify, next.Instances[0].Priority = cfg.Notify, 70

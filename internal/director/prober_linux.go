@@ -11,6 +11,7 @@ import (
 	"baton/healthcheck"
 	"baton/internal/event"
 	"baton/internal/ipc"
+	"baton/internal/metrics"
 	"baton/internal/track"
 )
 
@@ -110,6 +111,8 @@ func serveProber(conn *ipc.Conn, out *ipc.Outbox, say teller, sched *healthcheck
 			}
 			i.Reports = sched.Reports(i.IDs...)
 			out.Put(kindInspect, fmt.Sprint("inspect ", i.Number), i)
+		case kindChecks:
+			out.Put(kindChecks, string(kindChecks), proberFacts{metrics.Checks{Kinds: sched.Kinds(), Stats: sched.Stats()}, usage()})
 		case kindStop:
 			return nil
 		}

@@ -185,7 +185,7 @@ func (s *speaker) listenToDirector() error {
 				s.out.Put(kindRefused, "", refusal{name, err.Error()})
 			}
 		case kindStatus:
-			s.out.Put(kindStatus, string(kindStatus), s.engine.Status())
+			s.out.Put(kindStatus, string(kindStatus), speakerFacts{Instances: s.engine.Status(), Lateness: s.engine.Lateness(), Usage: usage()})
 		case kindStop:
 			return nil
 		}

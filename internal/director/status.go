@@ -20,40 +20,43 @@ const statusWithin = time.Second
 
 // Status gathers what is known now.
 func (c *core) Status(ctx context.Context) (control.Status, error) {
-	answered := make(chan struct{}, 1)
+	answered := make(chan struct{})
 	if err := c.ask(ctx, func() {
-		if c.speaker.conn == nil {
-			answered <- struct{}{}
-			return
-		}
-		c.statusWaiters = append(c.statusWaiters, answered)
-		c.speaker.send(kindStatus, string(kindStatus), nil)
+		c.speaker.question(kindStatus, answered)
 		c.prog.poke() // for fresh counters; shown with the next status
 	}); err != nil {
 		return control.Status{}, err
 	}
-	select {
-	case <-answered:
-	case <-after(statusWithin):
-	case <-ctx.Done():
-	}
+	answers(ctx, answered)
 	var st control.Status
 	err := c.ask(ctx, func() { st = c.status() })
 	return st, err
 }
 
+// answers waits until all have answered, but no longer than statusWithin.
+func answers(ctx context.Context, answered ...<-chan struct{}) {
+	late := after(statusWithin)
+	for _, a := range answered {
+		select {
+		case <-a:
+		case <-late:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // gotStatus takes over the speaker's answer.
-func (c *core) gotStatus(st []vrrp.Status) {
-	c.statuses, c.statusAt = st, time.Now()
-	for _, s := range st {
+func (c *core) gotStatus(f speakerFacts) {
+	c.statuses, c.statusAt = f.Instances, time.Now()
+	c.speakerFacts = &f
+	for _, s := range f.Instances {
 		if in := c.instances[s.Config.Name]; in != nil && in.cfg.Priority == s.Config.Priority {
 			in.effective = s.EffectivePriority
 		}
 	}
-	for _, w := range c.statusWaiters {
-		w <- struct{}{}
-	}
-	c.statusWaiters = nil
+	c.speaker.answered()
 }
 
 func (c *core) status() control.Status {

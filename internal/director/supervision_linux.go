@@ -143,9 +143,9 @@ func (c *core) fromSpeaker(s *supervised, m ipc.Message) {
 			c.postAlways(func() { c.noticed(n) })
 		}
 	case kindStatus:
-		var st []vrrp.Status
-		if c.decoded(m, &st) {
-			c.postAlways(func() { c.gotStatus(st) })
+		var f speakerFacts
+		if c.decoded(m, &f) {
+			c.postAlways(func() { c.gotStatus(f) })
 		}
 	case kindRefused:
 		var r refusal
@@ -171,6 +171,14 @@ func (c *core) fromProber(s *supervised, m ipc.Message) {
 		var v healthcheck.Verdict
 		if c.decoded(m, &v) {
 			c.postAlways(func() { c.judged(v) })
+		}
+	case kindChecks:
+		var f proberFacts
+		if c.decoded(m, &f) {
+			c.postAlways(func() {
+				c.checkFacts = &f
+				c.prober.answered()
+			})
 		}
 	case kindInspect:
 		var i inspection

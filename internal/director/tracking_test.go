@@ -255,8 +255,8 @@ func TestStatusShowsTracksAndGroups(t *testing.T) {
 	c := testCore(t, cfg)
 	c.gotTrack("script/chk", track.State{Reason: "exit status 1"})
 	c.gotTrack("file/f", track.State{Up: true, Value: 7})
-	c.gotStatus([]vrrp.Status{{Config: cfg.Instances[0], Role: vrrp.Master, EffectivePriority: 130,
-		Tracks: []vrrp.TrackStatus{{Track: eth1, State: "failed", Reason: "link down"}}}})
+	c.gotStatus(speakerFacts{Instances: []vrrp.Status{{Config: cfg.Instances[0], Role: vrrp.Master, EffectivePriority: 130,
+		Tracks: []vrrp.TrackStatus{{Track: eth1, State: "failed", Reason: "link down"}}}}})
 	c.instances["VI_1"].role = vrrp.Master
 	st := c.status()
 	for i := range st.Instances[0].Tracks {

@@ -89,6 +89,13 @@ var Imports = []Rule{
 		Why:   "it foretells what the director does and is no part of it",
 	},
 	{
+		Name:  "metrics are values made text",
+		Files: []string{"internal/metrics/..."},
+		Deny:  own("..."),
+		Allow: own("vrrp", "ipvs", "healthcheck"),
+		Why:   "whoever owns a fact counts it; here it is only written down",
+	},
+	{
 		Name:  "the kernel's hands are blind",
 		Files: []string{"internal/netif/...", "internal/announce/...", "internal/realserver/...", "internal/pathcheck/..."},
 		Deny:  own("vrrp/...", "ipvs/...", "healthcheck/...", "internal/ipc/...", "internal/control/...", "internal/event/..."),

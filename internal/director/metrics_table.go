@@ -1,0 +1,128 @@
+package director
+
+import (
+	"maps"
+	"slices"
+
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/metrics"
+	"baton/internal/pool"
+	"baton/ipvs"
+)
+
+// tableFigures adds all services and servers: those of the configuration in the
+// order of the file, then those that leave, then who else is in the kernel.
+func (c *core) tableFigures(s *metrics.Snapshot, table ipvs.Table) {
+	servers := 0
+	for _, e := range c.table {
+		servers += len(e.Servers)
+	}
+	s.Services = make([]metrics.Service, 0, len(c.table))
+	s.Servers = make([]metrics.Server, 0, servers)
+	known := make(map[ipvs.ServiceKey]bool, len(c.table))
+	for _, sv := range c.list {
+		for _, k := range sv.Keys {
+			known[k] = true
+			c.serviceFigures(s, sv, k, table)
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(c.leaving), ipvs.ServiceKey.Compare) {
+		if !known[k] {
+			known[k] = true
+			s.Services = append(s.Services, metrics.Service{Key: k, Name: k.String(), Leaving: true})
+			c.otherServers(s, k, table, nil)
+		}
+	}
+	var foreign []ipvs.ServiceKey
+	for k := range table {
+		if !known[k] {
+			foreign = append(foreign, k)
+		}
+	}
+	slices.SortFunc(foreign, ipvs.ServiceKey.Compare)
+	for _, k := range foreign {
+		s.Services = append(s.Services, metrics.Service{Key: k})
+		c.otherServers(s, k, table, nil)
+	}
+	for i := range s.Services {
+		if e, there := table[s.Services[i].Key]; there {
+			s.Services[i].There, s.Services[i].Counters = true, e.Counters
+		}
+	}
+}
+
+// serviceFigures adds one IPVS service of a virtual server.
+func (c *core) serviceFigures(s *metrics.Snapshot, sv *service, k ipvs.ServiceKey, table ipvs.Table) {
+	out := metrics.Service{Key: k, Name: sv.Name, Quorum: sv.state.Quorum == pool.Gained, Needed: sv.Quorum, Weight: sv.state.Alive,
+		HasSorry: sv.Sorry != nil, Sorry: sv.state.Sorry}
+	at, e := len(s.Services), table[k]
+	configured := map[ipvs.ServerKey]bool{}
+	for i := range sv.Servers {
+		rs := &sv.Servers[i]
+		key := conf.ServerAt(k, rs.Server).Key
+		known := sv.state.Servers[rs.Server.Key]
+		one := metrics.Server{Service: at, Key: key, Configured: true, Healthy: known.Health.State == healthcheck.Up, Weight: known.Weight}
+		one.State = stateOf(known.Health.State)
+		if d := c.order(sv, rs.Server.Key).Drain; d != nil {
+			one.State, one.Deadline = metrics.Draining, d.Deadline
+			if !d.Done.IsZero() {
+				one.State = metrics.Drained
+			}
+		}
+		switch c.paths.is[serverID{k, key}].word {
+		case pathOK:
+			one.Path = metrics.PathOK
+		case pathBroken:
+			one.Path = metrics.PathBroken
+		}
+		have, there := e.Servers[key]
+		inKernel(&one, have, there)
+		out.States[one.State]++
+		s.Servers = append(s.Servers, one)
+		configured[key] = true
+	}
+	s.Services = append(s.Services, out)
+	c.otherServers(s, k, table, configured)
+}
+
+// otherServers adds the servers of the service added last that the
+// configuration does not list there: those that leave, the sorry server, and
+// all of a service that is not ours.
+func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.Table, configured map[ipvs.ServerKey]bool) {
+	e, at := table[k], len(s.Services)-1
+	var others []ipvs.ServerKey
+	for key := range e.Servers {
+		if !configured[key] {
+			others = append(others, key)
+		}
+	}
+	slices.SortFunc(others, ipvs.ServerKey.Compare)
+	for _, key := range others {
+		one := metrics.Server{Service: at, Key: key, State: metrics.Unknown}
+		if d := c.leaving[k]; d != nil {
+			if l, leaves := d.servers[key]; leaves {
+				one.State, one.Deadline = metrics.Draining, l.Drain.Deadline
+			}
+		}
+		inKernel(&one, e.Servers[key], true)
+		s.Servers = append(s.Servers, one)
+	}
+}
+
+func inKernel(to *metrics.Server, have ipvs.Server, there bool) {
+	to.There, to.KernelWeight = there, have.Weight
+	if have.Stats != nil {
+		to.Stats = *have.Stats
+	}
+}
+
+func stateOf(h healthcheck.State) int {
+	switch h {
+	case healthcheck.Up:
+		return metrics.Up
+	case healthcheck.Down:
+		return metrics.Down
+	}
+	return metrics.Unknown
+}

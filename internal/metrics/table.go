@@ -1,0 +1,254 @@
+package metrics
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"baton/ipvs"
+)
+
+// The labels of a service and of a server are those of Prometheus's
+// node_exporter, with the same values, and the same for every metric: what one
+// says can be joined with what another says of the same server as it is.
+var (
+	ofService = []string{"local_address", "local_port", "proto", "local_mark"}
+	ofServer  = []string{"local_address", "local_port", "remote_address", "remote_port", "proto", "local_mark"}
+)
+
+var (
+	tableOK       = gauge("baton_ipvs_programmed", "Whether the kernel has taken the last table.")
+	tableReadable = gauge("baton_ipvs_readable", "Whether the kernel's table could be read for this scrape.")
+	tableRead     = gauge("baton_ipvs_read_timestamp_seconds", "When the figures of services and servers were read from the kernel.")
+	tableForeign  = gauge("baton_ipvs_foreign_services", "Services in the kernel's table that are not Baton's.")
+	syncDaemon    = gauge("baton_ipvs_sync_daemon_running", "Whether the synchronisation daemon runs.", "role", "interface", "syncid")
+	serviceInfo   = gauge("baton_virtual_server_info", "Always 1; the virtual_server that the IPVS service is of.", append(ofService[:4:4], "virtual_server")...)
+	serviceThere  = gauge("baton_virtual_server_programmed", "Whether the service stands in the kernel's table.", ofService...)
+	serviceQuorum = gauge("baton_virtual_server_up", "Whether the service has its quorum.", ofService...)
+	serviceNeeded = gauge("baton_virtual_server_quorum", "Weight that the service needs.", ofService...)
+	serviceWeight = gauge("baton_virtual_server_weight", "Weight of the servers that are up and not drained.", ofService...)
+	serviceSorry  = gauge("baton_virtual_server_sorry", "Whether the sorry server stands in; absent without one.", ofService...)
+	serviceStates = gauge("baton_virtual_server_servers", "Real servers of the service, by state.", append(ofService[:4:4], "state")...)
+)
+
+var stateNames = [...]string{"up", "down", "unknown", "draining", "drained"}
+
+// figure is a metric whose value is a number of a T.
+type figure[T any] struct {
+	*Family
+	value func(*T) uint64
+}
+
+var serviceFigures = []figure[ipvs.Counters]{
+	{counter("baton_ipvs_connections_total", "Connections that the service was given.", ofService...), func(c *ipvs.Counters) uint64 { return c.Connections }},
+	{counter("baton_ipvs_incoming_packets_total", "Packets from clients.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketsIn }},
+	{counter("baton_ipvs_outgoing_packets_total", "Packets to clients that pass the director: with NAT alone.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketsOut }},
+	{counter("baton_ipvs_incoming_bytes_total", "Bytes from clients.", ofService...), func(c *ipvs.Counters) uint64 { return c.BytesIn }},
+	{counter("baton_ipvs_outgoing_bytes_total", "Bytes to clients that pass the director: with NAT alone.", ofService...), func(c *ipvs.Counters) uint64 { return c.BytesOut }},
+	{gauge("baton_ipvs_connections_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.ConnectionRate }},
+	{gauge("baton_ipvs_incoming_packets_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketInRate }},
+	{gauge("baton_ipvs_outgoing_packets_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketOutRate }},
+	{gauge("baton_ipvs_incoming_bytes_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.ByteInRate }},
+	{gauge("baton_ipvs_outgoing_bytes_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.ByteOutRate }},
+}
+
+var (
+	serverUp     = gauge("baton_server_up", "Whether the server's health checks pass.", ofServer...)
+	serverWeight = gauge("baton_server_effective_weight", "Weight that the server is to have now; 0 also for one that is to have no entry.", ofServer...)
+	serverPath   = gauge("baton_server_path_ok", "Whether the server does its part for the virtual address; absent where that is not checked, or not yet known.", ofServer...)
+	serverDrain  = gauge("baton_server_drain_deadline_timestamp_seconds", "When the drain of the server ends at the latest; absent while it does not drain.", ofServer...)
+)
+
+var serverFigures = []figure[Server]{
+	{gauge("baton_ipvs_backend_weight", "Weight in the kernel's table.", ofServer...), func(s *Server) uint64 { return uint64(max(s.KernelWeight, 0)) }},
+	{gauge("baton_ipvs_backend_connections_active", "Established connections (ipvsadm: ActiveConn).", ofServer...), func(s *Server) uint64 { return uint64(s.Stats.Active) }},
+	{gauge("baton_ipvs_backend_connections_inactive", "Connections in any other state (ipvsadm: InActConn).", ofServer...), func(s *Server) uint64 { return uint64(s.Stats.Inactive) }},
+	{counter("baton_ipvs_backend_connections_total", "Connections that the server was given.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.Connections }},
+	{counter("baton_ipvs_backend_incoming_packets_total", "Packets for the server.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.PacketsIn }},
+	{counter("baton_ipvs_backend_outgoing_packets_total", "Packets from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.PacketsOut }},
+	{counter("baton_ipvs_backend_incoming_bytes_total", "Bytes for the server.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.BytesIn }},
+	{counter("baton_ipvs_backend_outgoing_bytes_total", "Bytes from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.BytesOut }},
+}
+
+func (w *writer) table(s *Snapshot) {
+	w.begin(tableOK)
+	w.bool(s.IPVS.OK)
+	w.begin(tableReadable)
+	w.bool(s.IPVS.Readable)
+	w.begin(tableRead)
+	w.moment(s.IPVS.Read)
+	w.begin(tableForeign)
+	w.int(s.IPVS.Foreign)
+	w.begin(syncDaemon)
+	for _, d := range s.IPVS.Daemons {
+		w.bool(d.Running, d.Role, d.Interface, strconv.Itoa(int(d.SyncID)))
+	}
+	l := render(s)
+	w.services(s, l)
+	w.servers(s, l)
+}
+
+func (w *writer) services(s *Snapshot, l *labels) {
+	ours := func(f *Family, value func(*Service) (uint64, bool)) {
+		w.begin(f)
+		for i := range s.Services {
+			if sv := &s.Services[i]; sv.Name != "" && !sv.Leaving {
+				if v, there := value(sv); there {
+					w.number(l.service(i), v)
+				}
+			}
+		}
+	}
+	w.begin(serviceInfo)
+	for i := range s.Services {
+		if name := s.Services[i].Name; name != "" {
+			w.extended(l.service(i), "virtual_server", name, 1)
+		}
+	}
+	ours(serviceThere, func(sv *Service) (uint64, bool) { return uint64(number(sv.There)), true })
+	ours(serviceQuorum, func(sv *Service) (uint64, bool) { return uint64(number(sv.Quorum)), true })
+	ours(serviceNeeded, func(sv *Service) (uint64, bool) { return uint64(sv.Needed), true })
+	ours(serviceWeight, func(sv *Service) (uint64, bool) { return uint64(sv.Weight), true })
+	ours(serviceSorry, func(sv *Service) (uint64, bool) { return uint64(number(sv.Sorry)), sv.HasSorry })
+	w.begin(serviceStates)
+	for i := range s.Services {
+		if sv := &s.Services[i]; sv.Name != "" && !sv.Leaving {
+			for state, n := range sv.States {
+				w.extended(l.service(i), "state", stateNames[state], uint64(n))
+			}
+		}
+	}
+	for _, f := range serviceFigures {
+		w.begin(f.Family)
+		for i := range s.Services {
+			if sv := &s.Services[i]; sv.There {
+				w.number(l.service(i), f.value(&sv.Counters))
+			}
+		}
+	}
+}
+
+func (w *writer) servers(s *Snapshot, l *labels) {
+	ours := func(f *Family, value func(*Server) (uint64, bool)) {
+		w.begin(f)
+		for i := range s.Servers {
+			if sv := &s.Servers[i]; sv.Configured {
+				if v, there := value(sv); there {
+					w.number(l.server(i), v)
+				}
+			}
+		}
+	}
+	ours(serverUp, func(sv *Server) (uint64, bool) { return uint64(number(sv.Healthy)), true })
+	ours(serverWeight, func(sv *Server) (uint64, bool) { return uint64(sv.Weight), true })
+	ours(serverPath, func(sv *Server) (uint64, bool) { return uint64(number(sv.Path == PathOK)), sv.Path != PathUnknown })
+	w.begin(serverDrain)
+	for i := range s.Servers {
+		if sv := &s.Servers[i]; sv.State == Draining {
+			w.number(l.server(i), uint64(sv.Deadline.Unix()))
+		}
+	}
+	for _, f := range serverFigures {
+		w.begin(f.Family)
+		for i := range s.Servers {
+			if sv := &s.Servers[i]; sv.There {
+				w.number(l.server(i), f.value(sv))
+			}
+		}
+	}
+}
+
+// number writes a line whose labels are rendered already.
+func (w *writer) number(labels []byte, v uint64) {
+	w.block(labels)
+	w.b = strconv.AppendUint(w.b, v, 10)
+	w.end()
+}
+
+// extended writes such a line with one label more.
+func (w *writer) extended(labels []byte, name, value string, v uint64) {
+	w.head()
+	w.b = append(w.b, w.fam.Name...)
+	w.b = append(w.b, '{')
+	w.b = append(w.b, labels...)
+	w.b = append(w.b, ',')
+	w.b = appendLabel(w.b, name, value)
+	w.b = append(w.b, '}', ' ')
+	w.b = strconv.AppendUint(w.b, v, 10)
+	w.end()
+}
+
+// labels are those of all services and servers, rendered once for all metrics.
+type labels struct {
+	text      []byte
+	serviceAt []int32 // where those of a service end
+	serverAt  []int32
+}
+
+func (l *labels) service(i int) []byte { return cut(l.text, l.serviceAt, i, 0) }
+func (l *labels) server(i int) []byte {
+	return cut(l.text, l.serverAt, i, l.serviceAt[len(l.serviceAt)-1])
+}
+
+func cut(text []byte, ends []int32, i int, begin int32) []byte {
+	if i > 0 {
+		begin = ends[i-1]
+	}
+	return text[begin:ends[i]]
+}
+
+// labelSize is about what the labels of one server take.
+const labelSize = 112
+
+func render(s *Snapshot) *labels {
+	l := &labels{
+		text:      make([]byte, 0, labelSize*(len(s.Services)+len(s.Servers))),
+		serviceAt: make([]int32, 0, len(s.Services)+1), serverAt: make([]int32, 0, len(s.Servers)),
+	}
+	for i := range s.Services {
+		l.text = appendLocal(l.text, s.Services[i].Key)
+		l.text = appendRest(l.text, s.Services[i].Key)
+		l.serviceAt = append(l.serviceAt, int32(len(l.text)))
+	}
+	if len(s.Services) == 0 {
+		return l
+	}
+	for i := range s.Servers {
+		sv := &s.Servers[i]
+		k := s.Services[sv.Service].Key
+		l.text = appendLocal(l.text, k)
+		l.text = append(l.text, `remote_address="`...)
+		l.text = sv.Key.Address.AppendTo(l.text)
+		l.text = append(l.text, `",remote_port="`...)
+		l.text = strconv.AppendUint(l.text, uint64(sv.Key.Port), 10)
+		l.text = append(l.text, `",`...)
+		l.text = appendRest(l.text, k)
+		l.serverAt = append(l.serverAt, int32(len(l.text)))
+	}
+	return l
+}
+
+// appendLocal has what node_exporter says of a service. A firewall mark has no
+// address: one of IPv6 has "::", for it may stand beside the same mark of IPv4.
+func appendLocal(b []byte, k ipvs.ServiceKey) []byte {
+	switch {
+	case k.FWMark == 0:
+		b = append(b, `local_address="`...)
+		b = k.Address.AppendTo(b)
+		b = append(b, `",local_port="`...)
+		b = strconv.AppendUint(b, uint64(k.Port), 10)
+		return append(b, `",`...)
+	case k.Family == ipvs.IPv6:
+		return append(b, `local_address="::",local_port="0",`...)
+	}
+	return append(b, `local_port="0",`...)
+}
+
+func appendRest(b []byte, k ipvs.ServiceKey) []byte {
+	if k.FWMark != 0 {
+		return fmt.Appendf(b, `proto="FWM",local_mark="%08X"`, k.FWMark)
+	}
+	b = append(b, `proto="`...)
+	b = append(b, strings.ToUpper(string(k.Protocol))...)
+	return append(b, '"')
+}
