@@ -158,7 +158,7 @@ func (w way) explain(r pathcheck.Reason) (detail, mend string) {
 	if w.forward == ipvs.TUN {
 		up += " --mode tun"
 		if w.tunnel.Type == ipvs.GRE {
-			up += " --interface gre0"
+			up = w.greDevice(up)
 		}
 	}
 	switch r {
@@ -180,4 +180,18 @@ func (w way) explain(r pathcheck.Reason) (detail, mend string) {
 	}
 	return fmt.Sprintf("the server does not answer for %s port %d: it does not hold the address, or a firewall drops what is for it",
 		k.Address, k.Port), up
+}
+
+// greDevice names the device that takes the tunnel's packets. gre0 takes those
+// without a checksum only, so the others need one that is made for them; where
+// it is there already its first half does no harm.
+func (w way) greDevice(up string) string {
+	if w.tunnel.Flags&ipvs.TunnelChecksum == 0 {
+		return up + " --interface gre0"
+	}
+	kind, server := "gre", w.id.server.Address
+	if server.Is6() {
+		kind = "ip6gre"
+	}
+	return fmt.Sprintf("ip link add gre1 type %s local %s icsum ocsum; %s --interface gre1", kind, server, up)
 }

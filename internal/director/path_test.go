@@ -133,3 +133,29 @@ func TestPathIsToldOncePerChange(t *testing.T) {
 		t.Errorf("what is not checked any more is still known: %v", p.is)
 	}
 }
+
+// The command names a device that takes what the tunnel sends: gre0 drops what
+// has a checksum.
+func TestMendNamesTheTunnelsDevice(t *testing.T) {
+	for _, tt := range []struct {
+		server, vip string
+		tunnel      ipvs.Tunnel
+		want        string
+	}{
+		{"192.168.17.104:80", "192.168.16.200:80", ipvs.Tunnel{}, "baton realserver up 192.168.16.200 --mode tun"},
+		{"192.168.17.104:80", "192.168.16.200:80", ipvs.Tunnel{Type: ipvs.GUE, Port: 5555, Flags: ipvs.TunnelChecksum},
+			"baton realserver up 192.168.16.200 --mode tun"},
+		{"192.168.17.104:80", "192.168.16.200:80", ipvs.Tunnel{Type: ipvs.GRE},
+			"baton realserver up 192.168.16.200 --mode tun --interface gre0"},
+		{"192.168.17.104:80", "192.168.16.200:80", ipvs.Tunnel{Type: ipvs.GRE, Flags: ipvs.TunnelChecksum},
+			"ip link add gre1 type gre local 192.168.17.104 icsum ocsum; baton realserver up 192.168.16.200 --mode tun --interface gre1"},
+		{"[2001:db8::4]:80", "[2001:db8::200]:80", ipvs.Tunnel{Type: ipvs.GRE, Flags: ipvs.TunnelChecksum},
+			"ip link add gre1 type ip6gre local 2001:db8::4 icsum ocsum; baton realserver up 2001:db8::200 --mode tun --interface gre1"},
+	} {
+		w := way{forward: ipvs.TUN, tunnel: tt.tunnel, id: serverID{
+			ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort(tt.vip)), ipvs.MakeServerKey(netip.MustParseAddrPort(tt.server))}}
+		if _, got := w.explain(pathcheck.NoAnswer); got != tt.want {
+			t.Errorf("%s through %s: mended by %q, want %q", tt.vip, tt.tunnel, got, tt.want)
+		}
+	}
+}
