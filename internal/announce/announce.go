@@ -84,14 +84,29 @@ func (a *Announcer) NA(vip netip.Addr, mac net.HardwareAddr, router bool) error 
 // §2.1.1, RFC 4862 §5.4.2): a [Watcher] hears the answers. A host that has the
 // address too does not answer an announcement.
 func (a *Announcer) Probe(vip netip.Addr) error {
+	build := probe6
+	if vip.Is4() {
+		build = probe4
+	}
+	return a.probe(vip, build)
+}
+
+// Ask is Probe for who does not mean to take vip. Over IPv6 it asks from an
+// address of its own, for a question without one says that somebody is about to
+// (RFC 4862 §5.4.3), and who has vip would tell of a conflict. own is one of the
+// interface's, of no interest over IPv4.
+func (a *Announcer) Ask(vip, own netip.Addr) error {
+	if vip.Is4() {
+		return a.Probe(vip)
+	}
+	return a.probe(vip, func(vip netip.Addr, mac net.HardwareAddr) ([]byte, error) { return solicit(vip, own, mac) })
+}
+
+func (a *Announcer) probe(vip netip.Addr, build func(netip.Addr, net.HardwareAddr) ([]byte, error)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.ready(); err != nil {
 		return fmt.Errorf("probe %s on %s: %w", vip, a.iface, err)
-	}
-	build := probe6
-	if vip.Is4() {
-		build = probe4
 	}
 	frame, err := build(vip, a.sock.hardwareAddr())
 	if err == nil {

@@ -42,17 +42,28 @@ func naFrames(vip netip.Addr, mac net.HardwareAddr, router bool) ([][]byte, erro
 
 // probe6 is the solicitation of duplicate address detection.
 func probe6(vip netip.Addr, mac net.HardwareAddr) ([]byte, error) {
+	return solicitation(vip, netip.IPv6Unspecified(), mac)
+}
+
+// solicit is the solicitation of a host that wants to send something to vip.
+func solicit(vip, own netip.Addr, mac net.HardwareAddr) ([]byte, error) {
+	if !own.Is6() {
+		return nil, fmt.Errorf("build neighbour solicitation: %s is no address to ask from", own)
+	}
+	return solicitation(vip, own, mac, &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: mac})
+}
+
+func solicitation(vip, from netip.Addr, mac net.HardwareAddr, options ...ndp.Option) ([]byte, error) {
 	group, err := ndp.SolicitedNodeMulticast(vip)
 	if err != nil {
 		return nil, fmt.Errorf("build neighbour solicitation: %w", err)
 	}
-	nobody := netip.IPv6Unspecified()
-	body, err := ndp.MarshalMessageChecksum(&ndp.NeighborSolicitation{TargetAddress: vip}, nobody, group)
+	body, err := ndp.MarshalMessageChecksum(&ndp.NeighborSolicitation{TargetAddress: vip, Options: options}, from, group)
 	if err != nil {
 		return nil, fmt.Errorf("build neighbour solicitation: %w", err)
 	}
 	g := group.As16()
-	return icmpFrame(nobody, group, mac, net.HardwareAddr{0x33, 0x33, g[12], g[13], g[14], g[15]}, body)
+	return icmpFrame(from, group, mac, net.HardwareAddr{0x33, 0x33, g[12], g[13], g[14], g[15]}, body)
 }
 
 // icmpFrame puts the headers before a message of neighbour discovery.

@@ -43,6 +43,7 @@ type Watcher struct {
 	iface  string
 	ours   func(net.HardwareAddr) bool
 	report func(Conflict)
+	every  time.Duration // between two reports of one address
 	conn   *packet.Conn
 	closed chan struct{}
 	done   chan struct{}
@@ -60,6 +61,16 @@ type claim struct {
 // from one goroutine, at most once a second for each address. ours tells the
 // hardware addresses whose claims are not conflicts.
 func Watch(iface string, ours func(net.HardwareAddr) bool, report func(Conflict)) (*Watcher, error) {
+	return watch(iface, conflictEvery, ours, report)
+}
+
+// WatchAll is Watch that reports every claim: for who asks whether there are
+// several. Of a flood it still drops most.
+func WatchAll(iface string, ours func(net.HardwareAddr) bool, report func(Conflict)) (*Watcher, error) {
+	return watch(iface, 0, ours, report)
+}
+
+func watch(iface string, every time.Duration, ours func(net.HardwareAddr) bool, report func(Conflict)) (*Watcher, error) {
 	ifi, err := net.InterfaceByName(iface)
 	if err != nil {
 		return nil, fmt.Errorf("watch for conflicts on %s: find interface: %w", iface, err)
@@ -69,7 +80,7 @@ func Watch(iface string, ours func(net.HardwareAddr) bool, report func(Conflict)
 	if err != nil {
 		return nil, fmt.Errorf("watch for conflicts on %s: open packet socket: %w", iface, err)
 	}
-	w := &Watcher{iface: iface, ours: ours, report: report, conn: conn,
+	w := &Watcher{iface: iface, every: every, ours: ours, report: report, conn: conn,
 		closed: make(chan struct{}), done: make(chan struct{}), claims: map[netip.Addr]*claim{}}
 	if raw, err := conn.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { // a larger queue only means more to drop later
@@ -159,7 +170,7 @@ func (w *Watcher) heard(now time.Time, vip netip.Addr, mac [6]byte) {
 		return
 	}
 	c.count++
-	if !c.told.IsZero() && now.Sub(c.told) < conflictEvery {
+	if !c.told.IsZero() && now.Sub(c.told) < w.every {
 		w.mu.Unlock()
 		return
 	}

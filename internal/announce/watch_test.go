@@ -135,7 +135,7 @@ func FuzzParseClaim(f *testing.F) {
 // A flood is one report a second, which says how many there were.
 func TestConflictReportsAreBounded(t *testing.T) {
 	var got []Conflict
-	w := &Watcher{iface: "eth0", claims: map[netip.Addr]*claim{vip: {}}, report: func(c Conflict) { got = append(got, c) }}
+	w := &Watcher{iface: "eth0", every: conflictEvery, claims: map[netip.Addr]*claim{vip: {}}, report: func(c Conflict) { got = append(got, c) }}
 	begun := time.Unix(1000, 0)
 	for i := range 2500 {
 		w.heard(begun.Add(time.Duration(i)*time.Millisecond), vip, [6]byte(mac))

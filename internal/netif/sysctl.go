@@ -66,6 +66,43 @@ func WriteSysctl(name, value string) error {
 	return nil
 }
 
+// SysctlKey is a parameter as sysctl(8) names it: a dot in an interface's name
+// becomes a slash.
+func SysctlKey(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '/':
+			return '.'
+		case '.':
+			return '/'
+		}
+		return r
+	}, name)
+}
+
+// Conf4 returns what the kernel goes by for a parameter of an interface below
+// net/ipv4/conf of which the larger value counts, its own or that for all
+// (Documentation/networking/ip-sysctl.rst): arp_ignore, arp_announce, rp_filter,
+// send_redirects. What does not exist counts as 0.
+func Conf4(iface, name string) (int, error) {
+	most := 0
+	for _, dev := range []string{"all", iface} {
+		v, err := ReadSysctl("net/ipv4/conf/" + dev + "/" + name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return 0, fmt.Errorf("read sysctl %s of %s: %q is not a number", name, dev, v)
+		}
+		most = max(most, n)
+	}
+	return most, nil
+}
+
 // Forwards6 says whether the node is an IPv6 router on the interface. Where
 // that cannot be read it is none.
 func Forwards6(iface string) bool {

@@ -131,18 +131,18 @@ func (m *Manager) Up(wants []Want) error {
 
 // refuse tells of what would make the address heard of.
 func (m *Manager) refuse(w Want) error {
-	places, err := m.places(w.VIP)
+	places, err := netif.Places(m.h, w.VIP)
 	if err != nil {
 		return err
 	}
 	for _, p := range places {
-		if p.iface != w.Interface {
-			mend := fmt.Sprintf("ip address del %s dev %s", p.prefix, p.iface)
+		if p.Interface != w.Interface {
+			mend := fmt.Sprintf("ip address del %s dev %s", p.Prefix, p.Interface)
 			if was, ok := find(m.rec.Wants, w.VIP); ok {
 				mend = was.command("down")
 			}
 			return fmt.Errorf("put up %s on %s: it stands on %s, where the network may hear of it (mend with: %s)",
-				w.VIP, w.Interface, p.iface, mend)
+				w.VIP, w.Interface, p.Interface, mend)
 		}
 	}
 	return nil
@@ -159,12 +159,12 @@ func (m *Manager) up(w Want) error {
 			return err
 		}
 	}
-	places, err := m.places(w.VIP)
+	places, err := netif.Places(m.h, w.VIP)
 	if err != nil {
 		return err
 	}
 	if len(places) > 0 {
-		m.say("%s is on %s already", places[0].prefix, w.Interface)
+		m.say("%s is on %s already", places[0].Prefix, w.Interface)
 		return nil
 	}
 	link, err := m.link(w.Interface)
@@ -216,7 +216,7 @@ func (m *Manager) device(w Want) error {
 		}
 	}
 	if w.VIP.Is4() {
-		n, err := m.effective(w.Interface, "rp_filter")
+		n, err := netif.Conf4(w.Interface, "rp_filter")
 		if err != nil {
 			return err
 		}
@@ -279,7 +279,7 @@ func (m *Manager) sysctl(name, value string, fine ...string) error {
 	}); err != nil {
 		return err
 	}
-	m.say("set %s to %s, was %s", dotted(name), value, was)
+	m.say("set %s to %s, was %s", netif.SysctlKey(name), value, was)
 	return nil
 }
 
@@ -322,8 +322,8 @@ func (m *Manager) Down(vips []netip.Addr) error {
 				errs = append(errs, fmt.Errorf("take down %s: %w", vip, err))
 				continue
 			}
-		} else if places, err := m.places(vip); err == nil && len(places) > 0 {
-			m.say("%s on %s was there before: left alone", places[0].prefix, places[0].iface)
+		} else if places, err := netif.Places(m.h, vip); err == nil && len(places) > 0 {
+			m.say("%s on %s was there before: left alone", places[0].Prefix, places[0].Interface)
 		}
 		m.rec.Wants = without(m.rec.Wants, vip)
 	}
@@ -389,7 +389,7 @@ func (m *Manager) undoSysctl(c change) error {
 	case err != nil:
 		return err
 	case now != c.Now && now != c.Was:
-		m.say("%s is %s, which baton did not set: left alone", dotted(c.Name), now)
+		m.say("%s is %s, which baton did not set: left alone", netif.SysctlKey(c.Name), now)
 		return nil
 	case now == c.Was:
 		return nil
@@ -397,7 +397,7 @@ func (m *Manager) undoSysctl(c change) error {
 	if err := netif.WriteSysctl(c.Name, c.Was); err != nil {
 		return err
 	}
-	m.say("set %s back to %s", dotted(c.Name), c.Was)
+	m.say("set %s back to %s", netif.SysctlKey(c.Name), c.Was)
 	return nil
 }
 

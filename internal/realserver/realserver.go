@@ -102,17 +102,3 @@ const (
 )
 
 func rpFilter(iface string) string { return "net/ipv4/conf/" + iface + "/rp_filter" }
-
-// dotted is a sysctl as sysctl(8) names it: a dot in an interface's name
-// becomes a slash.
-func dotted(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '/':
-			return '.'
-		case '.':
-			return '/'
-		}
-		return r
-	}, name)
-}

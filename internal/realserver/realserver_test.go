@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"baton/internal/netif"
 )
 
 func want(t *testing.T, vip string, m Mode) Want {
@@ -63,7 +65,7 @@ func TestCommandsAreThoseThatMend(t *testing.T) {
 			t.Errorf("%q, %v; want %q", got, err, tt.want)
 		}
 	}
-	if got := dotted("net/ipv4/conf/eth0.100/rp_filter"); got != "net.ipv4.conf.eth0/100.rp_filter" {
+	if got := netif.SysctlKey("net/ipv4/conf/eth0.100/rp_filter"); got != "net.ipv4.conf.eth0/100.rp_filter" {
 		t.Errorf("sysctl(8) would not understand %q", got)
 	}
 }
@@ -72,7 +74,7 @@ func TestJudge(t *testing.T) {
 	vip := netip.MustParseAddr("192.168.16.200")
 	right := func() facts {
 		return facts{
-			places:     map[netip.Addr][]place{vip: {{"lo", netip.PrefixFrom(vip, 32)}}},
+			places:     map[netip.Addr][]netif.Place{vip: {{Interface: "lo", Prefix: netip.PrefixFrom(vip, 32)}}},
 			interfaces: map[string]bool{"lo": true, "eth0": true, "tunl0": true},
 			ignore:     map[string]int{"eth0": 1}, announce: map[string]int{"eth0": 2}, rp: map[string]int{"tunl0": 0},
 		}
@@ -85,17 +87,19 @@ func TestJudge(t *testing.T) {
 	}{
 		{"right", DR, func(*facts) {}, ""},
 		{"missing", DR, func(f *facts) { f.places[vip] = nil }, "baton realserver up 192.168.16.200"},
-		{"with a network", DR, func(f *facts) { f.places[vip][0].prefix = netip.PrefixFrom(vip, 24) },
+		{"with a network", DR, func(f *facts) { f.places[vip][0].Prefix = netip.PrefixFrom(vip, 24) },
 			"ip address del 192.168.16.200/24 dev lo && baton realserver up 192.168.16.200"},
-		{"on eth0 too", DR, func(f *facts) { f.places[vip] = append(f.places[vip], place{"eth0", netip.PrefixFrom(vip, 24)}) },
+		{"on eth0 too", DR, func(f *facts) {
+			f.places[vip] = append(f.places[vip], netif.Place{Interface: "eth0", Prefix: netip.PrefixFrom(vip, 24)})
+		},
 			"ip address del 192.168.16.200/24 dev eth0"},
 		{"answers", DR, func(f *facts) { f.ignore["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_ignore=1"},
 		{"answers by scope", DR, func(f *facts) { f.ignore["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
 		{"names it", DR, func(f *facts) { f.announce["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_announce=2"},
-		{"tunnel", TUN, func(f *facts) { f.places[vip][0].iface = "tunl0" }, ""},
-		{"tunnel strict", TUN, func(f *facts) { f.places[vip][0].iface, f.rp["tunl0"] = "tunl0", 1 },
+		{"tunnel", TUN, func(f *facts) { f.places[vip][0].Interface = "tunl0" }, ""},
+		{"tunnel strict", TUN, func(f *facts) { f.places[vip][0].Interface, f.rp["tunl0"] = "tunl0", 1 },
 			"sysctl -w net.ipv4.conf.tunl0.rp_filter=2"},
-		{"tunnel down", TUN, func(f *facts) { f.places[vip][0].iface, f.interfaces["tunl0"] = "tunl0", false },
+		{"tunnel down", TUN, func(f *facts) { f.places[vip][0].Interface, f.interfaces["tunl0"] = "tunl0", false },
 			"baton realserver up 192.168.16.200 --mode tun"},
 	} {
 		f := right()
