@@ -227,6 +227,15 @@ func (c *Config) Endpoint() Endpoint {
 	return e
 }
 
+// Wanted is what the virtual router accepts on a node whose own address is source.
+func (c *Config) Wanted(source netip.Addr) Want {
+	return Want{
+		Version: c.Version, VRID: c.VRID, Interval: c.AdvertInterval, Source: source,
+		Group: c.Endpoint().Group, Password: c.Password,
+		Unicast: len(c.Peers) > 0, Peers: c.Peers, AnySource: c.AnySource, TTLMin: c.UnicastTTLMin,
+	}
+}
+
 const centisecond = 10 * time.Millisecond
 
 // MaxDelay bounds every delay of a Config.

@@ -78,14 +78,7 @@ func (i *instance) answer(from netip.Addr, form ChecksumMode) {
 }
 
 // wanted is what the instance accepts.
-func (i *instance) wanted() Want {
-	c := &i.cfg
-	return Want{
-		Version: c.Version, VRID: c.VRID, Interval: c.AdvertInterval, Source: i.params.Source,
-		Group: i.link.at.Group, Password: c.Password,
-		Unicast: len(c.Peers) > 0, Peers: c.Peers, AnySource: c.AnySource, TTLMin: c.UnicastTTLMin,
-	}
-}
+func (i *instance) wanted() Want { return i.cfg.Wanted(i.params.Source) }
 
 // delivery says how an advert leaves. Unicast goes out of the interface itself
 // even with a VMAC, as keepalived demands it: which MAC address answers for our

@@ -125,7 +125,7 @@ virtual IP through VRRP, health checks decide which real servers get traffic,
 and the VIP is passed without losing a request.
 
 Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
-64 wrong usage. status --nagios has those of a monitoring plugin.`,
+64 wrong usage. status --nagios and doctor have those of a monitoring plugin.`,
 		Args:              commandOnly,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -134,7 +134,7 @@ Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
 	}
 	root.SetContext(context.Background())
 	root.AddCommand(
-		newRun(), newCheck(), newPlan(), newSave(), newReload(), newStatus(), newExplain(), newEvents(), newFailover(), newDrain(), newUndrain(), newWeight(), newRealServer(),
+		newRun(), newCheck(), newPlan(), newSave(), newReload(), newStatus(), newExplain(), newEvents(), newFailover(), newDrain(), newUndrain(), newWeight(), newDoctor(), newRealServer(),
 		newLab(), newDrill(), newVersion(),
 		newSpeaker(), newProber(), newLabProcess(),
 	)

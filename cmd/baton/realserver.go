@@ -159,18 +159,9 @@ func newRealServerStatus() *cobra.Command {
 when everything is right and 1 when something is wrong.`,
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			return o.open(cmd, func(m *realserver.Manager) error {
-				known := m.Recorded()
-				kept, err := m.Persistent()
+				wants, err := o.known(cmd, args, m)
 				if err != nil {
 					return err
-				}
-				known = append(kept, known...) // what was done last counts
-				wants, err := o.wants(cmd, args, known)
-				if err != nil {
-					return err
-				}
-				if len(args) == 0 {
-					wants = newest(known)
 				}
 				if len(wants) == 0 {
 					fmt.Fprintln(cmd.OutOrStdout(), "no virtual address was put up here by baton; name one to judge it")
@@ -182,6 +173,22 @@ when everything is right and 1 when something is wrong.`,
 	}
 	o.add(cmd, true)
 	return cmd
+}
+
+// known are the addresses of the command line, or without any all that were put
+// up or remembered here.
+func (o *realServerOptions) known(cmd *cobra.Command, args []string, m *realserver.Manager) ([]realserver.Want, error) {
+	known := m.Recorded()
+	kept, err := m.Persistent()
+	if err != nil {
+		return nil, err
+	}
+	known = append(kept, known...) // what was done last counts
+	wants, err := o.wants(cmd, args, known)
+	if err == nil && len(args) == 0 {
+		wants = newest(known)
+	}
+	return wants, err
 }
 
 // newest keeps the last of several for the same address.

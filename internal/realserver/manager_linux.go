@@ -139,7 +139,7 @@ func (m *Manager) refuse(w Want) error {
 		if p.Interface != w.Interface {
 			mend := fmt.Sprintf("ip address del %s dev %s", p.Prefix, p.Interface)
 			if was, ok := find(m.rec.Wants, w.VIP); ok {
-				mend = was.command("down")
+				mend = was.Command("down")
 			}
 			return fmt.Errorf("put up %s on %s: it stands on %s, where the network may hear of it (mend with: %s)",
 				w.VIP, w.Interface, p.Interface, mend)
@@ -254,8 +254,7 @@ func (m *Manager) makeDevice(name string, missing error) (netlink.Link, error) {
 	link, err2 := m.link(name)
 	switch {
 	case err2 != nil:
-		module := map[string]string{tunnel4: "ipip", tunnel6: "ip6_tunnel"}[name]
-		return nil, fmt.Errorf("make interface %s: %w (mend with: modprobe %s)", name, errors.Join(err, err2), module)
+		return nil, fmt.Errorf("make interface %s: %w (mend with: modprobe %s)", name, errors.Join(err, err2), moduleOf[name])
 	case err != nil: // the module made it when it was loaded
 		m.rec.forget(change{Kind: addedInterface, Interface: name})
 		m.say("the kernel has loaded the module of %s", name)

@@ -82,8 +82,23 @@ func NewWant(vip string, m Mode, iface string) (Want, error) {
 // prefix is the address alone, without a network.
 func (w Want) prefix() netip.Prefix { return netip.PrefixFrom(w.VIP, w.VIP.BitLen()) }
 
-// command is what an operator types for w.
-func (w Want) command(verb string) string {
+// Module is the kernel module whose device takes the tunnel's packets, as far as
+// the device's name says it; "" in mode DR.
+func (w Want) Module() string {
+	switch {
+	case w.Mode != TUN:
+		return ""
+	case strings.HasPrefix(w.Interface, "gre"):
+		return "ip_gre"
+	}
+	return moduleOf[w.Interface]
+}
+
+// moduleOf are the modules that make devices by themselves.
+var moduleOf = map[string]string{tunnel4: "ipip", tunnel6: "ip6_tunnel"}
+
+// Command is what an operator types for w; verb is up or down.
+func (w Want) Command(verb string) string {
 	s := "baton realserver " + verb + " " + w.VIP.String()
 	if w.Mode == TUN {
 		s += " --mode tun"

@@ -61,7 +61,7 @@ func TestCommandsAreThoseThatMend(t *testing.T) {
 		{"2001:db8::200", "tun", "tunl1", "baton realserver up 2001:db8::200 --mode tun --interface tunl1"},
 	} {
 		w, err := NewWant(tt.vip, Mode(tt.mode), tt.iface)
-		if got := w.command("up"); err != nil || got != tt.want {
+		if got := w.Command("up"); err != nil || got != tt.want {
 			t.Errorf("%q, %v; want %q", got, err, tt.want)
 		}
 	}

@@ -111,13 +111,13 @@ func judgeAddress(w Want, f facts) Finding {
 		if p.Prefix.Bits() != w.VIP.BitLen() {
 			return Finding{About: AboutAddress, What: fmt.Sprintf("%s is on %s with a network", p.Prefix, p.Interface),
 				Consequence: "every address of that network is taken for this host's own, or for reachable here",
-				Mend:        fmt.Sprintf("ip address del %s dev %s && %s", p.Prefix, p.Interface, w.command("up"))}
+				Mend:        fmt.Sprintf("ip address del %s dev %s && %s", p.Prefix, p.Interface, w.Command("up"))}
 		}
 		return Finding{OK: true, About: AboutAddress, What: fmt.Sprintf("%s is on %s", p.Prefix, p.Interface)}
 	}
 	return Finding{About: AboutAddress, What: fmt.Sprintf("%s is not on %s", w.prefix(), w.Interface),
 		Consequence: "the server drops what the director sends it",
-		Mend:        w.command("up")}
+		Mend:        w.Command("up")}
 }
 
 func judgeDevice(w Want, f facts) Finding {
@@ -125,7 +125,7 @@ func judgeDevice(w Want, f facts) Finding {
 	switch {
 	case !exists, !up:
 		return Finding{About: AboutTunnel, What: fmt.Sprintf("interface %s is not up", w.Interface),
-			Consequence: "nothing comes out of the director's tunnel", Mend: w.command("up")}
+			Consequence: "nothing comes out of the director's tunnel", Mend: w.Command("up")}
 	case w.VIP.Is4() && f.rp[w.Interface] == 1:
 		return Finding{About: AboutRPFilter, What: fmt.Sprintf("rp_filter is strict on %s", w.Interface),
 			Consequence: "the kernel drops clients' packets, which it would answer by another interface",

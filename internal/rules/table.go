@@ -63,7 +63,7 @@ var Imports = []Rule{
 	{
 		Name:   "only the director knows all others",
 		Files:  []string{"internal/..."},
-		Except: []string{"internal/director/...", "internal/pool/...", "internal/settings/...", "internal/plan/..."},
+		Except: []string{"internal/director/...", "internal/pool/...", "internal/settings/...", "internal/plan/...", "internal/doctor/..."},
 		Deny:   own("internal/director/...", "conf/...", "cmd/..."),
 		Why:    "internal/director is the one composition root",
 	},
@@ -94,6 +94,14 @@ var Imports = []Rule{
 		Deny:  own("..."),
 		Allow: own("vrrp", "ipvs", "healthcheck"),
 		Why:   "whoever owns a fact counts it; here it is only written down",
+	},
+	{
+		Name:  "a doctor looks, and runs nothing",
+		Files: []string{"internal/doctor/..."},
+		Deny:  own("..."),
+		Allow: own("conf", "ipvs", "vrrp", "healthcheck", "internal/announce", "internal/control", "internal/netif", "internal/nstest",
+			"internal/realserver", "internal/settings"),
+		Why: "it must work where the director does not",
 	},
 	{
 		Name:  "the kernel's hands are blind",
@@ -160,6 +168,12 @@ var Pure = []Rule{
 		Name:  "settings are planned purely",
 		Files: []string{"internal/settings/plan.go", "internal/settings/plan_daemon.go", "internal/settings/op.go"},
 		Deny:  effects, Why: "a plan is made from what was read, without asking the kernel",
+	},
+	{
+		Name: "a doctor judges purely",
+		Files: []string{"internal/doctor/doctor.go", "internal/doctor/kernel.go", "internal/doctor/sysctl.go", "internal/doctor/address.go", "internal/doctor/wire.go",
+			"internal/doctor/tunnel.go", "internal/doctor/beside.go", "internal/doctor/filter.go", "internal/doctor/nft.go", "internal/doctor/iptables.go"},
+		Deny: effects, Why: "what is judged of a machine is a function of what was found on it",
 	},
 	{
 		Name:  "IPVS planning is pure",

@@ -1,0 +1,186 @@
+package doctor
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// probe is a packet that a firewall is asked about. What is not known of it is
+// left out, and what a rule says of that perhaps fits.
+type probe struct {
+	hook         string // input, output or forward
+	in, out      string // interfaces
+	six          bool
+	proto        int
+	src, dst     netip.Addr
+	sport, dport uint16
+	icmpType     int    // of ICMP
+	state        string // of connection tracking
+}
+
+// fit is whether something matches.
+type fit uint8
+
+const (
+	no fit = iota
+	perhaps
+	yes
+)
+
+func fitIf(b bool) fit {
+	if b {
+		return yes
+	}
+	return no
+}
+
+func (f fit) not() fit { return yes - f }
+
+// fate is the set of what may become of a packet.
+type fate uint8
+
+const (
+	passed  fate = 1 << iota
+	dropped      // or rejected
+	fallen       // through to the next rule
+	left         // the chain, by return
+)
+
+// match is one condition of a rule.
+type match func(p probe) fit
+
+// rule is conditions and what follows from them: verdicts are looked at in order
+// until one fits.
+type rule struct {
+	matches  []match
+	verdicts []verdictIf
+}
+
+// verdictIf is a verdict that may have a condition of its own, as in a map.
+type verdictIf struct {
+	when   match // nil: always
+	what   fate
+	jump   string // the chain that decides, if any
+	isGoto bool
+}
+
+// chain is a chain of rules; hook is "" for one that is only jumped to.
+type chain struct {
+	family, table, name string
+	hook                string
+	drops               bool // policy
+	iptables            bool
+	rules               []rule
+}
+
+// key is the chain's place in a ruleset. iptables-nft keeps its chains where
+// nft sees them, too: they are told apart.
+func (c *chain) key() string { return c.in() + c.name }
+
+func (c *chain) in() string {
+	if c.iptables {
+		return "iptables " + c.family + " " + c.table + " "
+	}
+	return c.family + " " + c.table + " "
+}
+
+// ruleset is all of a machine's rules.
+type ruleset map[string]*chain
+
+// ownTables begin so: what internal/netif drops, it drops on purpose.
+const ownTables = "baton-"
+
+const maxDepth = 16 // of jumps, as the kernel bounds them
+
+// concerns says whether a chain sees packets of a family.
+func (c *chain) concerns(six bool) bool {
+	return c.family == "inet" || c.family == map[bool]string{false: "ip", true: "ip6"}[six]
+}
+
+// run follows a packet through a chain's rules.
+func (r ruleset) run(c *chain, p probe, depth int) fate {
+	if depth > maxDepth {
+		return passed | dropped
+	}
+	out := fate(0)
+	for _, rl := range c.rules {
+		m := yes
+		for _, f := range rl.matches {
+			m = min(m, f(p))
+		}
+		if m == no {
+			continue
+		}
+		what := r.verdict(c, rl.verdicts, p, depth)
+		if m == perhaps {
+			what |= fallen
+		}
+		out |= what &^ fallen
+		if what&fallen == 0 {
+			return out
+		}
+	}
+	return out | fallen
+}
+
+func (r ruleset) verdict(c *chain, list []verdictIf, p probe, depth int) fate {
+	out := fate(0)
+	for _, v := range list {
+		m := yes
+		if v.when != nil {
+			m = v.when(p)
+		}
+		if m == no {
+			continue
+		}
+		what := v.what
+		if v.jump != "" {
+			what = passed | dropped
+			if to := r[c.in()+v.jump]; to != nil {
+				what = r.run(to, p, depth+1)
+				back := what & (fallen | left)
+				what &^= fallen | left
+				switch {
+				case back != 0 && v.isGoto:
+					what |= left
+				case back != 0:
+					what |= fallen
+				}
+			}
+		}
+		if out |= what; m == yes {
+			return out
+		}
+	}
+	return out | fallen
+}
+
+// ask follows a packet through all chains that see it and returns the first that
+// surely drops it.
+func (r ruleset) ask(p probe) *chain {
+	var keys []string
+	for k := range r {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		c := r[k]
+		if !c.concerns(p.six) || c.hook != p.hook && !(c.hook == "prerouting" && p.hook != "output") || strings.HasPrefix(c.table, ownTables) {
+			continue
+		}
+		what := r.run(c, p, 0)
+		if what&(fallen|left) != 0 {
+			what &^= fallen | left
+			if c.drops {
+				what |= dropped
+			} else {
+				what |= passed
+			}
+		}
+		if what == dropped {
+			return c
+		}
+	}
+	return nil
+}
