@@ -126,6 +126,7 @@ func (c *core) run(ctx context.Context) {
 			c.look(time.Now())
 			c.flush()
 			c.paths.follow(c.cfg.Services, c.verdicts)
+			c.paths.calm(time.Now())
 		case <-ctx.Done():
 			for {
 				select {

@@ -279,10 +279,19 @@ func (c *core) stopAsked(otherwise time.Time) time.Time {
 
 // tellWarnings says what in a valid configuration is probably not meant so.
 func (c *core) tellWarnings(cfg *conf.Config) {
-	for _, w := range cfg.Warnings {
+	for i, w := range cfg.Warnings {
+		if i == maxWarnings {
+			c.say(event.ConfigWarning, event.F(event.File, c.opts.ConfigFile),
+				event.F(event.Detail, fmt.Sprintf("and %s more: baton check lists them", plural(len(cfg.Warnings)-i, "warning"))))
+			return
+		}
 		c.say(event.ConfigWarning, event.F(event.File, c.opts.ConfigFile), event.F(event.Detail, w))
 	}
 }
+
+// maxWarnings bounds the lines that a configuration is worth: ten thousand
+// servers without a check are one mistake.
+const maxWarnings = 20
 
 // tellApplied says that a configuration is in force.
 func (c *core) tellApplied(d conf.Changes, begun time.Time) {

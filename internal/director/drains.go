@@ -1,6 +1,8 @@
 package director
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"baton/conf"
@@ -58,19 +60,18 @@ func (c *core) forgetOrders() {
 	}
 }
 
-// draining says whether somebody waits for connections to end.
-func (c *core) draining() bool {
-	if len(c.leaving) > 0 {
-		return true
-	}
-	for _, orders := range c.orders {
+// awaited returns the services of which somebody waits for connections to end.
+func (c *core) awaited() []ipvs.ServiceKey {
+	keys := slices.Collect(maps.Keys(c.leaving))
+	for name, orders := range c.orders {
 		for _, o := range orders {
 			if o.Drain != nil && o.Drain.Done.IsZero() {
-				return true
+				keys = append(keys, c.named[name].Keys...)
+				break
 			}
 		}
 	}
-	return false
+	return keys
 }
 
 // endDrains ends the drains of servers that have no entry: they have failed, or

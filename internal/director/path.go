@@ -28,7 +28,17 @@ type pathWatch struct {
 	stale   bool // servers have changed since the checker was told
 	asked   map[string]way
 	is      map[serverID]pathState
+	burst   time.Time // since when lines are counted
+	told    int       // lines since then
+	omitted int       // changes that had none
 }
+
+// A network that is misconfigured for all of ten thousand servers is one fact:
+// of the changes within pathBurst the first pathLines are told one by one.
+const (
+	pathBurst = time.Minute
+	pathLines = 50
+)
 
 // way is one server as a service reaches it.
 type way struct {
@@ -146,9 +156,29 @@ func (p *pathWatch) found(id string, o pathcheck.Outcome, now time.Time) {
 	if from == "" {
 		from = string(healthcheck.Unknown)
 	}
+	p.calm(now)
+	if p.told == pathLines {
+		p.omitted++
+		return
+	}
+	if p.told++; p.told == 1 {
+		p.burst = now
+	}
 	p.say(event.ServerPath, event.F(event.Service, w.id.service), event.F(event.Server, w.id.server),
 		event.F(event.From, from), event.F(event.To, is.word), event.F(event.Reason, is.reason),
 		event.F(event.Detail, is.detail), event.F(event.Command, is.mend))
+}
+
+// calm ends a burst whose time is over, and says what it left out.
+func (p *pathWatch) calm(now time.Time) {
+	if p.told == 0 || now.Sub(p.burst) < pathBurst {
+		return
+	}
+	if p.omitted > 0 {
+		p.say(event.ServerPath, event.F(event.Count, p.omitted), event.F(event.Took, round(now.Sub(p.burst))),
+			event.F(event.Detail, "the paths of so many more servers have changed; baton status shows them"))
+	}
+	p.told, p.omitted = 0, 0
 }
 
 // explain says what is wrong, and the command that mends it on the server.

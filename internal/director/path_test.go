@@ -159,3 +159,30 @@ func TestMendNamesTheTunnelsDevice(t *testing.T) {
 		}
 	}
 }
+
+// TestPathsOfManyServersAreOneFact: of a thousand that change at once fifty
+// have a line, and one line says how many more there were.
+func TestPathsOfManyServersAreOneFact(t *testing.T) {
+	var said []string
+	p := newPathWatch(func(n event.Name, fields ...event.Field) { said = append(said, fmt.Sprint(n, fields)) }, nil)
+	now := time.Now()
+	for i := range 1000 {
+		id := fmt.Sprint(i)
+		k, _ := ipvs.ParseServiceKey("tcp 192.0.2.1:80")
+		p.asked[id] = way{id: serverID{k, ipvs.MakeServerKey(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80))}, forward: ipvs.DR}
+		p.found(id, pathcheck.Outcome{Reason: pathcheck.NotOnLink}, now)
+	}
+	p.calm(now.Add(pathBurst - 1))
+	if len(said) != pathLines {
+		t.Fatalf("%d lines within the minute, want %d", len(said), pathLines)
+	}
+	p.calm(now.Add(pathBurst))
+	p.calm(now.Add(2 * pathBurst))
+	if len(said) != pathLines+1 || !strings.Contains(said[pathLines], "{count 950}") {
+		t.Fatalf("then %q", said[pathLines:])
+	}
+	p.found("7", pathcheck.Outcome{OK: true}, now.Add(2*pathBurst))
+	if len(said) != pathLines+2 {
+		t.Errorf("a change in the next minute has no line")
+	}
+}

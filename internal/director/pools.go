@@ -156,8 +156,8 @@ func (c *core) look(now time.Time) {
 	if c.settleServiceTracks(now) {
 		c.sendTrack()
 	}
-	if c.draining() {
-		c.prog.poke()
+	if keys := c.awaited(); len(keys) > 0 {
+		c.prog.lookAt(keys...)
 	}
 }
 

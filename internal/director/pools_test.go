@@ -483,3 +483,21 @@ func TestPoolScripts(t *testing.T) {
 		}
 	})
 }
+
+// TestMassesAreTold: neither the warnings of a large file nor the repair of a
+// whole table is a line for each.
+func TestMassesAreTold(t *testing.T) {
+	c := testCore(t, &conf.Config{})
+	c.tellWarnings(&conf.Config{Warnings: make(conf.Problems, 500)})
+	if said := c.told(event.ConfigWarning); len(said) != maxWarnings+1 || !strings.Contains(said[maxWarnings], "and 480 warnings more") {
+		t.Errorf("of 500 warnings %d are told, the last as %q", len(said), said[len(said)-1])
+	}
+	ops := make([]ipvs.Op, 12_500)
+	for i := range ops {
+		ops[i].Service.Key = ipvs.FWMarkKey(uint32(i+1), ipvs.IPv4)
+	}
+	c.passed(pass{seq: 1, res: ipvs.Result{Drift: ops, Applied: ops}})
+	if said := c.told(event.IPVSDrift); len(said) != maxDrift+1 || !strings.Contains(said[maxDrift], "12450") {
+		t.Errorf("of 12,500 repairs %d are told, the last as %q", len(said), said[len(said)-1])
+	}
+}

@@ -66,6 +66,10 @@ func sameEntry(a, b ipvs.Entry) bool {
 	return a.Service == b.Service && maps.EqualFunc(a.Servers, b.Servers, ipvs.Server.Equal)
 }
 
+// maxDrift bounds the lines of one pass: ipvsadm -C is one fact, however large
+// the table was.
+const maxDrift = 50
+
 // programmed says whether some table of ours stands in the kernel.
 func (c *core) programmed() bool { return c.last.seq > 0 && c.last.err == nil }
 
@@ -80,8 +84,15 @@ func (c *core) passed(p pass) {
 	}
 	c.last = p
 	drift := map[string]bool{}
-	for _, op := range p.res.Drift {
+	for i, op := range p.res.Drift {
 		drift[op.String()] = true
+		if i > maxDrift {
+			continue
+		} else if i == maxDrift {
+			c.say(event.IPVSDrift, event.F(event.Count, len(p.res.Drift)-i), event.F(event.Reason, "somebody else changed the table"),
+				event.F(event.Detail, "so many more commands mended the rest of it"))
+			continue
+		}
 		c.say(event.IPVSDrift, event.F(event.Service, op.Service.Key), event.F(event.Command, op.String()),
 			event.F(event.Reason, "somebody else changed the table"))
 	}

@@ -19,8 +19,9 @@ const (
 	netlinkWithin = 2 * time.Second // bounds one request
 	writeWithin   = time.Second
 	snapshot      = 192 // bytes of a frame that are read: headers with options
-	// A neighbour table is read again after that time.
-	neighboursOld = time.Second
+	// What was read of neighbours, links and addresses is read again after that
+	// time: with ten thousand servers each question would read the same.
+	stale = time.Second
 	// Of a flood that passes the filter so many frames are looked at in each
 	// pause.
 	floodBatch = 512
@@ -34,6 +35,15 @@ type kernel struct {
 	devices    map[string]*device
 	raw4, raw6 int // sockets for whole packets, 0: not open
 	neighbours map[neighbourKey]neighbourTable
+	links      map[int]linkState
+}
+
+// linkState is an interface with its addresses.
+type linkState struct {
+	read  time.Time
+	attrs *netlink.LinkAttrs
+	addrs map[int][]netlink.Addr // by family, those that were asked for
+	link  netlink.Link
 }
 
 // device is an interface that is listened on.
@@ -51,7 +61,7 @@ type neighbourTable struct {
 }
 
 func newKernel(heard func(answer)) wire {
-	return &kernel{heard: heard, devices: map[string]*device{}, neighbours: map[neighbourKey]neighbourTable{}}
+	return &kernel{heard: heard, devices: map[string]*device{}, neighbours: map[neighbourKey]neighbourTable{}, links: map[int]linkState{}}
 }
 
 func familyOf(a netip.Addr) int {
@@ -78,11 +88,11 @@ func (k *kernel) resolve(t Target, virtual func(netip.Addr) bool) (hop, error) {
 		return hop{}, errUnresolved // no route: the server is down by its checks
 	}
 	route := routes[0]
-	link, err := k.h.LinkByIndex(route.LinkIndex)
+	link, err := k.linkOf(route.LinkIndex)
 	if err != nil {
 		return hop{}, errUnresolved
 	}
-	a := link.Attrs()
+	a := link.attrs
 	h := hop{iface: a.Name, index: a.Index, mac: a.HardwareAddr, local: route.Type == unix.RTN_LOCAL, routed: len(route.Gw) > 0 || route.Via != nil}
 	if h.local {
 		return h, nil
@@ -109,18 +119,38 @@ func (k *kernel) resolve(t Target, virtual func(netip.Addr) bool) (hop, error) {
 	return h, err
 }
 
+// linkOf looks an interface up.
+func (k *kernel) linkOf(index int) (linkState, error) {
+	l := k.links[index]
+	if l.link != nil && time.Since(l.read) < stale {
+		return l, nil
+	}
+	link, err := k.h.LinkByIndex(index)
+	if err != nil {
+		return linkState{}, err
+	}
+	l = linkState{read: time.Now(), link: link, attrs: link.Attrs(), addrs: map[int][]netlink.Addr{}}
+	k.links[index] = l
+	return l, nil
+}
+
 // source is the address that a question comes from: the kernel's choice,
 // unless that is a virtual one or of the other family.
-func (k *kernel) source(link netlink.Link, like netip.Addr, chosen net.IP, virtual func(netip.Addr) bool) (netip.Addr, error) {
+func (k *kernel) source(link linkState, like netip.Addr, chosen net.IP, virtual func(netip.Addr) bool) (netip.Addr, error) {
 	fit := func(a netip.Addr) bool {
 		return a.Is4() == like.Is4() && a.IsGlobalUnicast() && !virtual(a)
 	}
 	if a, ok := netip.AddrFromSlice(chosen); ok && fit(a.Unmap()) {
 		return a.Unmap(), nil
 	}
-	addrs, err := k.h.AddrList(link, familyOf(like))
-	if err != nil {
-		return netip.Addr{}, errUnresolved
+	family := familyOf(like)
+	addrs, known := link.addrs[family]
+	if !known {
+		var err error
+		if addrs, err = k.h.AddrList(link.link, family); err != nil {
+			return netip.Addr{}, errUnresolved
+		}
+		link.addrs[family] = addrs
 	}
 	for _, x := range addrs {
 		a, ok := netip.AddrFromSlice(x.IP)
@@ -135,10 +165,10 @@ func (k *kernel) source(link netlink.Link, like netip.Addr, chosen net.IP, virtu
 func (k *kernel) station(index int, server netip.Addr) (net.HardwareAddr, error) {
 	key := neighbourKey{index, familyOf(server)}
 	t := k.neighbours[key]
-	if mac := t.macs[server]; mac != nil && time.Since(t.read) < neighboursOld {
+	if mac := t.macs[server]; mac != nil && time.Since(t.read) < stale {
 		return mac, nil
 	}
-	if time.Since(t.read) >= neighboursOld || t.macs == nil {
+	if time.Since(t.read) >= stale || t.macs == nil {
 		list, err := k.h.NeighList(index, key.family)
 		if err != nil {
 			return nil, errUnresolved
