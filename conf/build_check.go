@@ -136,7 +136,7 @@ func (b *builder) templates(r *rawVirtualServer) []applied {
 func (b *builder) namedChecks(v *value[texts], inherited bool) []applied {
 	var out []applied
 	for i, name := range v.v {
-		at := b.elementOf(v.path(), i)
+		at := element(v.path(), i)
 		n, known := b.raw.Checks[name]
 		switch {
 		case !known:

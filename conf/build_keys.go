@@ -233,7 +233,7 @@ func (b *builder) served(r *rawVirtualServer, proto ipvs.Protocol) (served, bool
 // addressKeys adds the services of a list of addresses and ranges.
 func (b *builder) addressKeys(s *served, path string, list texts, proto ipvs.Protocol) {
 	for i, text := range list {
-		at := b.elementOf(path, i)
+		at := element(path, i)
 		r, ok := b.rangeOf(at, text)
 		if !ok || !b.bounded(s, at, r.count()) {
 			continue
@@ -256,7 +256,7 @@ func (b *builder) markKeys(s *served, r *rawVirtualServer, path string, list num
 	}
 	s.marks = true
 	for i, mark := range list {
-		b.claim(s, b.elementOf(path, i), ipvs.FWMarkKey(uint32(mark), b.markFamily(s, r)))
+		b.claim(s, element(path, i), ipvs.FWMarkKey(uint32(mark), b.markFamily(s, r)))
 	}
 	if r.Protocol.set && !r.Protocol.bad && len(s.own) == 0 && r.FWMark.set {
 		b.warnf(r.Protocol.path(), "has no effect: whatever carries the mark is taken").remedy("remove it")

@@ -234,6 +234,7 @@ func convert[T any](d *decoder, path string, v any) (T, bool) {
 	case *[]header:
 		var m map[string]any
 		if m, ok = v.(map[string]any); ok {
+			d.index.filled() // headers go out as they stand in the file
 			for _, name := range d.ordered(path, m) {
 				s, good := convert[string](d, join(path, name), m[name])
 				*p = append(*p, header{name, s})
@@ -254,11 +255,13 @@ func convert[T any](d *decoder, path string, v any) (T, bool) {
 	return out, ok
 }
 
-// elementOf returns the path of element i of a value that may have been written
-// without the brackets of a list.
-func (d *decoder) elementOf(path string, i int) string {
-	if p := element(path, i); d.index.has(p) {
-		return p
+// written takes the index off the path of an element that was written without
+// the brackets of a list.
+func (d *decoder) written(path string) string {
+	if strings.HasSuffix(path, "]") && !d.index.has(path) {
+		if list := path[:strings.LastIndexByte(path, '[')]; d.index.has(list) {
+			return list
+		}
 	}
 	return path
 }

@@ -3,6 +3,7 @@ package conf
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type decoder struct {
 	tables    []nodeTable                    // every per-node table of the file
 	disk      bool                           // files that the configuration names may be looked at
 	pem       map[healthcheck.TLSSpec]string // files of TLS → what is wrong with them
+	careful   bool                           // the index is read first whatever the text is like
 	recovered bool                           // statements were left out: a missing key may be one of them
 	alias     map[string]string              // paths of keys that stand in the file as a bare value, to its path
 }
@@ -59,6 +61,7 @@ func (d *decoder) report(path string, s Severity, format string, args ...any) *P
 	if a, ok := d.alias[path]; ok {
 		path = a
 	}
+	path = d.written(path)
 	message := fmt.Sprintf(format, args...)
 	if id := path + " " + message; d.told[id] {
 		return &Problem{} // of a template, for one server after the other
@@ -90,22 +93,15 @@ func (d *decoder) where(path string) string {
 	return fmt.Sprintf("line %d", line)
 }
 
-// ordered returns the keys of a table as they stand in the file.
+// ordered returns the keys of a table as they stand in the file, or by name
+// where nobody has asked yet for their places: what is told is put in order at
+// the end.
 func (d *decoder) ordered(path string, m map[string]any) []string {
-	type keyAt struct {
-		key string
-		at  int
-	}
-	found := make([]keyAt, 0, len(m)) // joining paths in each comparison is what costs
-	for key := range m {
-		found = append(found, keyAt{key, d.index.at[join(path, key)].offset})
-	}
-	slices.SortFunc(found, func(a, b keyAt) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.key, b.key))
-	})
-	keys := make([]string, len(found))
-	for i, f := range found {
-		keys[i] = f.key
+	keys := slices.Sorted(maps.Keys(m))
+	if !d.index.unread {
+		slices.SortStableFunc(keys, func(a, b string) int {
+			return cmp.Compare(d.index.offset(join(path, a)), d.index.offset(join(path, b)))
+		})
 	}
 	return keys
 }

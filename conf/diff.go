@@ -87,8 +87,33 @@ func Diff(old, next *Config) Changes {
 	cs.objects(old.instanceObjects(), next.instanceObjects())
 	cs.objects(old.groupObjects(), next.groupObjects())
 	cs.objects(old.trackedObjects(), next.trackedObjects())
-	cs.objects(old.serviceObjects(), next.serviceObjects())
+	cs.objects(serviceObjects(differing(old.Services, next.Services)))
 	return cs
+}
+
+// differing leaves out the services that are the same in both. Of ten thousand
+// servers a reload changes few, and only of those the facts are written out.
+func differing(old, next []VirtualServer) ([]VirtualServer, []VirtualServer) {
+	at := make(map[string]int, len(old))
+	for i := range old {
+		at[old[i].Name] = i
+	}
+	same := map[string]bool{}
+	for i := range next {
+		if j, ok := at[next[i].Name]; ok && next[i].Equal(old[j]) {
+			same[next[i].Name] = true
+		}
+	}
+	rest := func(all []VirtualServer) []VirtualServer {
+		var out []VirtualServer
+		for _, v := range all {
+			if !same[v.Name] {
+				out = append(out, v)
+			}
+		}
+		return out
+	}
+	return rest(old), rest(next)
 }
 
 // fact is one key of an object as an operator would write it.

@@ -2,3 +2,8 @@ package conf
 
 // WithoutFiles is for tests that hold a spec against healthcheck.Validate.
 var WithoutFiles = withoutFiles
+
+// ParseCarefully is Parse of a text that the decoder does not trust.
+func ParseCarefully(name string, data []byte, node string) (*Config, error) {
+	return parse(name, data, node, &decoder{careful: true})
+}

@@ -42,19 +42,22 @@ func (g Global) facts() []fact {
 	}
 }
 
-func (c *Config) serviceObjects() []object {
-	out := make([]object, len(c.Services))
-	for i, s := range c.Services {
-		o := object{name: "virtual_server " + s.Name, facts: poolFacts(s)}
-		for _, r := range s.Servers {
-			o.parts = append(o.parts, object{
-				name:  o.name + " real_server " + r.Server.Key.String(),
-				facts: serverFacts(r),
-			})
+func serviceObjects(old, next []VirtualServer) (was, is []object) {
+	objects := func(services []VirtualServer) []object {
+		out := make([]object, len(services))
+		for i, s := range services {
+			o := object{name: "virtual_server " + s.Name, facts: poolFacts(s)}
+			for _, r := range s.Servers {
+				o.parts = append(o.parts, object{
+					name:  o.name + " real_server " + r.Server.Key.String(),
+					facts: serverFacts(r),
+				})
+			}
+			out[i] = o
 		}
-		out[i] = o
+		return out
 	}
-	return out
+	return objects(old), objects(next)
 }
 
 func poolFacts(v VirtualServer) []fact {

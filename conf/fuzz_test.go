@@ -2,7 +2,9 @@ package conf_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -31,7 +33,10 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(tracked))
 	f.Add([]byte(full))
-	f.Fuzz(judged)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		judged(t, data)
+		bothWays(t, data)
+	})
 }
 
 // odd values, for keys of any type.
@@ -172,7 +177,9 @@ func FuzzValue(f *testing.F) {
 		f.Add(uint16(i*8), v)
 	}
 	f.Fuzz(func(t *testing.T, which uint16, v string) {
-		judged(t, replaced(lines, assigned[int(which)%len(assigned)], v))
+		data := replaced(lines, assigned[int(which)%len(assigned)], v)
+		judged(t, data)
+		bothWays(t, data)
 	})
 }
 
@@ -226,5 +233,20 @@ func accepted(t *testing.T, cfg *conf.Config) {
 	}
 	if d := conf.Diff(cfg, cfg); len(d.List) > 0 {
 		t.Errorf("differs from itself: %v", d)
+	}
+}
+
+// bothWays holds the quick way of reading against the careful one: the places
+// of keys are found when they are asked for, or before all else.
+func bothWays(t *testing.T, data []byte) {
+	cfg, err := conf.Parse("fuzz.toml", data, "lvs-a")
+	carefully, problem := conf.ParseCarefully("fuzz.toml", data, "lvs-a")
+	one, _ := json.Marshal(cfg)
+	if other, _ := json.Marshal(carefully); !bytes.Equal(one, other) || fmt.Sprint(err) != fmt.Sprint(problem) {
+		at := 0
+		for at < min(len(one), len(other)) && one[at] == other[at] {
+			at++
+		}
+		t.Fatalf("read in one way: %v …%.200s\nin the other: %v …%.200s", err, one[at:], problem, other[at:])
 	}
 }

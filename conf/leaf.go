@@ -166,13 +166,13 @@ func read[T any](d *decoder, path string, k *keySpec, v any) (T, bool) {
 	case *texts:
 		ok := true
 		for i, s := range *x {
-			ok = d.text(d.elementOf(path, i), s) && ok
+			ok = d.text(element(path, i), s) && ok
 		}
 		return got, ok
 	case *numbers:
 		for i, n := range *x {
 			if !k.inRange(n) {
-				d.errorf(d.elementOf(path, i), "%d is out of range", n).remedy("use %s", k.rangeText())
+				d.errorf(element(path, i), "%d is out of range", n).remedy("use %s", k.rangeText())
 				ok = false
 			}
 		}

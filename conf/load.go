@@ -25,7 +25,7 @@ func Load(path, node string) (*Config, error) {
 			Message: "the file cannot be read: " + reason(err), Remedy: remedyFor(err, path),
 		}}
 	}
-	return parse(path, data, node, true)
+	return parse(path, data, node, &decoder{disk: true})
 }
 
 var errNotRegular = errors.New("it is not a regular file")
@@ -77,14 +77,12 @@ func remedyFor(err error, path string) string {
 // are in the Config. Parse reads nothing but data; Load warns in addition of
 // files that the configuration names and that are not there.
 func Parse(name string, data []byte, node string) (*Config, error) {
-	return parse(name, data, node, false)
+	return parse(name, data, node, &decoder{})
 }
 
-func parse(name string, data []byte, node string, disk bool) (*Config, error) {
-	d := &decoder{
-		file: name, disk: disk,
-		kept: map[Severity]int{}, told: map[string]bool{}, alias: map[string]string{}, pem: map[healthcheck.TLSSpec]string{},
-	}
+func parse(name string, data []byte, node string, d *decoder) (*Config, error) {
+	d.file = name
+	d.kept, d.told, d.alias, d.pem = map[Severity]int{}, map[string]bool{}, map[string]string{}, map[healthcheck.TLSSpec]string{}
 	if len(data) > maxFileSize {
 		d.index = newIndex(nil)
 		d.syntaxRemedy(0, fmt.Sprintf("the file is larger than %d MiB", maxFileSize>>20), "this is hardly a configuration: check what -c names")

@@ -58,9 +58,11 @@ func (d *decoder) node(raw *rawFile, node string) string {
 // nodes returns every node that the file serves and whether this one is among
 // them, and holds each per-node table against that list.
 func (d *decoder) nodes(raw *rawFile, node string) (all []string, known bool) {
-	slices.SortStableFunc(d.tables, func(a, b nodeTable) int {
-		return cmp.Compare(d.index.at[a.path].offset, d.index.at[b.path].offset)
-	})
+	if slices.ContainsFunc(d.tables, func(t nodeTable) bool { return !slices.Equal(t.names, d.tables[0].names) }) {
+		slices.SortStableFunc(d.tables, func(a, b nodeTable) int {
+			return cmp.Compare(d.index.offset(a.path), d.index.offset(b.path))
+		})
+	}
 	list := &raw.Global.Nodes
 	tables, from := d.tables, list.path()
 	switch {

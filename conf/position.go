@@ -46,6 +46,7 @@ type duplicate struct {
 // index knows where in the file each key stands. Paths are spelled as in
 // Problem.Key, with the index of array elements in brackets.
 type index struct {
+	unread     bool // at and what belongs to it are filled when somebody asks
 	data       []byte
 	lines      []int // offset of each line's first byte
 	at         map[string]spot
@@ -68,6 +69,23 @@ func newIndex(data []byte) *index {
 	}
 	return ix
 }
+
+// lazyIndex is the index of a document that is known to be valid: it is read
+// when there is something to say about it, which is seldom, and reading it
+// costs a third of the whole.
+func lazyIndex(data []byte) *index { return &index{data: data, unread: true} }
+
+// filled returns the index, read.
+func (ix *index) filled() *index {
+	if ix.unread {
+		*ix = *newIndex(ix.data)
+		_ = ix.read() // another parser has found it valid
+	}
+	return ix
+}
+
+// offset is where a path begins, 0 for one that is not in the file.
+func (ix *index) offset(path string) int { return ix.filled().at[path].offset }
 
 // read walks the document. On a syntax error the index holds what precedes it.
 func (ix *index) read() *syntaxError {
@@ -284,6 +302,7 @@ func (ix *index) line(offset int) int {
 // position returns line and column of a byte, both from 1 and always inside
 // the file.
 func (ix *index) position(offset int) (line, column int) {
+	ix.filled()
 	offset = min(max(offset, 0), len(ix.data))
 	line = ix.line(offset)
 	return line, offset - ix.lines[line-1] + 1
@@ -292,6 +311,7 @@ func (ix *index) position(offset int) (line, column int) {
 // find returns the place of a path or, where the path itself is not in the
 // file (a missing key), of the nearest table around it.
 func (ix *index) find(path string) (line, column int) {
+	ix.filled()
 	for {
 		if s, ok := ix.at[path]; ok {
 			return ix.position(s.offset)
@@ -305,7 +325,7 @@ func (ix *index) find(path string) (line, column int) {
 
 // has says whether the file has something at exactly this path.
 func (ix *index) has(path string) bool {
-	_, ok := ix.at[path]
+	_, ok := ix.filled().at[path]
 	return ok
 }
 

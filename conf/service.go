@@ -2,6 +2,8 @@ package conf
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"time"
 
 	"baton/healthcheck"
@@ -34,6 +36,25 @@ type VirtualServer struct {
 	// to the next, 1 s … 24 h; 0: none is made.
 	PathCheck time.Duration
 }
+
+// Equal says whether both are the same in every value. It is asked of ten
+// thousand servers with each reload: what == can decide, it does.
+func (v VirtualServer) Equal(o VirtualServer) bool {
+	return v.Name == o.Name && v.Service == o.Service && slices.Equal(v.Keys, o.Keys) &&
+		slices.EqualFunc(v.Servers, o.Servers, RealServer.equal) &&
+		v.Alpha == o.Alpha && v.Omega == o.Omega && v.Quorum == o.Quorum && v.Hysteresis == o.Hysteresis &&
+		same(v.QuorumUp, o.QuorumUp) && same(v.QuorumDown, o.QuorumDown) &&
+		(v.Sorry == o.Sorry || v.Sorry != nil && o.Sorry != nil && v.Sorry.equal(*o.Sorry)) &&
+		v.SorryInhibit == o.SorryInhibit && v.DrainTimeout == o.DrainTimeout && v.PathCheck == o.PathCheck
+}
+
+func (r RealServer) equal(o RealServer) bool {
+	return r.Server == o.Server && r.InhibitOnFailure == o.InhibitOnFailure && r.SlowStart == o.SlowStart &&
+		slices.EqualFunc(r.Checks, o.Checks, func(a, b healthcheck.Spec) bool { return a == b || reflect.DeepEqual(a, b) }) &&
+		same(r.NotifyUp, o.NotifyUp) && same(r.NotifyDown, o.NotifyDown)
+}
+
+func same(a, b *Command) bool { return a == b || reflect.DeepEqual(a, b) }
 
 // At returns the service with one of its Keys.
 func (v VirtualServer) At(k ipvs.ServiceKey) ipvs.Service {

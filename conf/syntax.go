@@ -24,8 +24,17 @@ const (
 // problem. It returns nil when what remains cannot be trusted.
 //
 // Two parsers read the text: go-toml's tells where everything stands,
-// BurntSushi's judges what is valid. The first bounds nesting, so it goes first.
+// BurntSushi's judges what is valid. The first bounds nesting, so it goes first
+// unless a look at the text says that nothing nests deep. Of a valid text it is
+// needed only for what is to be said about it.
 func (d *decoder) parse(data []byte) map[string]any {
+	if !d.careful && utf8.Valid(data) && shallow(data) {
+		tree := map[string]any{}
+		if _, err := toml.Decode(string(data), &tree); err == nil {
+			d.index = lazyIndex(data)
+			return tree
+		}
+	}
 	d.index = newIndex(data)
 	if !d.readable(data) {
 		return nil
@@ -62,6 +71,46 @@ func (d *decoder) parse(data []byte) map[string]any {
 		}
 	}
 	return nil
+}
+
+// shallow says that the text cannot nest deeper than maxDepth. It looks at
+// lines alone, and where a line is longer than what people write it does not
+// vouch for it: the text is then read the careful way.
+func shallow(data []byte) bool {
+	if bytes.Contains(data, []byte(`"""`)) || bytes.Contains(data, []byte("'''")) {
+		return false
+	}
+	open := 0 // brackets of earlier lines
+	for line := range bytes.Lines(data) {
+		deeper, dots := 0, 0
+		quote := byte(0)
+	scan:
+		for i := 0; i < len(line); i++ {
+			switch c := line[i]; {
+			case quote == '"' && c == '\\':
+				i++
+			case quote != 0:
+				if c == quote {
+					quote = 0
+				}
+			case c == '"', c == '\'':
+				quote = c
+			case c == '#':
+				break scan
+			case c == '[', c == '{':
+				deeper++
+				open++
+			case c == ']', c == '}':
+				open = max(0, open-1)
+			case c == '.':
+				dots++
+			}
+		}
+		if open+deeper+dots > maxDepth/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // readable refuses what is no text at all.

@@ -72,8 +72,18 @@ func (b bigTable) ipvsadm() string {
 	return s.String()
 }
 
-// held counts the servers in a node's table that have their weight.
-func (b bigTable) held(t testing.TB, l *lab.Lab) int {
+// expected is the weight that each server should have, by what /proc/net/ip_vs
+// calls its service and itself.
+func (b bigTable) expected() map[string]string {
+	want := map[string]string{}
+	at := ""
+	b.each(func(vip string) { at = hexOf(vip) }, func(rs string, weight int) { want[at+hexOf(rs)] = fmt.Sprint(weight) })
+	return want
+}
+
+// inTable counts the servers in a node's table that have their weight. It has the
+// same processor as what is measured.
+func inTable(t testing.TB, l *lab.Lab, want map[string]string) int {
 	t.Helper()
 	var raw []byte
 	err := l.In(lab.LVSA, func() (err error) {
@@ -83,17 +93,14 @@ func (b bigTable) held(t testing.TB, l *lab.Lab) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{}
-	at := ""
-	b.each(func(vip string) { at = hexOf(vip) }, func(rs string, weight int) { want[at+hexOf(rs)] = weight })
-	n := 0
+	n, at := 0, ""
 	for line := range bytes.Lines(raw) {
 		f := bytes.Fields(line)
 		switch {
 		case len(f) >= 3 && string(f[0]) == "TCP":
 			at = string(f[1])
 		case len(f) >= 4 && string(f[0]) == "->":
-			if w, known := want[at+string(f[1])]; known && fmt.Sprint(w) == string(f[3]) {
+			if w, known := want[at+string(f[1])]; known && w == string(f[3]) {
 				n++
 			}
 		}
@@ -190,10 +197,12 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 			if step != stepFirst {
 				before = cpuOf(b, l)
 			}
+			want := table.expected()
 			begun := time.Now()
 			do()
 			within(b, "the table", func() string {
-				if n := table.held(b, l); n != serversEach*table.services {
+				if n := inTable(b, l, want); n != serversEach*table.services {
+					time.Sleep(50 * time.Millisecond)
 					return fmt.Sprintf("%d servers are as they should be", n)
 				}
 				return ""
@@ -273,7 +282,7 @@ func measureRestore(b *testing.B) cost {
 		b.Fatal(err)
 	}
 	wall := time.Since(begun)
-	if n := table.held(b, l); n != serversEach*table.services {
+	if n := inTable(b, l, table.expected()); n != serversEach*table.services {
 		b.Fatalf("%d servers after ipvsadm -R", n)
 	}
 	return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}

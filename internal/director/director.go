@@ -38,7 +38,7 @@ type Options struct {
 // was begun. conf.Problems are returned as they are.
 func Run(ctx context.Context, opts Options) error {
 	begun := time.Now()
-	cfg, err := conf.Load(opts.ConfigFile, opts.Node)
+	cfg, err := load(opts)
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,7 @@ func Run(ctx context.Context, opts Options) error {
 		err = runTasks(ctx, tasks, func() {
 			c.post(ctx, func() { c.say(event.DirectorReady, event.F(event.Took, round(time.Since(begun)))) })
 			notifySystemd("READY=1")
+			trim()
 		})
 	}
 	if err == nil {

@@ -35,6 +35,7 @@ type service struct {
 	since time.Time // of the quorum
 	sorry time.Time // since when the sorry server is in, or out
 
+	fresh      bool   // not as it was before the configuration was installed
 	unanswered int    // checks without a verdict
 	awaited    string // the first of them
 	track      string // key of the track that it is; "": nobody tracks it
@@ -61,6 +62,7 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 		if s == nil {
 			s = &service{since: now, sorry: now, servers: map[ipvs.ServerKey]pool.Flaps{}}
 		}
+		s.fresh = was[vs.Name] == nil || !s.VirtualServer.Equal(vs)
 		s.VirtualServer, s.track = vs, ""
 		if key := (vrrp.Track{Kind: vrrp.TrackVirtualServer, Name: vs.Name}).Key(); tracked[key] {
 			s.track = key
@@ -89,7 +91,9 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 	c.forgetOrders()
 	before := c.table
 	for _, s := range c.list {
-		c.settle(s, now, event.Field{})
+		if s.fresh || c.starting {
+			c.settle(s, now, event.Field{})
+		}
 	}
 	for k := range before {
 		if c.keyed[k] == nil {
