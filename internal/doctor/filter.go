@@ -91,7 +91,18 @@ type ruleset map[string]*chain
 // ownTables begin so: what internal/netif drops, it drops on purpose.
 const ownTables = "baton-"
 
-const maxDepth = 16 // of jumps, as the kernel bounds them
+// The bounds of following a packet.
+const (
+	maxDepth = 16      // of jumps, as the kernel bounds them
+	maxSteps = 1 << 17 // rules that are looked at: jumps may multiply
+)
+
+// walk follows one packet.
+type walk struct {
+	rules ruleset
+	p     probe
+	steps int
+}
 
 // concerns says whether a chain sees packets of a family.
 func (c *chain) concerns(six bool) bool {
@@ -99,20 +110,23 @@ func (c *chain) concerns(six bool) bool {
 }
 
 // run follows a packet through a chain's rules.
-func (r ruleset) run(c *chain, p probe, depth int) fate {
+func (w *walk) run(c *chain, depth int) fate {
 	if depth > maxDepth {
 		return passed | dropped
 	}
 	out := fate(0)
 	for _, rl := range c.rules {
+		if w.steps++; w.steps > maxSteps {
+			return passed | dropped
+		}
 		m := yes
 		for _, f := range rl.matches {
-			m = min(m, f(p))
+			m = min(m, f(w.p))
 		}
 		if m == no {
 			continue
 		}
-		what := r.verdict(c, rl.verdicts, p, depth)
+		what := w.verdict(c, rl.verdicts, depth)
 		if m == perhaps {
 			what |= fallen
 		}
@@ -124,12 +138,12 @@ func (r ruleset) run(c *chain, p probe, depth int) fate {
 	return out | fallen
 }
 
-func (r ruleset) verdict(c *chain, list []verdictIf, p probe, depth int) fate {
+func (w *walk) verdict(c *chain, list []verdictIf, depth int) fate {
 	out := fate(0)
 	for _, v := range list {
 		m := yes
 		if v.when != nil {
-			m = v.when(p)
+			m = v.when(w.p)
 		}
 		if m == no {
 			continue
@@ -137,8 +151,8 @@ func (r ruleset) verdict(c *chain, list []verdictIf, p probe, depth int) fate {
 		what := v.what
 		if v.jump != "" {
 			what = passed | dropped
-			if to := r[c.in()+v.jump]; to != nil {
-				what = r.run(to, p, depth+1)
+			if to := w.rules[c.in()+v.jump]; to != nil {
+				what = w.run(to, depth+1)
 				back := what & (fallen | left)
 				what &^= fallen | left
 				switch {
@@ -169,7 +183,7 @@ func (r ruleset) ask(p probe) *chain {
 		if !c.concerns(p.six) || c.hook != p.hook && !(c.hook == "prerouting" && p.hook != "output") || strings.HasPrefix(c.table, ownTables) {
 			continue
 		}
-		what := r.run(c, p, 0)
+		what := (&walk{rules: r, p: p}).run(c, 0)
 		if what&(fallen|left) != 0 {
 			what &^= fallen | left
 			if c.drops {
