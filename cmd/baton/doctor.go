@@ -14,14 +14,17 @@ import (
 	"baton/internal/realserver"
 )
 
-// clinic is where a doctor meets the machine; tests have their own.
-var clinic = struct {
+// hospital is where a doctor meets the machine.
+type hospital struct {
 	gather        func(context.Context, *conf.Config, doctor.Options) (doctor.Facts, error)
 	refresh       func(context.Context, *conf.Config, *doctor.Facts) error
 	gatherServer  func(context.Context, *realserver.Manager, []realserver.Want, doctor.Options) (doctor.Facts, error)
 	refreshServer func(context.Context, *realserver.Manager, []realserver.Want, *doctor.Facts) error
 	apply         func(context.Context, []doctor.Finding) ([]string, error)
-}{doctor.Gather, doctor.Refresh, doctor.GatherServer, doctor.RefreshServer, doctor.Apply}
+}
+
+// clinic is this machine; tests have their own.
+var clinic = hospital{doctor.Gather, doctor.Refresh, doctor.GatherServer, doctor.RefreshServer, doctor.Apply}
 
 // consultation is one run of doctor.
 type consultation struct {

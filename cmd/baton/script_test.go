@@ -19,8 +19,10 @@ import (
 
 	"baton/conf"
 	"baton/internal/control"
+	"baton/internal/doctor"
 	"baton/internal/event"
 	"baton/internal/plan"
+	"baton/internal/realserver"
 	"baton/internal/settings"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
@@ -52,6 +54,7 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Chdir(ts.MkAbs(".")))
 	defer func() { ts.Check(os.Chdir(here)) }()
 	defer func(m plan.Machine) { machine = m }(machine)
+	defer func(was hospital) { clinic = was }(clinic)
 	fixtures(ts)
 	if got := run(args[1:], ts.Stdout(), ts.Stderr()); got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
@@ -69,6 +72,9 @@ func fixtures(ts *testscript.TestScript) {
 			return out, json.Unmarshal([]byte(ts.ReadFile(name)), &out)
 		}
 	}
+	if name := ts.Getenv("FACTS"); name != "" {
+		clinic = fixedClinic(ts.ReadFile(name), ts.ReadFile(ts.Getenv("MENDED")))
+	}
 	machine.Settings = func(k plan.Kernel) settings.Machine {
 		values := map[string]string{"expire_nodest_conn": "0", "sync_threshold": "3\t50"}
 		return settings.Machine{Kernel: k,
@@ -81,6 +87,34 @@ func fixtures(ts *testscript.TestScript) {
 			},
 			Link: func(name string) (int, error) { return map[string]int{"eth0": 2}[name], nil },
 		}
+	}
+}
+
+// fixedClinic is a machine with the facts of a script, and with others once
+// something was mended.
+func fixedClinic(facts, mended string) hospital {
+	read := func(from string) (doctor.Facts, error) {
+		var f doctor.Facts
+		return f, json.Unmarshal([]byte(from), &f)
+	}
+	look := func(f *doctor.Facts) (err error) { *f, err = read(mended); return err }
+	return hospital{
+		gather:  func(_ context.Context, _ *conf.Config, o doctor.Options) (doctor.Facts, error) { return read(facts) },
+		refresh: func(_ context.Context, _ *conf.Config, f *doctor.Facts) error { return look(f) },
+		gatherServer: func(context.Context, *realserver.Manager, []realserver.Want, doctor.Options) (doctor.Facts, error) {
+			return read(facts)
+		},
+		refreshServer: func(_ context.Context, _ *realserver.Manager, _ []realserver.Want, f *doctor.Facts) error {
+			return look(f)
+		},
+		apply: func(_ context.Context, findings []doctor.Finding) (done []string, err error) {
+			for _, f := range findings {
+				if f.Fix != nil {
+					done = append(done, f.Fix.String())
+				}
+			}
+			return done, nil
+		},
 	}
 }
 

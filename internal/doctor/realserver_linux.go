@@ -102,5 +102,11 @@ func (g *gathering) inquire(ctx context.Context, wants []realserver.Want, o Opti
 		})
 	}
 	wait.Wait()
-	maps.Copy(g.f.Segments, segments)
+	for _, name := range slices.Sorted(maps.Keys(segments)) {
+		s := segments[name]
+		if self, err := askItself(ctx, name, vips); err == nil {
+			s.Asked, s.Self = true, self
+		}
+		g.f.Segments[name] = s
+	}
 }
