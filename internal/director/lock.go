@@ -3,6 +3,8 @@ package director
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,36 +13,90 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The files whose locks say which process lives; each holds its pid.
+const (
+	directorLock = "baton.pid"
+	speakerLock  = "speaker.pid"
+)
+
+// errHeld is why a lock was not taken.
+type errHeld struct{ pid, file string }
+
+func (e *errHeld) Error() string { return fmt.Sprintf("%s is held by pid %s", e.file, e.pid) }
+
 // lockRuntime makes the runtime directory and takes its lock, which lives as
 // long as the returned file. A second daemon is refused with the first's pid.
 func lockRuntime(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make runtime directory: %w", err)
 	}
-	name := filepath.Join(dir, "baton.pid")
+	f, err := lockFile(filepath.Join(dir, directorLock), false)
+	var held *errHeld
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("start: baton runs already with pid %s (it holds %s); stop it, or choose another runtime_dir", held.pid, held.file)
+	}
+	return f, err
+}
+
+// lockFile takes a lock and writes the pid into its file. If somebody else has
+// it, that is an *errHeld, or it is waited for.
+func lockFile(name string, wait bool) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open pid file: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		raw := make([]byte, 32)
-		n, _ := f.Read(raw) // an unreadable pid only makes the message poorer
+	if err := lock(f, wait); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("start: baton runs already with pid %s (it holds %s); stop it, or choose another runtime_dir",
-			strings.TrimSpace(string(raw[:n])), name)
+		return nil, err
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write pid file: %w", err)
-	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("write pid file: %w", err)
 	}
 	return f, nil
+}
+
+func lock(f *os.File, wait bool) error {
+	how := unix.LOCK_EX
+	if !wait {
+		how |= unix.LOCK_NB
+	}
+	err := unix.Flock(int(f.Fd()), how)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Flock(int(f.Fd()), how)
+	}
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		raw, _ := io.ReadAll(io.LimitReader(f, 32)) // an unreadable pid only makes the message poorer
+		return &errHeld{pid: strings.TrimSpace(string(raw)), file: f.Name()}
+	case err != nil:
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// lockHolder is the pid of the process that has a lock, 0 if none has.
+func lockHolder(name string) (int, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("open pid file: %w", err)
+	}
+	defer f.Close() // which gives the lock back
+	err = lock(f, false)
+	var held *errHeld
+	if !errors.As(err, &held) {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(held.pid)
+	if err != nil || pid < 2 {
+		return 0, fmt.Errorf("read pid file: %s is held, and says %q in place of a pid", name, held.pid)
+	}
+	return pid, nil
 }

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"baton/healthcheck"
 	"baton/internal/event"
@@ -20,6 +23,8 @@ import (
 // reads what strangers send.
 func RunProber(ctx context.Context) error {
 	ignoreTerminalSignals(swallow)
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGABRT) // as in the speaker
+	defer stop()
 	conn, err := ipc.Inherited()
 	if err != nil {
 		return err

@@ -36,6 +36,9 @@ type programmer struct {
 	wake  chan struct{}
 }
 
+// ownedFile, in the state directory, says which services are ours.
+const ownedFile = "ipvs-owned.json"
+
 // pass is the outcome of one reconciliation.
 type pass struct {
 	seq  uint64 // of the table that was wanted
@@ -47,7 +50,7 @@ type pass struct {
 func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report func(pass)) (*programmer, error) {
 	p := &programmer{
 		rec: ipvs.NewReconciler(k), owned: ipvs.Ownership{}, resync: resync, report: report,
-		record: filepath.Join(stateDir, "ipvs-owned.json"), wake: make(chan struct{}, 1),
+		record: filepath.Join(stateDir, ownedFile), wake: make(chan struct{}, 1),
 	}
 	raw, err := os.ReadFile(p.record)
 	switch {

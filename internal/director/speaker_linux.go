@@ -8,8 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"baton/internal/event"
 	"baton/internal/ipc"
@@ -26,6 +30,9 @@ type speaker struct {
 	engine *vrrp.Engine
 	netif  *netif.Manager
 	addrs  *addresses
+	// claimed is the lock that had to be waited for; it is held until the
+	// process ends.
+	claimed atomic.Pointer[os.File]
 
 	mu         sync.Mutex
 	interfaces map[string]bool            // that the election is told of; true: and the log
@@ -41,6 +48,11 @@ const factsBound = 16384
 // the director is gone, and every handover has ended.
 func RunSpeaker(ctx context.Context) error {
 	ignoreTerminalSignals(signal.Ignore)
+	// A service manager that ends what a dead director left asks with SIGTERM,
+	// one that gives up on a stuck director with SIGABRT: the addresses are
+	// handed over in both cases.
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGABRT)
+	defer stop()
 	// One processor may be inside a system call while the other keeps time.
 	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	conn, err := ipc.Inherited()
@@ -78,16 +90,17 @@ func (s *speaker) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.netif, err = netif.New(netif.Options{RecordFile: recordFile(first.RuntimeDir)})
+	s.netif, err = newNetif(first.RuntimeDir)
 	if err != nil {
 		return err
 	}
 	defer s.netif.Close()
 	s.addrs = newAddresses(s.netif, s.say)
+	defer s.claim(first.RuntimeDir)()
 	s.limit(realtime(), "without real-time scheduling and locked memory a busy machine delays adverts: give the unit CAP_SYS_NICE and CAP_IPC_LOCK, or keep advert_int at 100 ms or more")
 	s.limit(keepCapabilities(speakerCaps), "the speaker keeps privileges that it does not need")
 	s.limit(noNewPrivileges(), "")
-	if err := s.netif.CleanLeftovers(); err != nil {
+	if _, err := s.netif.CleanLeftovers(); err != nil {
 		s.say(event.RelayFailed, event.F(event.Err, err))
 	}
 	if _, err := s.netif.ProbeRelay(); err != nil {
@@ -134,6 +147,25 @@ func (s *speaker) run(ctx context.Context) error {
 	s.addrs.vmacs.want(nil)
 	s.addrs.reconcileVMACs()
 	return failure
+}
+
+// claim takes the lock that says that a speaker may hold addresses, for whoever
+// cleans up after a director, and returns what gives it back. A speaker of the
+// director before may still have it, and then gives it up soon.
+func (s *speaker) claim(runtimeDir string) (release func()) {
+	name := filepath.Join(runtimeDir, speakerLock)
+	f, err := lockFile(name, false)
+	var held *errHeld
+	if errors.As(err, &held) {
+		go func() {
+			f, err := lockFile(name, true)
+			s.limit(err, "baton cleanup would not wait for this speaker")
+			s.claimed.Store(f)
+		}()
+		return func() {}
+	}
+	s.limit(err, "baton cleanup would not wait for this speaker")
+	return func() { f.Close() } // without a file it does nothing
 }
 
 // firstState waits for the director's first word, which must be the state.

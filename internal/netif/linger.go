@@ -128,15 +128,18 @@ func (m *Manager) RemoveLinger(vips []netip.Addr) error {
 }
 
 // CleanLeftovers removes every relay, linger and no_accept with our mark,
-// whichever run made it. Addresses are not touched: they are adopted through
-// OwnedAddresses.
-func (m *Manager) CleanLeftovers() error {
+// whichever run made it, and says what it has removed. Addresses are not
+// touched: they are adopted through OwnedAddresses.
+func (m *Manager) CleanLeftovers() ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return errors.Join(m.cleanRelays(), m.cleanRules(), m.cleanNoAccept())
+	relays, err := m.cleanRelays()
+	rules, err2 := m.cleanRules()
+	filters, err3 := m.cleanNoAccept()
+	return slices.Concat(relays, rules, filters), errors.Join(err, err2, err3)
 }
 
-func (m *Manager) cleanRelays() error {
+func (m *Manager) cleanRelays() ([]string, error) {
 	for name, f := range m.forwarders {
 		f.stop()
 		delete(m.forwarders, name)
@@ -146,26 +149,40 @@ func (m *Manager) cleanRelays() error {
 		err = m.removeTables(names...)
 	}
 	if err != nil {
-		return fmt.Errorf("clean left-over relays: %w", err)
+		return nil, fmt.Errorf("clean left-over relays: %w", err)
 	}
-	return nil
+	return tablesNamed(names...), nil
 }
 
-func (m *Manager) cleanRules() error {
+// tablesNamed says of nftables' tables what they are.
+func tablesNamed(names ...string) []string {
+	out := slices.Clone(names)
+	for i := range out {
+		out[i] = "nftables table " + out[i]
+	}
+	return out
+}
+
+func (m *Manager) cleanRules() ([]string, error) {
 	rules, err := m.ownRules()
 	if err == nil {
 		err = m.removeRules(rules)
 	}
 	routes, err2 := m.lingerRoutes()
 	if err = errors.Join(err, err2); err != nil {
-		return fmt.Errorf("clean left-over rules: %w", err)
+		return nil, fmt.Errorf("clean left-over rules: %w", err)
+	}
+	var gone []string
+	for _, r := range rules {
+		gone = append(gone, fmt.Sprintf("rule of a handover, priority %d protocol %d", r.Priority, Tag))
 	}
 	for _, r := range routes {
 		if err := m.h.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("clean left-over rules: delete route %s table %d: %w", r.Dst, lingerTable, err)
+			return gone, fmt.Errorf("clean left-over rules: delete route %s table %d: %w", r.Dst, lingerTable, err)
 		}
+		gone = append(gone, fmt.Sprintf("route of a handover, %s table %d", r.Dst, lingerTable))
 	}
-	return nil
+	return gone, nil
 }
 
 func lingerRoute(vip netip.Addr, lo int) *netlink.Route {

@@ -44,6 +44,10 @@ type Options struct {
 	// does not outlive a reboot any more than the addresses do. Empty: no
 	// record, so what a killed run left on such a kernel is not recognised.
 	RecordFile string
+	// ParentsFile remembers what interfaces below a VMAC were changed from, so
+	// that another run can change them back. It belongs there too. Empty: this
+	// run alone can.
+	ParentsFile string
 	// Timeout bounds one netlink request; 0 means 2 s.
 	Timeout time.Duration
 
@@ -66,7 +70,7 @@ type Manager struct {
 	variant *relayVariant // what the kernel can do, once known
 
 	forwarders map[string]*forwarder // relays in user space by name
-	parents    map[string]*Sysctls   // changed for VMACs, by interface
+	parents    *parents
 }
 
 // New opens the netlink sockets. Close releases them.
@@ -75,7 +79,7 @@ func New(opts Options) (*Manager, error) {
 		opts.Timeout = defaultTimeout
 	}
 	m := &Manager{opts: opts, record: newRecord(opts.RecordFile), forwarders: make(map[string]*forwarder),
-		parents: make(map[string]*Sysctls)}
+		parents: readParents(opts.ParentsFile)}
 	var err error
 	if m.h, err = newHandle(opts.Timeout); err != nil {
 		return nil, fmt.Errorf("open route netlink socket: %w", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -130,19 +131,19 @@ func (m *Manager) RemoveNoAccept(name string) error {
 }
 
 // cleanNoAccept removes what an earlier run left.
-func (m *Manager) cleanNoAccept() error {
+func (m *Manager) cleanNoAccept() ([]string, error) {
 	c, err := m.nft()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var doomed []*nftables.Table
 	for _, f := range nftFamilies {
 		tables, err := c.ListTablesOfFamily(f)
 		if unsupported(err) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			return fmt.Errorf("clean left-over no_accept: %w", nftError(err))
+			return nil, fmt.Errorf("clean left-over no_accept: %w", nftError(err))
 		}
 		for _, t := range tables {
 			if strings.HasPrefix(t.Name, noAcceptPrefix) {
@@ -151,14 +152,19 @@ func (m *Manager) cleanNoAccept() error {
 		}
 	}
 	if len(doomed) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := m.transact(func(c *nftables.Conn) {
 		for _, t := range doomed {
 			c.DelTable(t)
 		}
 	}); err != nil {
-		return fmt.Errorf("clean left-over no_accept: %w", nftError(err))
+		return nil, fmt.Errorf("clean left-over no_accept: %w", nftError(err))
 	}
-	return nil
+	var names []string
+	for _, t := range doomed {
+		names = append(names, t.Name)
+	}
+	slices.Sort(names) // one of a name in each family
+	return tablesNamed(slices.Compact(names)...), nil
 }

@@ -53,7 +53,7 @@ func TestNoAcceptSparesVirtualServices(t *testing.T) {
 		t.Errorf("the director's own address: %v", err)
 	}
 	// A later run finds it and removes it.
-	l.a.must(func() error { return l.a.manager(Options{}).CleanLeftovers() })
+	l.a.must(func() error { _, err := l.a.manager(Options{}).CleanLeftovers(); return err })
 	if err := try(vip.String()+":82", patience); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("afterwards: %v, want refused", err)
 	}

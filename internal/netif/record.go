@@ -122,18 +122,25 @@ func (r *record) save() error {
 	if err != nil {
 		return fmt.Errorf("write address record: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(r.file), filepath.Base(r.file)+".*")
-	if err != nil {
-		return fmt.Errorf("write address record: %w", err)
-	}
-	_, err = tmp.Write(append(data, '\n'))
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), r.file)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if err := replaceFile(r.file, append(data, '\n')); err != nil {
 		return fmt.Errorf("write address record: %w", err)
 	}
 	return nil
+}
+
+// replaceFile writes a file as a whole or not at all.
+func replaceFile(name string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
 }

@@ -135,7 +135,7 @@ func (m *Manager) RemoveStrayRoutes(keep []Route) ([]string, error) {
 			errs = append(errs, fmt.Errorf("remove left-over route %s: %w%s", t, err, hint(err)))
 			continue
 		}
-		removed = append(removed, t.Dst.String())
+		removed = append(removed, prefixOf(t.Dst, t.Family).String())
 	}
 	return removed, errors.Join(errs...)
 }

@@ -47,14 +47,6 @@ var vmacSysctls = []struct{ name, value string }{
 	{"net/ipv6/conf/%s/accept_dad", "0"},
 }
 
-// parentSysctls are what the interface below needs while it has a VMAC: it
-// must not answer for the addresses on the VMAC with its own hardware address,
-// nor ask with one of them as the sender's, which says the same.
-var parentSysctls = []struct{ name, value string }{
-	{"net/ipv4/conf/%s/arp_ignore", "1"},
-	{"net/ipv4/conf/%s/arp_announce", "2"},
-}
-
 // EnsureVMAC makes the interface, or takes over one that is there and is ours:
 // a macvlan of that name with that MAC on that parent, whoever made it. Another
 // of ours under the name is replaced. It is up then, has no IPv6 (see
@@ -103,15 +95,8 @@ func (m *Manager) ensureVMAC(v VMAC) (bool, error) {
 // bringUp does what an interface of ours that was just made, or that an
 // earlier run left, may lack.
 func (m *Manager) bringUp(v VMAC, link netlink.Link) error {
-	saved := m.parents[v.Parent]
-	if saved == nil {
-		saved = &Sysctls{}
-		m.parents[v.Parent] = saved
-	}
-	for _, s := range parentSysctls {
-		if err := saved.atLeast(fmt.Sprintf(s.name, v.Parent), s.value); err != nil {
-			return err
-		}
+	if err := m.parents.prepare(v.Parent); err != nil {
+		return err
 	}
 	// Answers leave through whatever interface the routes say. The kernel
 	// takes the larger of this and of conf.all.
@@ -231,14 +216,7 @@ func (m *Manager) VMACs() ([]string, error) {
 func (m *Manager) RestoreParents(carrying map[string]bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var errs []error
-	for parent, saved := range m.parents {
-		if !carrying[parent] {
-			delete(m.parents, parent)
-			errs = append(errs, saved.Restore())
-		}
-	}
-	return errors.Join(errs...)
+	return m.parents.restore(carrying)
 }
 
 func vmacHint(err error) string {

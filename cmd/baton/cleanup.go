@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"baton/conf"
+	"baton/internal/director"
+)
+
+// directories are where a director keeps what others need to know of it.
+type directories struct {
+	options
+	runtime, state string
+}
+
+func (d *directories) add(cmd *cobra.Command, state bool) {
+	d.addConfig(cmd)
+	cmd.Flags().StringVar(&d.runtime, "runtime-dir", "", "runtime `directory` of the director (default: the configuration's)")
+	if state {
+		cmd.Flags().StringVar(&d.state, "state-dir", "", "state `directory` of the director (default: the configuration's)")
+	}
+}
+
+// The directories without a configuration.
+const (
+	defaultRuntimeDir = "/run/baton"
+	defaultStateDir   = "/var/lib/baton"
+)
+
+// resolve takes from the configuration what no flag says. To guess with a
+// configuration that cannot be read might be to miss a director that runs.
+func (d *directories) resolve(needState bool) error {
+	if d.runtime != "" && (d.state != "" || !needState) {
+		return nil
+	}
+	dirs := conf.Global{RuntimeDir: defaultRuntimeDir, StateDir: defaultStateDir}
+	if _, err := os.Stat(d.config); !errors.Is(err, fs.ErrNotExist) {
+		cfg, err := conf.Load(d.config, d.node)
+		if err != nil {
+			wanted := "--runtime-dir"
+			if needState {
+				wanted = "--runtime-dir and --state-dir"
+			}
+			return fmt.Errorf("find the director's directories: %w\n(mend the file, or give %s)", err, wanted)
+		}
+		dirs = cfg.Global
+	}
+	if d.runtime == "" {
+		d.runtime = dirs.RuntimeDir
+	}
+	if d.state == "" {
+		d.state = dirs.StateDir
+	}
+	return nil
+}
+
+func newCleanup() *cobra.Command {
+	var d directories
+	var o director.CleanupOptions
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Remove what a dead director left: addresses, routes, rules, VMACs",
+		Long: `Removes from the kernel what a director that was killed could not take back:
+virtual addresses, virtual routes and rules, VMAC interfaces and the rules of a
+handover, so that this node does not answer for an address that another one holds
+by now. It knows them by the mark that they carry; nothing else is touched. It
+prints what it removed, and may be run again.
+
+The IPVS table stays, and with it the connections that go through it, unless --ipvs
+is given. While a director runs it refuses. A speaker that outlived its director is
+waited for: it hands the addresses over without losing a request.
+
+The systemd unit runs it after each stop and crash.`,
+		Args: cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			if err := d.resolve(o.IPVS); err != nil {
+				return err
+			}
+			ctx, cancel := interruptible(cmd)
+			defer cancel()
+			said := false
+			o.RuntimeDir, o.StateDir = d.runtime, d.state
+			o.Say = func(line string) {
+				said = true
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}
+			err := director.Cleanup(ctx, o)
+			if err == nil && !said {
+				fmt.Fprintln(cmd.OutOrStdout(), "nothing to remove")
+			}
+			return err
+		}),
+	}
+	d.add(cmd, true)
+	cmd.Flags().BoolVar(&o.IPVS, "ipvs", false, "also remove the services that are ours, and with them their connections, and take the [ipvs] settings back")
+	cmd.Flags().DurationVar(&o.SpeakerWithin, "wait", 30*time.Second, "how `long` a speaker may take to hand over before it is killed")
+	return cmd
+}
+
+func newStop() *cobra.Command {
+	var d directories
+	cmd := &cobra.Command{
+		Use:   "stop",
+		Short: "Hand the addresses over and stop the director",
+		Long: `Tells the running director to stop, as SIGTERM does, and waits until it has handed its
+addresses over and ended. When none runs there is nothing to do.
+
+Where systemd runs the director use "systemctl stop baton": what ends otherwise is
+started again.`,
+		Args: cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			if err := d.resolve(false); err != nil {
+				return err
+			}
+			ctx, cancel := interruptible(cmd)
+			defer cancel()
+			told := time.AfterFunc(time.Second, func() {
+				fmt.Fprintln(cmd.OutOrStdout(), "waiting for the director to hand over and end")
+			})
+			defer told.Stop()
+			pid, err := director.Stop(ctx, d.runtime)
+			if err != nil {
+				return err
+			}
+			told.Stop()
+			if pid == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "no director runs")
+				return nil
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "stopped the director, pid %d\n", pid)
+			return nil
+		}),
+	}
+	d.add(cmd, false)
+	return cmd
+}

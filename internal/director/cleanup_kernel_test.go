@@ -1,0 +1,191 @@
+//go:build linux && kernel
+
+package director
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"baton/internal/netif"
+	"baton/ipvs"
+	"baton/vrrp"
+)
+
+// A director that was killed leaves everything that it had set. Its clean-up
+// takes that away, leaves the connections' table unless asked, and touches
+// nothing that is not ours.
+func TestCleanup(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	cable(t)
+	dir := t.TempDir()
+	ctx := t.Context()
+	sysctl := func(name string) string {
+		v, err := netif.ReadSysctl(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	said := []string{}
+	o := CleanupOptions{RuntimeDir: filepath.Join(dir, "run"), StateDir: dir, SpeakerWithin: patience,
+		Say: func(line string) { said = append(said, line) }}
+	lock, err := lockRuntime(o.RuntimeDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored := sysctl("net/ipv4/conf/eth0/arp_ignore")
+
+	// What a master has, on its interface and on a VMAC.
+	m, err := newNetif(o.RuntimeDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newMouth(t)
+	killed := newAddresses(m, s.hear)
+	plain := vrrp.Config{Name: "VI_1", Interface: "eth0", VRID: 51, Addresses: virtual("192.168.16.200/32", "192.168.16.201/24"),
+		Routes: []vrrp.Route{{Destination: netip.MustParsePrefix("198.51.100.0/24")}, {Destination: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.16.1"), Table: 100}},
+		Rules:  []vrrp.Rule{{Family: vrrp.IPv4, From: netip.MustParsePrefix("192.168.16.200/32"), Priority: 1000, Table: 100}}}
+	moving := vrrp.Config{Name: "VI_2", Interface: "eth0", VRID: 52, VMAC: &vrrp.VMAC{Name: "vrrp.52"}, Addresses: virtual("192.168.16.210/32"), Excluded: virtual("2001:db8::210/128")}
+	killed.vmacs.again = killed.reconcileVMACs
+	killed.vmacs.want([]vrrp.Config{moving})
+	killed.reconcileVMACs()
+	for _, c := range []vrrp.Config{plain, moving} {
+		if err := killed.Set(c, true, vrrp.Handover{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.InstallLinger(netif.Linger{VIPs: []netip.Addr{netip.MustParseAddr("192.168.16.201")}, Interfaces: []string{"eth0"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !on("vrrp.52", "2001:db8::210/128") || sysctl("net/ipv4/conf/eth0/arp_ignore") == ignored {
+		t.Fatal("too little is there for the test to mean anything")
+	}
+	m.Close()
+	kernel, err := ipvs.OpenKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kernel.Close()
+	prog, err := newProgrammer(kernel, o.StateDir, time.Hour, func(pass) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog.set(ipvs.Table{webKey: {Service: ipvs.Service{Key: webKey, Scheduler: "rr"}}})
+	if err := prog.once(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	// What is somebody else's.
+	run(t, "ip", "address", "add", "192.168.16.77/24", "dev", "eth0")
+	run(t, "ip", "route", "add", "203.0.113.0/24", "dev", "eth0")
+	run(t, "ip", "link", "add", "other", "link", "eth0", "type", "macvlan", "mode", "private")
+	run(t, "ipvsadm", "-A", "-t", "192.0.2.9:99", "-s", "rr")
+
+	if err := Cleanup(ctx, o); err == nil || !strings.Contains(err.Error(), "a director runs with pid "+pidOf(t, o.RuntimeDir)) {
+		t.Errorf("while a director runs: %v", err)
+	}
+	if !on("eth0", "192.168.16.200/32") || len(said) > 0 {
+		t.Errorf("a clean-up that refuses has done something: %q", said)
+	}
+	lock.Close()
+
+	if err := Cleanup(ctx, o); err != nil {
+		t.Errorf("%v; it said %q", err, said)
+	}
+	for _, want := range []string{"removed address 192.168.16.200/32 from eth0", "removed address 192.168.16.201/24 from eth0",
+		"removed route 198.51.100.0/24", "removed route 0.0.0.0/0", "removed rule priority 1000 table 100",
+		"removed interface vrrp.52", "removed route of a handover, 192.168.16.201/32 table 112000"} {
+		if !slices.Contains(said, want) {
+			t.Errorf("it does not say %q but %q", want, said)
+		}
+	}
+	for _, gone := range []string{"192.168.16.200/32", "192.168.16.201/24"} {
+		if on("eth0", gone) {
+			t.Errorf("%s is left", gone)
+		}
+	}
+	if out := ownRoutes(t) + run(t, "ip", "link", "show", "type", "macvlan"); strings.Contains(out, "proto 113") || strings.Contains(out, "vrrp.52") {
+		t.Errorf("left\n%s", out)
+	}
+	if got := sysctl("net/ipv4/conf/eth0/arp_ignore"); got != ignored {
+		t.Errorf("arp_ignore of the interface below is %s, was %s before", got, ignored)
+	}
+	if !on("eth0", "192.168.16.77/24") || !on("eth0", "192.168.16.102/24") || exec.Command("ip", "link", "show", "other").Run() != nil ||
+		!strings.Contains(run(t, "ip", "route"), "203.0.113.0/24") {
+		t.Error("somebody else's is gone")
+	}
+	table := run(t, "ipvsadm", "-Ln")
+	if !strings.Contains(table, "192.168.16.200:80") {
+		t.Errorf("the table was not left alone:\n%s", table)
+	}
+
+	said = nil
+	if err := Cleanup(ctx, o); err != nil || len(said) > 0 {
+		t.Errorf("again: %v, %q", err, said)
+	}
+	o.IPVS = true
+	if err := Cleanup(ctx, o); err != nil || len(said) != 1 || !strings.HasPrefix(said[0], "ran ipvsadm -D -t 192.168.16.200:80") {
+		t.Errorf("with ipvs: %v, %q", err, said)
+	}
+	if table := run(t, "ipvsadm", "-Ln"); strings.Contains(table, "192.168.16.200:80") || !strings.Contains(table, "192.0.2.9:99") {
+		t.Errorf("after a clean-up with ipvs:\n%s", table)
+	}
+}
+
+// A speaker that outlived its director is waited for; one that does not end is
+// killed.
+func TestCleanupAwaitsTheSpeaker(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, speakerLock)
+	said := make(chan string, 8)
+	o := CleanupOptions{RuntimeDir: dir, StateDir: dir, SpeakerWithin: patience, Say: func(line string) { said <- line }}
+	f, err := lockFile(name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- Cleanup(context.Background(), o) }()
+	if line := <-said; !strings.HasPrefix(line, "waiting for the speaker, pid "+strings.TrimSpace(run(t, "cat", name))) {
+		t.Errorf("it says %q", line)
+	}
+	f.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+
+	hung := exec.Command("sleep", "3600")
+	holder, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock(holder, false); err != nil {
+		t.Fatal(err)
+	}
+	hung.ExtraFiles = []*os.File{holder} // the lock goes with it
+	if err := hung.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(strconv.Itoa(hung.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holder.Close()
+	go func() { _ = hung.Wait() }()
+	o.SpeakerWithin = 0
+	if err := Cleanup(context.Background(), o); err != nil {
+		t.Error(err)
+	}
+	<-said
+	if line := <-said; !strings.HasPrefix(line, "killed the speaker, pid "+strconv.Itoa(hung.Process.Pid)) {
+		t.Errorf("it says %q", line)
+	}
+}

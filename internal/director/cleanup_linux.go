@@ -1,0 +1,200 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"baton/conf"
+	"baton/internal/netif"
+	"baton/internal/settings"
+	"baton/ipvs"
+)
+
+// CleanupOptions say what a clean-up removes, and from where it knows what
+// there is.
+type CleanupOptions struct {
+	RuntimeDir string
+	StateDir   string
+	// IPVS also removes our services from the kernel's table and takes back
+	// what was set in IPVS. Connections end with it.
+	IPVS bool
+	// SpeakerWithin bounds the wait for a speaker that outlived its director
+	// and hands its addresses over; after it the speaker is killed.
+	SpeakerWithin time.Duration
+	Say           func(line string) // of what was done and what is waited for
+}
+
+// Cleanup removes what a director that is dead has left in the kernel:
+// addresses, virtual routes and rules, VMACs, relays. Whatever does not carry
+// our mark stays. It refuses while a director runs. What fails does not keep
+// the rest from being removed.
+func Cleanup(ctx context.Context, o CleanupOptions) error {
+	lock, err := lockForCleanup(o.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	speaker, err := o.awaitSpeaker(ctx)
+	if err != nil {
+		return err
+	}
+	if speaker != nil {
+		defer speaker.Close()
+	}
+	err = o.network()
+	if o.IPVS {
+		err = errors.Join(err, o.ipvs(ctx))
+	}
+	return err
+}
+
+func lockForCleanup(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make runtime directory: %w", err)
+	}
+	f, err := lockFile(filepath.Join(dir, directorLock), false)
+	var held *errHeld
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("clean up: a director runs with pid %s (it holds %s) and removes what is its own itself; stop it first: systemctl stop baton", held.pid, held.file)
+	}
+	return f, err
+}
+
+// awaitSpeaker waits until no speaker holds addresses any more, and keeps
+// another from beginning to.
+func (o CleanupOptions) awaitSpeaker(ctx context.Context) (*os.File, error) {
+	name := filepath.Join(o.RuntimeDir, speakerLock)
+	ctx, cancel := context.WithTimeout(ctx, o.SpeakerWithin+speakerDiesWithin)
+	defer cancel()
+	killAt := time.Now().Add(o.SpeakerWithin)
+	told, killed := false, false
+	for {
+		f, err := lockFile(name, false)
+		var held *errHeld
+		if !errors.As(err, &held) {
+			return f, err
+		}
+		if !told {
+			told = true
+			o.Say(fmt.Sprintf("waiting for the speaker, pid %s, which hands its addresses over", held.pid))
+		}
+		if pid, err := strconv.Atoi(held.pid); err == nil && pid > 1 && !killed && time.Now().After(killAt) {
+			// It holds the lock, so the pid is its own.
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				return nil, fmt.Errorf("kill the speaker, pid %d, which does not end: %w", pid, err)
+			}
+			killed = true
+			o.Say(fmt.Sprintf("killed the speaker, pid %d: it did not end within %v", pid, o.SpeakerWithin))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("clean up: the speaker, pid %s, does not end (it holds %s)", held.pid, held.file)
+		case <-after(speakerBeat):
+		}
+	}
+}
+
+const (
+	speakerBeat       = 50 * time.Millisecond
+	speakerDiesWithin = 5 * time.Second // after it was killed
+)
+
+// network removes what a speaker sets: first what leads to the addresses, then
+// the addresses, then what keeps packets away from them.
+func (o CleanupOptions) network() error {
+	m, err := newNetif(o.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	var errs []error
+	rules, err := m.RemoveStrayRules(nil)
+	o.removed("rule %s", rules)
+	errs = append(errs, err)
+	routes, err := m.RemoveStrayRoutes(nil)
+	o.removed("route %s", routes)
+	errs = append(errs, err)
+	vmacs, err := m.VMACs()
+	errs = append(errs, err)
+	for _, name := range vmacs {
+		gone, err := m.RemoveVMAC(name)
+		if gone {
+			o.removed("interface %s", []string{name})
+		}
+		errs = append(errs, err)
+	}
+	errs = append(errs, m.RestoreParents(nil))
+	addresses, err := m.RemoveStrayAddresses(nil)
+	for _, dev := range slices.Sorted(maps.Keys(addresses)) {
+		for _, p := range addresses[dev] {
+			o.removed("address %s", []string{p.String() + " from " + dev})
+		}
+	}
+	errs = append(errs, err)
+	rest, err := m.CleanLeftovers()
+	o.removed("%s", rest)
+	return errors.Join(append(errs, err)...)
+}
+
+func (o CleanupOptions) removed(format string, what []string) {
+	for _, w := range what {
+		o.Say(fmt.Sprintf("removed "+format, w))
+	}
+}
+
+// newNetif opens the kernel's network with the records of a director that has
+// this runtime directory.
+func newNetif(runtimeDir string) (*netif.Manager, error) {
+	return netif.New(netif.Options{RecordFile: recordFile(runtimeDir), ParentsFile: filepath.Join(runtimeDir, "vmac-parents.json")})
+}
+
+// ipvs removes the services that are recorded as ours and takes the settings
+// back.
+func (o CleanupOptions) ipvs(ctx context.Context) error {
+	_, noRecord := os.Stat(filepath.Join(o.StateDir, ownedFile))
+	_, noSettings := os.Stat(settings.RecordFile(o.RuntimeDir))
+	if errors.Is(noRecord, fs.ErrNotExist) && errors.Is(noSettings, fs.ErrNotExist) {
+		return nil // no director ever had this state directory
+	}
+	kernel, err := ipvs.OpenKernel()
+	if err != nil {
+		return err // which says that IPVS could not be opened
+	}
+	defer kernel.Close()
+	var errs []error
+	if noRecord == nil {
+		prog, err := newProgrammer(kernel, o.StateDir, 0, func(p pass) {
+			for _, op := range p.res.Applied {
+				o.Say("ran " + op.String())
+			}
+		})
+		if err == nil {
+			prog.set(ipvs.Table{})
+			err = prog.once(ctx)
+		}
+		errs = append(errs, err)
+	}
+	if noSettings == nil {
+		steward := newSteward(settings.On(kernel), o.RuntimeDir, 0, func(p settled) {
+			for _, op := range p.res.Applied {
+				o.Say("ran " + op.String())
+			}
+		})
+		steward.set(conf.IPVS{})
+		errs = append(errs, steward.once(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clean up ipvs: %w", err)
+	}
+	return nil
+}
