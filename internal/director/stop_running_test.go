@@ -23,7 +23,14 @@ func holder(t *testing.T, dir, name string, args ...string) *exec.Cmd {
 	defer f.Close()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.ExtraFiles = []*os.File{f} // the lock goes with it
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // it is ready
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
@@ -37,7 +44,7 @@ func TestStop(t *testing.T) {
 	if pid, err := Stop(t.Context(), dir); pid != 0 || err != nil {
 		t.Errorf("without a director: %d, %v", pid, err)
 	}
-	cmd := holder(t, dir, "sleep", "3600")
+	cmd := holder(t, dir, "sh", "-c", "echo ready; exec sleep 3600")
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	pid, err := Stop(t.Context(), dir)
@@ -51,7 +58,7 @@ func TestStop(t *testing.T) {
 		t.Errorf("after it has ended: %d, %v", pid, err)
 	}
 
-	deaf := holder(t, dir, "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+	deaf := holder(t, dir, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
 	go func() { _ = deaf.Wait() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
