@@ -135,9 +135,10 @@ Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
 	root.SetContext(context.Background())
 	root.AddCommand(
 		newRun(), newStop(), newCleanup(), newCheck(), newPlan(), newSave(), newReload(), newStatus(), newExplain(), newEvents(), newFailover(), newDrain(), newUndrain(), newWeight(), newDoctor(), newRealServer(),
-		newLab(), newDrill(), newVersion(),
+		newLab(), newDrill(), newVersion(), newMan(), newCompletion(),
 		newSpeaker(), newProber(), newLabProcess(),
 	)
+	addExamples(root)
 	return root
 }
 
