@@ -51,6 +51,7 @@ type addresses struct {
 	waiting    map[string]*time.Timer // for the window of a limit to pass
 	vmacs      *vmacs
 	conflicts  *conflicts
+	untagged   bool // that the kernel forgets tags was told
 	done       sync.WaitGroup
 }
 
@@ -123,6 +124,7 @@ func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
 	}
 	err := a.set(c, present)
 	if present {
+		a.tellTags()
 		a.hold(c)
 		// Lingering looks like the addresses to TCP: it may end only now that
 		// they are here.
@@ -136,6 +138,16 @@ func (a *addresses) Set(c vrrp.Config, present bool, h vrrp.Handover) error {
 		}
 	}
 	return err
+}
+
+// tellTags tells once what an old kernel costs.
+func (a *addresses) tellTags() {
+	if a.untagged || !a.netif.LosesTags() {
+		return
+	}
+	a.untagged = true
+	a.say(event.ChildLimited, event.F(event.Child, "speaker"), event.F(event.Reason, "the kernel does not keep the tag of addresses (IFA_PROTO, Linux 5.18)"),
+		event.F(event.Detail, "which addresses are Baton's is remembered in addresses.json of runtime_dir instead: leave it there"))
 }
 
 // reconcileVMACs sees to it that the VMACs are there.

@@ -59,6 +59,9 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("read ipvs table: %w", err)
 	}
+	if err := preflight(cfg, settingOps(ctx, settings.On(kernel), cfg), thisGround); err != nil {
+		return err
+	}
 	log, err := newLogger(opts.Log, string(cfg.Global.LogFormat), cfg.Global.LogLevel)
 	if err != nil {
 		return err

@@ -96,6 +96,7 @@ func Judge(cfg *conf.Config, f Facts) Report {
 	} {
 		e.subject(subject)
 	}
+	e.elsewhere()
 	return Report{Role: Director, Node: cfg.Global.RouterID, Findings: e.out}
 }
 
@@ -134,6 +135,19 @@ func (e *examination) ok(id, what string) { e.add(Finding{ID: id, Severity: OK, 
 // unknown says what could not be found out and why.
 func (e *examination) unknown(id, what, mend string) {
 	e.add(Finding{ID: id, Severity: Unknown, What: what, Consequence: "this could not be judged", Mend: mend})
+}
+
+// elsewhere gives what cannot be set here to those who can.
+func (e *examination) elsewhere() {
+	if !e.f.Kernel.ReadOnly {
+		return
+	}
+	for i := range e.out {
+		if f := &e.out[i]; f.Fix != nil && f.Fix.Sysctl != "" {
+			f.Consequence += "; /proc/sys is read-only here"
+			f.On, f.Fix = "the host of this container", nil
+		}
+	}
 }
 
 // failures are what gathering could not find out.

@@ -167,6 +167,15 @@ var directors = []sick{
 		l.LinkLocal = netip.Addr{}
 		f.Links["eth0"] = l
 	}},
+	{name: "no IPv6", text: pair6, harm: func(f *Facts) {
+		f.Kernel.NoIPv6 = true
+		delete(f.Sysctls, "net/ipv6/conf/eth0/disable_ipv6")
+	}},
+	{name: "read-only /proc/sys", kind: "NAT", harm: func(f *Facts) {
+		f.Kernel.ReadOnly = true
+		f.Sysctls["net/ipv4/ip_forward"] = "0"
+		f.Sysctls["net/ipv4/conf/all/send_redirects"], f.Sysctls["net/ipv4/conf/eth0/send_redirects"] = "0", "0"
+	}},
 	{name: "strict reverse path filter", harm: func(f *Facts) {
 		f.Sysctls["net/ipv4/conf/all/rp_filter"] = "1"
 		f.Default["ipv4"] = Route{Interface: "eth1", Gateway: ip("192.168.18.1")}

@@ -42,6 +42,8 @@ type KernelFacts struct {
 	NoIPVS    bool
 	Modules   map[string]ModuleState // of those that are needed
 	NoLoading bool                   // kernel.modules_disabled is 1
+	NoIPv6    bool
+	ReadOnly  bool // /proc/sys is
 }
 
 // ModuleState is whether a module is at hand.

@@ -118,7 +118,18 @@ func (g *gathering) again() {
 	}
 	v, err := netif.ReadSysctl("kernel/modules_disabled")
 	g.f.Kernel.NoLoading = err == nil && v == "1"
+	g.f.Kernel.NoIPv6, g.f.Kernel.ReadOnly = noIPv6(), readOnlySysctls()
 	g.f.Sysctls = readSysctls(names(g.cfg, g.f))
+}
+
+func noIPv6() bool {
+	_, err := netif.ReadSysctl("net/ipv6/conf/all/disable_ipv6")
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// readOnlySysctls: who has no permission is not in a container for that.
+func readOnlySysctls() bool {
+	return errors.Is(netif.SysctlWritable("net/ipv4/conf/all/arp_ignore"), unix.EROFS)
 }
 
 func readSysctls(names []string) map[string]string {

@@ -25,6 +25,7 @@ func JudgeServer(wants []realserver.Want, f Facts) Report {
 	} {
 		e.subject(subject)
 	}
+	e.elsewhere()
 	return Report{Role: RealServer, Findings: e.out}
 }
 

@@ -57,7 +57,7 @@ func (g *gathering) server(m *realserver.Manager, wants []realserver.Want) error
 	if g.f.RealServer, err = m.Status(wants); err != nil {
 		return err
 	}
-	g.f.Kernel = KernelFacts{Release: release(), Modules: map[string]ModuleState{}}
+	g.f.Kernel = KernelFacts{Release: release(), Modules: map[string]ModuleState{}, ReadOnly: readOnlySysctls()}
 	for _, w := range wants {
 		if mod := w.Module(); mod != "" {
 			g.f.Kernel.Modules[mod] = moduleState(mod)

@@ -243,6 +243,14 @@ func (m *Manager) add(ctx context.Context, link netlink.Link, addrs []Addr) ([]n
 	return added, errors.Join(errs...)
 }
 
+// LosesTags says whether the kernel was found to forget the tag of an address,
+// as before Linux 5.18. Until an address was added it is not known.
+func (m *Manager) LosesTags() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tags == tagsLost
+}
+
 // learnTagSupport looks whether the kernel gives back the tag of an address
 // that was just added with one.
 func (m *Manager) learnTagSupport(link netlink.Link, added []netip.Prefix) error {

@@ -164,11 +164,11 @@ func TestRecordWhereTagsAreLost(t *testing.T) {
 		!r.has("eth0", netip.MustParsePrefix("192.168.16.201/32")) {
 		t.Errorf("record has %v, want what is left", r.entries)
 	}
-	if m.tags != tagsUnknown {
+	if m.tags != tagsUnknown || m.LosesTags() {
 		t.Errorf("tag support %d learnt without adding anything", m.tags)
 	}
 	h.set(m, "eth0", addrs("192.168.16.202/32"), nil)
-	if m.tags != tagsLost {
+	if m.tags != tagsLost || !m.LosesTags() {
 		t.Errorf("tag support is %d, want lost", m.tags)
 	}
 }

@@ -59,12 +59,31 @@ func WriteSysctl(name, value string) error {
 	}
 	switch {
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("set sysctl %s to %s: %w (/proc/sys is mounted read-only: set it outside the container)", name, value, cause(err))
+		return fmt.Errorf("set sysctl %s to %s: %w (%s)", name, value, cause(err), readOnly)
 	case err != nil:
 		return fmt.Errorf("set sysctl %s to %s: %w", name, value, cause(err))
 	}
 	return nil
 }
+
+// SysctlWritable says why a parameter could not be set, without setting it; nil:
+// it could, as far as permissions go.
+func SysctlWritable(name string) error {
+	path, err := sysctlPath(name)
+	if err != nil {
+		return err
+	}
+	switch err := unix.Access(path, unix.W_OK); {
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("set sysctl %s: %w (%s)", name, err, readOnly)
+	case err != nil:
+		return fmt.Errorf("set sysctl %s: %w", name, err)
+	}
+	return nil
+}
+
+// readOnly is the remedy where a container's /proc/sys is not its own.
+const readOnly = "/proc/sys is mounted read-only: set it outside the container"
 
 // SysctlKey is a parameter as sysctl(8) names it: a dot in an interface's name
 // becomes a slash.
