@@ -195,9 +195,24 @@ func TestScrapeFails(t *testing.T) {
 	if code, _, body := answer(t, "GET", overTCP(t, at, request("GET", "/metrics", ""))); code != 500 || !strings.Contains(body, "stopping") {
 		t.Errorf("%d %q", code, body)
 	}
-	b.metrics = []string{"up 1\n"}
-	if got := overTCP(t, at, request("GET", "/metrics", "")); strings.HasSuffix(got, "0\r\n\r\n") {
-		t.Errorf("half of a scrape looks whole: %q", got)
+	// Less than what net/http gathers before it sends anything, and more.
+	for _, size := range []int{1, 1 << 20} {
+		c, err := net.Dial("tcp", read(t, &backend{err: b.err, metrics: []string{strings.Repeat("x", size)}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, request("GET", "/metrics", "")); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			continue
+		}
+		defer res.Body.Close()
+		if body, err := io.ReadAll(res.Body); err == nil {
+			t.Errorf("half of a scrape of %d bytes looks whole: %.40q", size, body)
+		}
 	}
 }
 
