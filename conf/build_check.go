@@ -81,8 +81,7 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, ser
 	}
 	if len(own) == 0 {
 		if !rs.Checks.set && !r.Checks.set {
-			b.warnf(rs.path, "has no health check: it stays in the pool whatever happens to it").
-				remedy("add a tcp_check or http_get here or in the virtual_server")
+			b.unchecked = append(b.unchecked, rs.path)
 		}
 		return nil
 	}

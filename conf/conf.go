@@ -33,6 +33,8 @@ type Config struct {
 	Notify     map[string]Notify // by "INSTANCE/name" and "GROUP/name"; who has none is not in it
 
 	IPVS IPVS // of the node
+
+	source *source // of Reload; nil: all is to be read again
 }
 
 // Command is a program that Baton runs, without a shell.

@@ -307,19 +307,31 @@ func TestLargeFile(t *testing.T) {
 // TestWarningsDoNotHideAnError: there are more warnings than are kept.
 func TestWarningsDoNotHideAnError(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("[[virtual_server]]\naddress = \"192.0.2.1:80\"\nlb_kind = \"NAT\"\n")
+	instance := func(n int) {
+		fmt.Fprintf(&b, "[[vrrp_instance]]\nname = \"VI_%d\"\ninterface = \"eth%d\"\nvirtual_router_id = 51\npriority = 100\nversion = 2\n", n, n)
+		fmt.Fprintf(&b, "authentication = { auth_type = \"PASS\", auth_pass = \"1111\" }\nvirtual_ipaddress = [\"10.1.%d.%d/32\"]\n", n>>8, n&255)
+	}
 	for n := range 6000 {
-		fmt.Fprintf(&b, "[[virtual_server.real_server]]\naddress = \"10.0.%d.%d\"\n", n>>8, n&255)
+		instance(n)
 	}
 	cfg := parse(t, "n", b.String())
 	if n := len(cfg.Warnings); n != 501 || len(cfg.Warnings.Errors()) > 0 || !strings.HasPrefix(cfg.Warnings[500].Message, "5500 more") {
 		t.Errorf("%d warnings, last %v", n, cfg.Warnings[n-1])
 	}
-	b.WriteString("[[virtual_server.real_server]]\naddress = \"10.0.0.0\"\n") // the first one again
+	instance(0) // the first one again
 	_, err := conf.Parse("f", []byte(b.String()), "n")
 	var ps conf.Problems
-	if !errors.As(err, &ps) || ps[0].Key != "virtual_server[0].real_server[6000].address" {
+	if !errors.As(err, &ps) || !strings.HasPrefix(ps[0].Key, "vrrp_instance[6000].") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestServersWithoutACheckAreOneWarning: of ten thousand the first is named.
+func TestServersWithoutACheckAreOneWarning(t *testing.T) {
+	text := services(100, 4)
+	text = bytes.ReplaceAll(text, []byte("tcp_check = {}\n"), nil)
+	if w := parse(t, "n", string(text)).Warnings; len(w) != 1 || w[0].Key != "virtual_server[0].real_server[0]" || !strings.Contains(w[0].Message, "so do 399 more") {
+		t.Errorf("warnings: %v", w)
 	}
 }
 

@@ -24,6 +24,7 @@ type decoder struct {
 	disk      bool                           // files that the configuration names may be looked at
 	pem       map[healthcheck.TLSSpec]string // files of TLS → what is wrong with them
 	careful   bool                           // the index is read first whatever the text is like
+	unchecked []string                       // paths of the real servers without a check; of this node at last
 	recovered bool                           // statements were left out: a missing key may be one of them
 	alias     map[string]string              // paths of keys that stand in the file as a bare value, to its path
 }

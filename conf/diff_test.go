@@ -168,6 +168,9 @@ func TestDiffSeesEveryField(t *testing.T) {
 			case reflect.Struct:
 				for i := range v.NumField() {
 					f := v.Type().Field(i)
+					if !f.IsExported() {
+						continue // of the reader's own
+					}
 					if path == "Services.Servers.Server" && (f.Name == "Key" || f.Name == "Stats") || path == "Services.Servers.Checks" && (f.Name == "ID" || f.Name == "Kind") {
 						continue // identity, and what is observed
 					}

@@ -7,3 +7,8 @@ var WithoutFiles = withoutFiles
 func ParseCarefully(name string, data []byte, node string) (*Config, error) {
 	return parse(name, data, node, &decoder{careful: true})
 }
+
+// Again is Reload of a text, nil where all of it has to be read.
+func (c *Config) Again(name string, data []byte, node string) *Config {
+	return c.again(name, data, node, false)
+}

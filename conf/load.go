@@ -28,6 +28,18 @@ func Load(path, node string) (*Config, error) {
 	return parse(path, data, node, &decoder{disk: true})
 }
 
+// Reload is Load at the price of what differs from old, which was loaded for
+// the same node: a virtual_server whose text has not changed is taken from it.
+// What comes out, and what is found wrong, is what Load says. old may be nil.
+func Reload(old *Config, path, node string) (*Config, error) {
+	if data, err := readBounded(path); err == nil {
+		if cfg := old.again(path, data, node, true); cfg != nil {
+			return cfg, nil
+		}
+	}
+	return Load(path, node)
+}
+
 var errNotRegular = errors.New("it is not a regular file")
 
 // readBounded reads the file within the bound. Parse refuses what is above it.
@@ -81,8 +93,7 @@ func Parse(name string, data []byte, node string) (*Config, error) {
 }
 
 func parse(name string, data []byte, node string, d *decoder) (*Config, error) {
-	d.file = name
-	d.kept, d.told, d.alias, d.pem = map[Severity]int{}, map[string]bool{}, map[string]string{}, map[healthcheck.TLSSpec]string{}
+	newDecoder(name, d)
 	if len(data) > maxFileSize {
 		d.index = newIndex(nil)
 		d.syntaxRemedy(0, fmt.Sprintf("the file is larger than %d MiB", maxFileSize>>20), "this is hardly a configuration: check what -c names")
@@ -98,13 +109,47 @@ func parse(name string, data []byte, node string, d *decoder) (*Config, error) {
 		d.syntaxRemedy(0, "the file configures nothing", "add a [[vrrp_instance]] or a [[virtual_server]]; examples/ has complete files")
 	}
 	cfg := d.resolve(&raw, node)
+	alone := len(d.problems) == 0 && d.more == 0
+	d.warnUnchecked(d.unchecked)
 	problems := d.sorted()
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
-	sum := sha256.Sum256(data)
-	cfg.File, cfg.Hash, cfg.Warnings = name, hex.EncodeToString(sum[:]), problems
+	cfg.File, cfg.Hash, cfg.Warnings = name, hashOf(data), problems
+	if alone {
+		cfg.source = d.sourceOf(cfg, data, node)
+	}
 	return cfg, nil
+}
+
+// newDecoder makes d ready for a file.
+func newDecoder(name string, d *decoder) *decoder {
+	d.file = name
+	d.kept, d.told, d.alias, d.pem = map[Severity]int{}, map[string]bool{}, map[string]string{}, map[healthcheck.TLSSpec]string{}
+	return d
+}
+
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// warnUnchecked tells of real servers without a check: of ten thousand once.
+func (d *decoder) warnUnchecked(paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	d.warnf(paths[0], "%s", uncheckedMessage(len(paths))).remedy(uncheckedRemedy)
+}
+
+const uncheckedRemedy = "add a tcp_check or http_get here or in the virtual_server"
+
+func uncheckedMessage(n int) string {
+	s := "has no health check: it stays in the pool whatever happens to it"
+	if n > 1 {
+		s += fmt.Sprintf("; so do %d more", n-1)
+	}
+	return s
 }
 
 func (d *decoder) sorted() Problems {

@@ -20,6 +20,8 @@ func (d *decoder) resolve(raw *rawFile, node string) *Config {
 	if known {
 		cfg = (&builder{decoder: d, raw: raw, node: node, nodes: nodes}).config()
 	}
+	unchecked := d.unchecked
+	defer func() { d.unchecked = unchecked }() // what the other nodes lack is mostly the same
 	told := map[string]bool{}
 	for _, p := range d.problems {
 		told[p.Key+" "+p.Message] = true

@@ -41,7 +41,7 @@ type VirtualServer struct {
 // thousand servers with each reload: what == can decide, it does.
 func (v VirtualServer) Equal(o VirtualServer) bool {
 	return v.Name == o.Name && v.Service == o.Service && slices.Equal(v.Keys, o.Keys) &&
-		slices.EqualFunc(v.Servers, o.Servers, RealServer.equal) &&
+		(sameList(v.Servers, o.Servers) || slices.EqualFunc(v.Servers, o.Servers, RealServer.equal)) &&
 		v.Alpha == o.Alpha && v.Omega == o.Omega && v.Quorum == o.Quorum && v.Hysteresis == o.Hysteresis &&
 		same(v.QuorumUp, o.QuorumUp) && same(v.QuorumDown, o.QuorumDown) &&
 		(v.Sorry == o.Sorry || v.Sorry != nil && o.Sorry != nil && v.Sorry.equal(*o.Sorry)) &&
@@ -52,6 +52,11 @@ func (r RealServer) equal(o RealServer) bool {
 	return r.Server == o.Server && r.InhibitOnFailure == o.InhibitOnFailure && r.SlowStart == o.SlowStart &&
 		slices.EqualFunc(r.Checks, o.Checks, func(a, b healthcheck.Spec) bool { return a == b || reflect.DeepEqual(a, b) }) &&
 		same(r.NotifyUp, o.NotifyUp) && same(r.NotifyDown, o.NotifyDown)
+}
+
+// sameList says that both are one list: a service that Reload has taken over.
+func sameList(a, b []RealServer) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func same(a, b *Command) bool { return a == b || reflect.DeepEqual(a, b) }

@@ -38,7 +38,7 @@ type Options struct {
 // was begun. conf.Problems are returned as they are.
 func Run(ctx context.Context, opts Options) error {
 	begun := time.Now()
-	cfg, err := load(opts)
+	cfg, err := conf.Load(opts.ConfigFile, opts.Node)
 	if err != nil {
 		return err
 	}

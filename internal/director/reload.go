@@ -22,8 +22,11 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyWithin)
 	defer cancel()
 	// Read outside the core: a slow disk must not hold up anything.
-	next, err := load(c.opts)
-	defer trim()
+	var old *conf.Config
+	if err := c.ask(ctx, func() { old = c.cfg }); err != nil {
+		return control.Reload{}, err
+	}
+	next, err := conf.Reload(old, c.opts.ConfigFile, c.opts.Node)
 	var out control.Reload
 	applied := make(chan error, 2) // the table and the settings
 	asked := c.ask(ctx, func() {
@@ -58,21 +61,11 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 	return out, nil
 }
 
-// Reading a large file leaves several times what stays of it, in a moment, and
-// then next to nothing for hours: while it is read the collector would only
-// repeat itself, and afterwards the memory goes back to where it came from.
-const (
-	gcPercent        = 50 // at rest: ten thousand servers are 20 MiB
-	gcPercentReading = 300
-)
+// gcPercent is the collector's at rest. Ten thousand servers are 20 MiB that
+// stay for hours; what else comes and goes is little.
+const gcPercent = 50
 
-// load reads the configuration file.
-func load(o Options) (*conf.Config, error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(gcPercentReading))
-	return conf.Load(o.ConfigFile, o.Node)
-}
-
-// trim gives back the memory that a configuration no longer needs.
+// trim gives back the memory that reading the first configuration took.
 func trim() {
 	debug.SetGCPercent(gcPercent)
 	debug.FreeOSMemory()

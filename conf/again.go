@@ -1,0 +1,245 @@
+package conf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"baton/healthcheck"
+	"baton/ipvs"
+)
+
+// A configuration of ten thousand servers takes a quarter of a second of
+// processor time to read, and most reloads change one of them. So a Config
+// remembers from which text each of its services came, and the next one is
+// made from the text that is new and the services that are not. As soon as
+// there is anything to say about that text, the whole is read: then every
+// problem has its place and none is missed. So it is where an instance tracks a
+// virtual_server by name, which is not among the new text.
+
+// textSum stands for a text.
+type textSum = [sha256.Size]byte
+
+// source is what a Config remembers of its text.
+type source struct {
+	node     string  // as it was asked for
+	host     string  // that a node without a name is called by
+	rest     textSum // of all that is no virtual_server
+	sections map[textSum]section
+}
+
+// section is the text of one virtual_server.
+type section struct {
+	service   int    // of Config.Services
+	unchecked int    // servers of it without a check
+	first     string // the first of these: "real_server[2]"
+}
+
+// split divides a text into its virtual_servers, from one header to the next,
+// and all the rest, or says that it cannot. starts are the offsets of the
+// sections.
+func split(data []byte) (rest []byte, sections [][]byte, starts []int, ok bool) {
+	if bytes.Contains(data, []byte(`"""`)) || bytes.Contains(data, []byte("'''")) {
+		return nil, nil, nil, false // what looks like a header may be part of a text
+	}
+	const word = "virtual_server"
+	begun, inside := 0, false
+	end := func(at int) {
+		if inside {
+			sections, starts = append(sections, data[begun:at]), append(starts, begun)
+		} else {
+			rest = append(rest, data[begun:at]...)
+		}
+		begun = at
+	}
+	for at, next := 0, 0; at < len(data); at = next {
+		next = len(data)
+		if nl := bytes.IndexByte(data[at:], '\n'); nl >= 0 {
+			next = at + nl + 1
+		}
+		line := bytes.TrimSpace(data[at:next])
+		if len(line) == 0 || line[0] != '[' {
+			continue
+		}
+		switch name := bytes.TrimLeft(line, "[ \t\"'"); {
+		case string(line) == "[["+word+"]]":
+			end(at)
+			inside = true
+		case bytes.HasPrefix(line, []byte("["+word+".")), bytes.HasPrefix(line, []byte("[["+word+".")):
+			if !inside {
+				return nil, nil, nil, false
+			}
+		case bytes.HasPrefix(name, []byte(word)) && !bytes.HasPrefix(name, []byte(word+"_group")):
+			return nil, nil, nil, false // written in another way
+		default:
+			end(at)
+			inside = false
+		}
+	}
+	end(len(data))
+	return rest, sections, starts, true
+}
+
+// sourceOf notes where the services of a configuration came from. It is nil
+// where what stands in one virtual_server bears on another one. A service of
+// which files were looked at is left out.
+func (d *decoder) sourceOf(cfg *Config, data []byte, node string) *source {
+	rest, sections, _, ok := split(data)
+	if !ok || d.recovered || len(sections) != len(cfg.Services) {
+		return nil
+	}
+	for _, t := range d.tables {
+		if strings.HasPrefix(t.path, "virtual_server[") {
+			return nil // it names the nodes
+		}
+	}
+	at := make([]section, len(sections))
+	for i := range at {
+		at[i].service = i
+	}
+	for _, path := range d.unchecked {
+		number, local, _ := strings.Cut(strings.TrimPrefix(path, "virtual_server["), "].")
+		i, err := strconv.Atoi(number)
+		if err != nil || i >= len(at) {
+			return nil
+		}
+		if at[i].unchecked++; at[i].first == "" {
+			at[i].first = local
+		}
+	}
+	s := &source{node: node, host: shortHostname(), rest: sha256.Sum256(rest), sections: make(map[textSum]section, len(sections))}
+	for i, text := range sections {
+		if cfg.Services[i].ofTextAlone() {
+			s.sections[sha256.Sum256(text)] = at[i]
+		}
+	}
+	return s
+}
+
+// ofTextAlone says whether no file that the service names was looked at.
+func (v VirtualServer) ofTextAlone() bool {
+	plain := func(r RealServer) bool {
+		for _, c := range r.Checks {
+			switch c.Kind {
+			case healthcheck.TCP, healthcheck.UDP, healthcheck.DNS, healthcheck.Ping, healthcheck.HTTP:
+			default:
+				return false
+			}
+		}
+		return r.NotifyUp == nil && r.NotifyDown == nil
+	}
+	for _, r := range v.Servers {
+		if !plain(r) {
+			return false
+		}
+	}
+	return v.QuorumUp == nil && v.QuorumDown == nil && (v.Sorry == nil || plain(*v.Sorry))
+}
+
+// again reads what of data c was not made of, and returns nil where all of it
+// has to be read.
+func (c *Config) again(name string, data []byte, node string, disk bool) *Config {
+	if c == nil || c.source == nil || c.source.node != node || c.source.host != shortHostname() || len(data) > maxFileSize {
+		return nil
+	}
+	rest, sections, starts, ok := split(data)
+	if !ok || len(sections) == 0 || len(sections) > maxElements || sha256.Sum256(rest) != c.source.rest {
+		return nil
+	}
+	sums, fresh := make([]textSum, len(sections)), 0
+	text := bytes.Clone(rest)
+	for i, t := range sections {
+		sums[i] = sha256.Sum256(t)
+		if _, known := c.source.sections[sums[i]]; !known {
+			if n := len(text); n > 0 && text[n-1] != '\n' {
+				text = append(text, '\n') // of the rest: the last line of a section ends, or is the last of all
+			}
+			text = append(text, t...)
+			fresh++
+		}
+	}
+	part, next := c.part(name, text, node, disk)
+	if next == nil || len(part.Services) != fresh {
+		return nil
+	}
+	cfg := *part
+	cfg.File, cfg.Hash, cfg.Services = name, hashOf(data), make([]VirtualServer, 0, len(sections))
+	cfg.source = &source{node: node, host: next.host, rest: c.source.rest, sections: make(map[textSum]section, len(sections))}
+	m := merger{names: make(map[string]bool, len(sections)), keys: make(map[ipvs.ServiceKey]bool, len(sections))}
+	for i, sum := range sums {
+		at, known := c.source.sections[sum]
+		from := c.Services
+		if !known {
+			if at, ok = next.sections[sum]; !ok {
+				// Files were looked at: it is in no map, but in its place.
+				return nil
+			}
+			from = part.Services
+		}
+		vs := from[at.service]
+		if !m.takes(vs) {
+			return nil
+		}
+		if m.unchecked += at.unchecked; at.unchecked > 0 && m.warning == nil {
+			m.warning = uncheckedAt(data, starts[i], sections[i], i, at.first)
+		}
+		at.service = i
+		cfg.source.sections[sum] = at
+		cfg.Services = append(cfg.Services, vs)
+	}
+	cfg.Warnings = Problems{}
+	if m.warning != nil {
+		m.warning.File, m.warning.Message, m.warning.Remedy = name, uncheckedMessage(m.unchecked), uncheckedRemedy
+		cfg.Warnings = append(cfg.Warnings, *m.warning)
+	}
+	return &cfg
+}
+
+// part is the configuration of a text that is not the whole, and its source,
+// nil where there is anything to say about it.
+func (c *Config) part(name string, text []byte, node string, disk bool) (*Config, *source) {
+	d := newDecoder(name, &decoder{disk: disk})
+	tree := d.parse(text)
+	if tree == nil || d.recovered {
+		return nil, nil
+	}
+	var raw rawFile
+	d.table("", tree, reflect.ValueOf(&raw).Elem())
+	part := d.resolve(&raw, node)
+	if part == nil || len(d.problems) > 0 || d.more > 0 {
+		return nil, nil
+	}
+	return part, d.sourceOf(part, text, node)
+}
+
+// merger holds the services of a configuration against one another.
+type merger struct {
+	names     map[string]bool
+	keys      map[ipvs.ServiceKey]bool
+	unchecked int
+	warning   *Problem
+}
+
+// takes notes a service, unless it is in another's way.
+func (m *merger) takes(vs VirtualServer) bool {
+	if m.names[vs.Name] || len(m.keys)+len(vs.Keys) > maxAllKeys {
+		return false
+	}
+	m.names[vs.Name] = true
+	for _, k := range vs.Keys {
+		if m.keys[k] {
+			return false
+		}
+		m.keys[k] = true
+	}
+	return true
+}
+
+// uncheckedAt finds the place of a real server in the text of one section.
+func uncheckedAt(data []byte, start int, section []byte, i int, local string) *Problem {
+	line, column := lazyIndex(section).find("virtual_server[0]." + local)
+	return &Problem{Severity: SeverityWarning, Line: line + bytes.Count(data[:start], []byte{'\n'}), Column: column,
+		Key: element("virtual_server", i) + "." + local}
+}
