@@ -71,7 +71,13 @@ func (k ServiceKey) keepFirst(t, c Table) {
 	}
 }
 
+// canonical shares the servers of an entry that is so already, as those of the
+// director are: a copy of ten thousand would cost as much as all else that is
+// known of them.
 func (e Entry) canonical(k ServiceKey) Entry {
+	if e.isCanonical() {
+		return Entry{Service: e.Service.canonical(k), Servers: e.Servers}
+	}
 	servers := make(map[ServerKey]Server, len(e.Servers))
 	for raw, s := range e.Servers {
 		sk := raw.canonical()
@@ -89,14 +95,28 @@ func (e Entry) canonical(k ServiceKey) Entry {
 	return Entry{Service: e.Service.canonical(k), Servers: servers}
 }
 
-// without forgets, in place, what the given operations were about.
+func (e Entry) isCanonical() bool {
+	for k, s := range e.Servers {
+		if k != k.canonical() || s != s.canonical(k) {
+			return false
+		}
+	}
+	return e.Servers != nil
+}
+
+// without forgets, in place, what the given operations were about; the servers
+// of an entry may be somebody else's, too.
 func (t Table) without(ops []Op) Table {
 	for _, op := range ops {
 		switch op.Kind {
 		case AddService, UpdateService:
 			delete(t, op.Service.Key)
 		case AddServer, UpdateServer:
-			delete(t[op.Service.Key].Servers, op.Server.Key)
+			if e, there := t[op.Service.Key]; there {
+				e.Servers = maps.Clone(e.Servers)
+				delete(e.Servers, op.Server.Key)
+				t[op.Service.Key] = e
+			}
 		}
 	}
 	return t

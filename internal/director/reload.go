@@ -63,7 +63,7 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 
 // gcPercent is the collector's at rest. Ten thousand servers are 20 MiB that
 // stay for hours; what else comes and goes is little.
-const gcPercent = 50
+const gcPercent = 25
 
 // trim gives back the memory that reading the first configuration took.
 func trim() {
