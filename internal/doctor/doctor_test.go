@@ -215,6 +215,9 @@ var directors = []sick{
 	{name: "stranger with the VIP", harm: both(running, func(f *Facts) {
 		f.Segments["eth0"] = Segment{Claims: []Claim{{ip("192.168.16.200"), "02:00:00:00:00:66"}}}
 	})},
+	{name: "both directors hold the VIP", harm: both(running, func(f *Facts) {
+		f.Segments["eth0"] = Segment{Routers: []Heard{peer()}, Claims: []Claim{{ip("192.168.16.200"), "02:00:00:00:00:12"}}}
+	})},
 	{name: "VIP without adverts", harm: func(f *Facts) {
 		f.Segments["eth0"] = Segment{Claims: []Claim{{ip("192.168.16.200"), "02:00:00:00:00:66"}}}
 	}},

@@ -209,6 +209,9 @@ func (e *examination) wrongClaim(i *vrrp.Config, a vrrp.Address, c Claim, here b
 		f.What += ", and this node holds it"
 		f.Consequence = "two machines have the address: clients reach now one, now the other"
 	}
+	if e.isMaster(i, e.f.Segments[i.Interface], c.MAC) {
+		f.Mend, f.On = "baton doctor", "both directors: one of them does not hear the other"
+	}
 	return f
 }
 
