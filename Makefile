@@ -8,6 +8,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# dpkg and rpm want a version that begins with a digit.
+PACKAGE_VERSION ?= $(shell echo '$(VERSION)' | sed -E '/^v?[0-9]+\./!s/^/0.0.0~/; s/^v//; s/-(rc|alpha|beta)/~\1/; s/-/+/g')
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DIST ?= dist
 FUZZTIME ?= 10s
 BENCH ?= .
 BENCHTIME ?= 1s
@@ -34,6 +38,14 @@ build: ## build bin/baton, static
 	@mkdir -p bin
 	CGO_ENABLED=0 $(go) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/baton ./cmd/baton
 
+.PHONY: packages
+packages: build ## dist/*.deb and dist/*.rpm: binary, units, configuration, manual pages, completions
+	@rm -rf $(DIST) && mkdir -p $(DIST)/completion && cp bin/baton $(DIST)/baton
+	@bin/baton man $(DIST)/man >/dev/null && gzip -9n $(DIST)/man/*
+	@for shell in bash zsh fish; do bin/baton completion $$shell >$(DIST)/completion/$$shell; done
+	@for kind in deb rpm; do DIST=$(DIST) PACKAGE_VERSION=$(PACKAGE_VERSION) ARCH=$(shell $(go) env GOARCH) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
+		$(go) tool -modfile=internal/tools/nfpm.mod nfpm package -f packaging/nfpm.yaml -p $$kind -t $(DIST)/; done
+
 .PHONY: vmrun
 vmrun:
 	@mkdir -p bin
@@ -44,6 +56,7 @@ setup: vmrun ## fetch what is missing: Go, a C compiler, the kernel and its tool
 	@.ci/go.sh cc
 	@$(go) mod download
 	@$(go) mod download -modfile=internal/tools/go.mod
+	@$(go) mod download -modfile=internal/tools/nfpm.mod
 	@PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -fetch
 
 .PHONY: check

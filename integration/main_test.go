@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) {
 	actAs(os.Getenv(roleVariable))
-	vm.Main(m, vm.Program{Name: "baton", Package: "baton/cmd/baton"})
+	vm.Main(m, vm.Program{Name: "baton", Package: "baton/cmd/baton"},
+		vm.Program{Name: packagesDir, Make: makePackages, For: "TestPackages"})
 }
 
 // patience bounds every wait for something that must happen. It is generous:
@@ -29,11 +30,13 @@ const patience = 2 * time.Minute
 // start builds a lab for one test and waits until it has a master.
 func start(t testing.TB, o lab.Options) *lab.Lab {
 	t.Helper()
-	binary, err := findBaton()
-	if err != nil {
-		t.Fatal(err)
+	if o.Binary == "" {
+		var err error
+		if o.Binary, err = findBaton(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	o.Name, o.Binary, o.Dir = "it", binary, filepath.Join(t.TempDir(), "lab")
+	o.Name, o.Dir = "it", filepath.Join(t.TempDir(), "lab")
 	o.Patience = patience
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

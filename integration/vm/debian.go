@@ -44,8 +44,8 @@ var kernelParts = regexp.MustCompile(`^(lib|zlib1g|linux-(image|binary|modules|b
 func guestBundle() Bundle {
 	return Bundle{
 		Name: "guest",
-		Packages: []string{"linux-image-cloud-" + runtime.GOARCH, "busybox-static", "dash", "dnsmasq-base", "iproute2", "ipvsadm",
-			"keepalived", "kmod", "libc6", "nftables", "nginx", "opensmtpd", "tcpdump"},
+		Packages: []string{"linux-image-cloud-" + runtime.GOARCH, "busybox-static", "dash", "dnsmasq-base", "dpkg", "iproute2", "ipvsadm",
+			"keepalived", "kmod", "libc6", "nftables", "nginx", "opensmtpd", "systemd-standalone-sysusers", "tar", "tcpdump"},
 		Keep:   kernelParts,
 		Finish: depmod,
 	}

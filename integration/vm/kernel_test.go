@@ -31,6 +31,7 @@ func TestEveryToolRuns(t *testing.T) {
 	for name, args := range map[string]string{
 		"ip": "-V", "tc": "-V", "bridge": "-V", "ss": "-V", "ipvsadm": "-Ln", "keepalived": "--help",
 		"nft": "--version", "nginx": "-v", "tcpdump": "--version", "dnsmasq": "--version",
+		"dpkg": "--version", "dpkg-deb": "--version", "dpkg-split": "--version", "tar": "--version", "systemd-sysusers": "--version",
 		"smtpd": "-h 2>&1 | grep OpenSMTPD", // it has no other way that needs no user, and that one ends with 1
 	} {
 		if _, ok := Tools[name]; !ok {
@@ -38,8 +39,8 @@ func TestEveryToolRuns(t *testing.T) {
 		}
 		shell(t, name+" "+args)
 	}
-	if len(Tools) != 11 {
-		t.Errorf("there are %d Tools, this test knows 11", len(Tools))
+	if len(Tools) != 16 {
+		t.Errorf("there are %d Tools, this test knows 16", len(Tools))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,13 @@ import (
 type Program struct {
 	Name    string // baton
 	Package string // baton/cmd/baton
+	// Flags are for the go command, before the package.
+	Flags []string
+	// Make, where it is set, makes a directory of that name instead.
+	Make func(ctx context.Context, root, dir string) error
+	// For is the only test that calls it; "" stands for all. Without that test
+	// it is not made.
+	For string
 }
 
 // Main is for TestMain of a package whose tests need a kernel with IPVS. Where
@@ -61,7 +69,16 @@ func rerun(ctx context.Context, args []string, programs []Program) (int, error) 
 	}
 	defer os.RemoveAll(bin)
 	for _, p := range programs {
-		if err := BuildStatic(ctx, root, p.Package, filepath.Join(bin, p.Name)); err != nil {
+		if p.For != "" && !selected(args, p.For) {
+			continue
+		}
+		if p.Make != nil {
+			if err := p.Make(ctx, root, filepath.Join(bin, p.Name)); err != nil {
+				return 0, fmt.Errorf("make %s: %w", p.Name, err)
+			}
+			continue
+		}
+		if err := BuildStatic(ctx, root, p.Package, filepath.Join(bin, p.Name), p.Flags...); err != nil {
 			return 0, err
 		}
 	}
@@ -97,6 +114,18 @@ func rerun(ctx context.Context, args []string, programs []Program) (int, error) 
 	return 1, err
 }
 
+// selected says whether the flags of a test binary have it run the test.
+func selected(args []string, test string) bool {
+	run := ""
+	for _, a := range args {
+		if name, value, ok := strings.Cut(strings.TrimLeft(a, "-"), "="); ok && name == "test.run" {
+			run, _, _ = strings.Cut(value, "/")
+		}
+	}
+	re, err := regexp.Compile(run)
+	return err != nil || re.MatchString(test) // the test binary will say what is wrong with it
+}
+
 // GuestSource is where the guest finds the repository's files.
 const GuestSource = "/src"
 
@@ -107,8 +136,9 @@ func SourceTree(root string) File {
 }
 
 // BuildStatic builds a main package without cgo, so that it runs in any guest.
-func BuildStatic(ctx context.Context, root, pkg, out string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, pkg)
+func BuildStatic(ctx context.Context, root, pkg, out string, flags ...string) error {
+	args := append(append([]string{"build", "-trimpath", "-o", out}, flags...), pkg)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Stderr, cmd.Stdout = root, os.Stderr, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if err := startAndWait(cmd); err != nil {

@@ -13,6 +13,7 @@ import (
 var Tools = map[string]string{
 	"ip": "iproute2", "tc": "iproute2", "bridge": "iproute2", "ss": "iproute2",
 	"ipvsadm": "ipvsadm", "keepalived": "keepalived", "nft": "nftables",
+	"dpkg": "dpkg", "dpkg-deb": "dpkg", "dpkg-split": "dpkg", "tar": "tar", "systemd-sysusers": "systemd-standalone-sysusers",
 	"dnsmasq": "dnsmasq-base", "nginx": "nginx", "smtpd": "opensmtpd", "tcpdump": "tcpdump",
 }
 

@@ -106,7 +106,10 @@ func Run(ctx context.Context, opts Options) error {
 	tasks, err := c.tasks(cfg, stop)
 	if err == nil {
 		err = runTasks(ctx, tasks, func() {
-			c.post(ctx, func() { c.say(event.DirectorReady, event.F(event.Took, round(time.Since(begun)))) })
+			c.post(ctx, func() {
+				c.say(event.DirectorReady, event.F(event.Took, round(time.Since(begun))))
+				c.tellRoles()
+			})
 			notifySystemd("READY=1")
 			trim()
 		})

@@ -127,6 +127,7 @@ func (c *core) noticed(n vrrp.Notice) {
 			c.transitions[metrics.Transition{Instance: n.Instance, From: n.From, To: n.To, Reason: n.Reason}]++
 		}
 		c.notifyTransition(n)
+		c.tellRoles()
 		c.askStatus()
 	case vrrp.NoticePriorityChanged:
 		if in != nil {

@@ -3,6 +3,8 @@ package director
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,6 +24,21 @@ func notifyReloading() {
 	}
 	notifySystemd(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", ts.Nano()/1000))
 }
+
+// tellRoles gives `systemctl status` the instances' states.
+func (c *core) tellRoles() {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(c.instances)) {
+		lines = append(lines, fmt.Sprintf("%s %s", name, c.instances[name].role))
+	}
+	if len(lines) == 0 {
+		lines = []string{"no vrrp_instance"}
+	}
+	notifySystemd("STATUS=" + joinSome(lines, maxRoles))
+}
+
+// maxRoles bounds that line, in bytes; `baton status` has all.
+const maxRoles = 120
 
 // feedWatchdog tells systemd twice in each period that the core still works:
 // it goes through the core's inbox, so that a stuck core is a missed beat.

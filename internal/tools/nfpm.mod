@@ -1,6 +1,6 @@
 // The program that makes the packages, pinned apart from what they hold:
-// go tool -modfile=internal/packages/go.mod nfpm
-module baton/internal/packages
+// go tool -modfile=internal/tools/nfpm.mod nfpm
+module baton/internal/tools
 
 go 1.26.0
 
