@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	actAs(os.Getenv(roleVariable))
-	vm.Main(m, vm.Program{Name: "baton", Package: "baton/cmd/baton"},
+	vm.Main(m, vm.Program{Name: "baton", Package: "baton/cmd/baton", Flags: []string{"-ldflags=-X main.version=" + thisVersion}},
 		vm.Program{Name: packagesDir, Make: makePackages, For: "TestPackages"})
 }
 
