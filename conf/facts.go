@@ -31,7 +31,7 @@ func (g Global) facts() []fact {
 		{key: "drain_timeout", value: format(g.DrainTimeout)},
 		late("on_stop", g.OnStop),
 		late("log_format", g.LogFormat),
-		late("log_level", g.LogLevel),
+		{key: "log_level", value: g.LogLevel},
 		late("runtime_dir", g.RuntimeDir),
 		late("state_dir", g.StateDir),
 		late("control_socket", g.ControlSocket),

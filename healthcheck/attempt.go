@@ -38,6 +38,9 @@ func (s *Scheduler) finish(c *check, err error) {
 
 	var d Decision
 	c.health, d = c.rules.Next(c.health, reason)
+	if s.tracing {
+		s.attempts = append(s.attempts, Attempt{ID: c.spec.ID, State: c.health.State, Reason: reason, Detail: detail, Latency: latency, At: s.wall})
+	}
 	if c.spec.LogAllFailures && c.health.Fails > 0 && !reason.Unknown() {
 		s.fails.tell(s.now, Failure{ID: c.spec.ID, Reason: reason, Detail: detail, Latency: latency, At: s.wall, Attempts: c.health.Fails, Retry: c.spec.Retry})
 	}

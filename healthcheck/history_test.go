@@ -140,6 +140,26 @@ func TestEveryFailureIsToldWhereItIsWanted(t *testing.T) {
 	})
 }
 
+// TestEveryAttemptIsToldWhileTracing: passed or not, and at no other time.
+func TestEveryAttemptIsToldWhileTracing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		var r *rig
+		told := func(a Attempt) {
+			got = append(got, fmt.Sprintf("%v %s %s %s %s", a.At.Sub(r.start), a.ID, a.State, a.Reason, a.Detail))
+		}
+		r = newRig(t, Options{Attempted: told}, map[string]checkFunc{"a": script(nil, nil, errRefused, nil, nil)})
+		r.Apply([]Spec{spec("a", func(s *Spec) { s.Interval, s.Retry, s.RetryDelay = sec, 1, 200*ms })})
+		r.after(500 * ms)
+		r.SetTracing(true)
+		r.after(2400 * ms)
+		r.SetTracing(false)
+		r.after(2 * sec)
+		r.stop()
+		wantStrings(t, got, "1s a up  ", "2s a up refused closed", "2.2s a up  ")
+	})
+}
+
 func TestFailuresAreBounded(t *testing.T) {
 	var f failures
 	for i := range 100 {

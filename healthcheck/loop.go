@@ -22,6 +22,8 @@ func (s *Scheduler) turn(p poller) error {
 	verdicts := s.outbox
 	s.outbox = nil
 	failed := s.fails.take()
+	attempts := s.attempts
+	s.attempts = nil
 	report, told := s.overload.take(now, s.wall, s.fds.limit)
 	sleep := longestSleep
 	if c := s.line.first(); c != nil {
@@ -40,6 +42,9 @@ func (s *Scheduler) turn(p poller) error {
 		for _, f := range failed {
 			s.opt.Failed(f)
 		}
+	}
+	for _, a := range attempts {
+		s.opt.Attempted(a)
 	}
 	if told && s.opt.Overload != nil {
 		s.opt.Overload(report)
@@ -239,7 +244,7 @@ func (s *Scheduler) conclude(c *check, err error) {
 	defer s.mu.Unlock()
 	s.stall.note(s.tick(), s.line)
 	s.finish(c, err)
-	if len(s.outbox)+len(s.fails.list) > 0 || s.overload.due(s.now) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
+	if len(s.outbox)+len(s.fails.list)+len(s.attempts) > 0 || s.overload.due(s.now) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
 		s.wake()
 	}
 }

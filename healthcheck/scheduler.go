@@ -23,6 +23,9 @@ type Options struct {
 	// all of theirs told, while they are not down; at most FailuresEvery in a
 	// second. Nil: not told.
 	Failed func(Failure)
+	// Attempted is called like Notify with every attempt that ends while SetTracing
+	// is on. Nil: not told.
+	Attempted func(Attempt)
 	// Now is the clock, default time.Now. Its monotonic reading counts.
 	Now func() time.Time
 	// Random returns a uniformly distributed duration in [0, n), default from
@@ -67,6 +70,8 @@ type Scheduler struct {
 	byFD     []*check // index: descriptor that the poller watches
 	outbox   []Verdict
 	fails    failures
+	tracing  bool
+	attempts []Attempt // while tracing
 	kinds    map[Kind]*KindStats
 	known    map[string]Verdict // by Resume, until the first Apply
 	anchor   time.Time          // the time of day

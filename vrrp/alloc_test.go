@@ -1,8 +1,11 @@
 package vrrp
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -129,6 +132,38 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 			t.Errorf("%d packets were dropped: nothing was measured", got)
 		}
 	})
+}
+
+// TestTracing: each advert is told while somebody watches, and at no other time.
+func TestTracing(t *testing.T) {
+	c, conn, now := quietCore(t, 1, 100)
+	var got []string
+	c.opts.Notify = func(n Notice) {
+		got = append(got, fmt.Sprintf("%s %s %s prio %d %v", n.Instance, n.Kind, n.Peer, n.Priority, n.Duration))
+	}
+	second := func() {
+		*now = now.Add(time.Second)
+		c.Tick()
+	}
+	second()
+	if len(got) != 0 {
+		t.Errorf("told without tracing: %q", got)
+	}
+	c.SetTracing(true)
+	second()
+	follow(c, conn) // and it answers, once more
+	got = slices.DeleteFunc(got, func(s string) bool { return !strings.Contains(s, " advert_") })
+	want := []string{"VI_0 advert_sent 224.0.0.18 prio 100 0s", "VI_0 advert_received " + addrB.String() + " prio 200 1s", "VI_0 advert_sent 224.0.0.18 prio 100 0s"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	c.SetTracing(false)
+	got = nil
+	conn.repeat = 1
+	c.Receive(eth0)
+	if len(got) != 0 {
+		t.Errorf("told after tracing: %q", got)
+	}
 }
 
 // kinds are the ways of sending adverts beside IPv4 multicast.

@@ -36,6 +36,7 @@ type Core struct {
 	timers    schedule
 	stopping  bool
 	hurried   bool // Stop does not wait
+	tracing   bool // each advert is a notice
 	packet    [MaxPacket]byte
 }
 
@@ -222,6 +223,9 @@ func (c *Core) SetLink(f LinkState) {
 	}
 	c.reconsider(func(t Track) bool { return t.Kind == TrackInterface && t.Name == f.Interface })
 }
+
+// SetTracing is Engine.SetTracing.
+func (c *Core) SetTracing(on bool) { c.tracing = on }
 
 // SetTrack is Engine.SetTrack. It keeps what it is given.
 func (c *Core) SetTrack(states map[string]TrackState) {

@@ -184,6 +184,12 @@ func (e *Engine) SetTrack(states map[string]TrackState) {
 	e.do(func() { e.core.SetTrack(states) })
 }
 
+// SetTracing makes each advert that is sent, and each valid one that is
+// received, a notice, or no longer does. It is for an operator who watches.
+func (e *Engine) SetTracing(on bool) {
+	e.do(func() { e.core.SetTracing(on) })
+}
+
 // Failover begins to hand the instance over to its peer, "" every instance
 // that is master, and returns why not when it cannot. How it ends is told by
 // NoticeHandoverDone or NoticeHandoverFailed. Afterwards the successor is not

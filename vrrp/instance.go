@@ -206,6 +206,9 @@ func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 		return
 	}
 	i.count.received++
+	if i.core.tracing {
+		i.notify(Notice{Kind: NoticeAdvertReceived, Peer: meta.Source, Priority: a.Priority, Duration: a.Interval})
+	}
 	if a.Priority == 0 {
 		i.count.zeroSeen++
 	}
@@ -384,6 +387,9 @@ func (i *instance) send(now time.Time, priority uint8) {
 		if err := i.link.conn.Send(message, i.delivery(o.to)); err != nil {
 			i.limits.tell(now, limitSend, Notice{Kind: NoticeSendFailed, Err: err.Error(), Count: 1}, i.notify)
 			continue
+		}
+		if i.core.tracing {
+			i.notify(Notice{Kind: NoticeAdvertSent, Peer: o.to, Priority: priority})
 		}
 		sent = true
 	}

@@ -28,6 +28,8 @@ const (
 	NoticeHandoverFailed    NoticeKind = "handover_failed"    // Reason, Duration
 	NoticeAnnounceSent      NoticeKind = "announce_sent"      // Count of addresses
 	NoticeAnnounceFailed    NoticeKind = "announce_failed"    // Err
+	NoticeAdvertSent        NoticeKind = "advert_sent"        // Peer: the group or peer it went to, Priority; while tracing
+	NoticeAdvertReceived    NoticeKind = "advert_received"    // Peer, Priority, Duration: the interval in it; while tracing
 	NoticeAddressFailed     NoticeKind = "address_failed"     // Err, Count of failures since the notice before
 )
 

@@ -26,10 +26,16 @@ func newEvents() *cobra.Command {
 		Long: `Prints the events that the director remembers, oldest first: time, level, event
 and its fields. With -f it goes on with those that come; then --since says how
 much of the past is shown first, and without it that is nothing. docs/events.md
-explains each event.`,
+explains each event. Of --level, --event, --instance and --server all must fit.`,
+		Example: `  baton events --since 1h --level warn
+  baton events -f --event 'vrrp.*' --instance VI_1
+  baton events --since 24h --server 192.168.16.103`,
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			if _, err := control.ParseSince(q.Since, time.Now()); err != nil {
+				return usage{err}
+			}
+			if err := q.Check(); err != nil {
 				return usage{err}
 			}
 			ctx, cancel := interruptible(cmd)
@@ -55,6 +61,10 @@ explains each event.`,
 	o.addSocket(cmd)
 	cmd.Flags().BoolVarP(&q.Follow, "follow", "f", false, "go on with what comes, until interrupted")
 	cmd.Flags().StringVar(&q.Since, "since", "", "only what happened since then: a `duration` like 1h, or a time like 2006-01-02T15:04:05Z")
+	cmd.Flags().StringVar(&q.Level, "level", "", "only of this `level` or above: debug, info, warn, error")
+	cmd.Flags().StringVar(&q.Event, "event", "", "only events of this `name`, or pattern: server.down, 'vrrp.*'")
+	cmd.Flags().StringVar(&q.Instance, "instance", "", "only about this instance or sync group")
+	cmd.Flags().StringVar(&q.Server, "server", "", "only about this real server: `ADDRESS[:PORT]`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return cmd
 }

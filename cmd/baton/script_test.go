@@ -135,6 +135,7 @@ type answers struct {
 	Undrain  map[string]control.Orders
 	Weight   map[string]control.Orders // by server and weight, "192.168.16.103 9"
 	Refusal  *control.Error            // of every order
+	Log      control.Log
 	Events   []event.Event
 	Live     []event.Event // sent to followers, whereupon the stream ends
 }
@@ -157,6 +158,23 @@ func (d oracle) Explain(_ context.Context, name string) (control.Explanation, er
 }
 
 func (d oracle) Metrics(context.Context, io.Writer) error { return d.refused() }
+
+func (d oracle) Log(context.Context) (control.Log, error) { return d.answers.Log, nil }
+
+func (d oracle) SetLog(_ context.Context, req control.LogRequest) (control.Log, error) {
+	out := d.answers.Log
+	out.Subsystems = nil
+	for _, s := range d.answers.Log.Subsystems {
+		if level, ok := req.Levels[s.Subsystem]; ok {
+			s.Level, s.Until = level, out.Time.Add(req.Duration())
+			if level == control.DefaultLevel {
+				s.Level, s.Until = out.Level, time.Time{}
+			}
+		}
+		out.Subsystems = append(out.Subsystems, s)
+	}
+	return out, nil
+}
 
 // refused is the answer to an order that is not in the file.
 func (d oracle) refused() error {

@@ -215,6 +215,8 @@ type Reader interface {
 	// Drains returns the named servers, or with "" all that are drained or on
 	// their way there.
 	Drains(ctx context.Context, req ServerRequest) (Orders, error)
+	// Log returns the log levels in force.
+	Log(ctx context.Context) (Log, error)
 	// Events returns what the journal still holds from since on, oldest first.
 	Events(since time.Time) []event.Event
 	// Follow delivers every event from now on until ctx ends. A reader that
@@ -228,6 +230,8 @@ type Reader interface {
 // Backend is what the control server asks of the director.
 type Backend interface {
 	Reader
+	// SetLog changes log levels.
+	SetLog(ctx context.Context, req LogRequest) (Log, error)
 	// Reload reads the configuration file again and applies it, or refuses it whole.
 	Reload(ctx context.Context) (Reload, error)
 	// Failover hands the named instance ("" is every one that is master) to its

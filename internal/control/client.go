@@ -88,6 +88,7 @@ type EventsQuery struct {
 	Since string
 	// Follow goes on until the context ends.
 	Follow bool
+	Filter
 }
 
 // Events calls f for each event, oldest first. It returns nil at the end of
@@ -100,6 +101,11 @@ func (c *Client) Events(ctx context.Context, q EventsQuery, f func(event.Event) 
 	}
 	if q.Follow {
 		v.Set("follow", "1")
+	}
+	for name, value := range map[string]string{"level": q.Level, "event": q.Event, "instance": q.Instance, "server": q.Server} {
+		if value != "" {
+			v.Set(name, value)
+		}
 	}
 	answer, err := c.send(ctx, http.MethodGet, "/v1/events?"+v.Encode(), nil)
 	if err != nil {

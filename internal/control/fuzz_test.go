@@ -28,6 +28,8 @@ func FuzzRequest(f *testing.F) {
 		request("GET", "/v1/explain?name=192.168.16.103%3A80", ""),
 		request("POST", "/v1/reload", ""),
 		request("POST", "/v1/failover", `{"instance":"VI_1"}`),
+		request("GET", "/v1/log", ""),
+		request("POST", "/v1/log", `{"levels":{"vrrp":"debug","checks":"default"},"for":"10m"}`),
 		request("PUT", "/v1/failover", `[]`),
 		request("GET", "/v1/drain?server=192.168.16.103&service=fwmark+7", ""),
 		request("POST", "/v1/drain", `{"server":"192.168.16.103:80","service":"tcp 192.168.16.200:80","timeout":"90s"}`),
@@ -78,6 +80,8 @@ func FuzzRequest(f *testing.F) {
 			switch verb {
 			case "status", "explain":
 				reads = true
+			case "levels":
+				reads, path = true, "/v1/log"
 			case "drains":
 				reads, path = true, "/v1/drain"
 			case "metrics":

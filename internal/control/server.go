@@ -142,6 +142,7 @@ func (s *HTTPServer) reads(running context.Context) []route {
 		{http.MethodGet, "/v1/explain", bounded(s.explain)}, // 404 when nothing is called so
 		{http.MethodGet, "/v1/events", func(w http.ResponseWriter, r *http.Request) error { return s.events(running, w, r) }},
 		{http.MethodGet, "/v1/drain", bounded(s.drains)}, // how far it is
+		{http.MethodGet, "/v1/log", s.log},
 	}
 }
 
@@ -153,6 +154,7 @@ func (s *HTTPServer) writes() []route {
 		{http.MethodPost, "/v1/drain", order(s, Backend.Drain)},
 		{http.MethodPost, "/v1/undrain", order(s, Backend.Undrain)},
 		{http.MethodPost, "/v1/weight", order(s, Backend.Weight)},
+		{http.MethodPost, "/v1/log", s.setLog},
 	}
 }
 

@@ -38,6 +38,7 @@ type backend struct {
 	reload      Reload
 	failover    Failover
 	orders      Orders
+	log         Log
 	explanation Explanation
 	metrics     []string // written one after the other
 	err         error
@@ -80,6 +81,12 @@ func (b *backend) Reload(ctx context.Context) (Reload, error) {
 
 func (b *backend) Failover(ctx context.Context, instance string) (Failover, error) {
 	return b.failover, b.ask(ctx, fmt.Sprintf("failover %q", instance))
+}
+
+func (b *backend) Log(ctx context.Context) (Log, error) { return b.log, b.ask(ctx, "levels") }
+
+func (b *backend) SetLog(ctx context.Context, req LogRequest) (Log, error) {
+	return b.log, b.ask(ctx, fmt.Sprintf("log %v for %v", req.Levels, req.Duration()))
 }
 
 func (b *backend) Drain(ctx context.Context, req DrainRequest) (Orders, error) {

@@ -18,8 +18,12 @@ const overlap = 1024
 // line of JSON. Whoever follows is cut off when running ends: the others have
 // their answers to get first.
 func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "since", "follow")
+	q, err := query(r, "since", "follow", "level", "event", "instance", "server")
 	if err != nil {
+		return err
+	}
+	filter := Filter{Level: q.Get("level"), Event: q.Get("event"), Instance: q.Get("instance"), Server: q.Get("server")}
+	if err := filter.Check(); err != nil {
 		return err
 	}
 	follow, err := boolean(q.Get("follow"))
@@ -58,6 +62,9 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 	}
 	told := map[string]struct{}{}
 	for i, e := range past {
+		if !filter.Shows(e) {
+			continue
+		}
 		line := encode(e)
 		if follow && i >= len(past)-overlap {
 			told[string(line)] = struct{}{}
@@ -70,6 +77,9 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 		return nil
 	}
 	for e := range next {
+		if !filter.Shows(e) {
+			continue
+		}
 		line := encode(e)
 		if _, twice := told[string(line)]; twice {
 			delete(told, string(line))

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 type core struct {
 	opts    Options
 	log     *logger
+	levels  levels
 	journal *journal.Journal
 	prog    *programmer
 	steward *steward
@@ -65,6 +67,9 @@ type core struct {
 	targets       chan map[netip.Addr][]string // of watchTargets, for watchReach; holds one
 	handovers     map[string][]chan<- vrrp.Notice
 	stopAt        time.Time // when a stop was asked for
+
+	lostTold                 time.Time // when dropped log lines were told last
+	tracedOps, tracedChanges bucket
 }
 
 // instance is what the director remembers of a vrrp_instance.
@@ -96,6 +101,8 @@ func newCore(opts Options, log *logger) *core {
 		loaded: now, lastReload: now, lastOK: true,
 		verdicts: map[string]healthcheck.Verdict{}, pools: newPools(), tableState: tableState{table: ipvs.Table{}}, instances: map[string]*instance{},
 		handovers: map[string][]chan<- vrrp.Notice{}, targets: make(chan map[netip.Addr][]string, 1),
+		levels:    levels{event.LevelInfo, map[event.Subsystem]levelSet{}},
+		tracedOps: bucket{size: tracedOperations}, tracedChanges: bucket{size: tracedChanges},
 		tracks: map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
 		figures: newFigures(),
 	}
@@ -194,8 +201,18 @@ func (c *core) ask(ctx context.Context, f func()) error {
 
 // emit writes an event to the log and to the journal. Both never block.
 func (c *core) emit(e event.Event) {
+	traced := event.Traced(e.Name)
+	if traced && !c.levels.debug(event.SubsystemOf(e.Name)) {
+		return // a child has not heard yet that nobody watches any more
+	}
 	c.events[e.Name]++
-	c.log.write(e)
+	if c.levels.shows(e) {
+		c.log.write(e)
+	}
+	if traced {
+		c.journal.Show(e)
+		return
+	}
 	c.journal.Append(e)
 }
 
@@ -218,6 +235,7 @@ func (c *core) adopt(cfg *conf.Config, observed ipvs.Table, ours ipvs.Ownership)
 func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.retire(cfg)
 	c.cfg, c.loaded = cfg, now
+	c.relevel("log_level", func(l *levels) { l.base = cmp.Or(event.Level(cfg.Global.LogLevel), event.LevelInfo) })
 	vis := cfg.Instances
 	next := make(map[string]*instance, len(vis))
 	for _, vi := range vis {

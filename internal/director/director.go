@@ -62,12 +62,10 @@ func Run(ctx context.Context, opts Options) error {
 	if err := preflight(cfg, settingOps(ctx, settings.On(kernel), cfg), thisGround); err != nil {
 		return err
 	}
-	log, err := newLogger(opts.Log, string(cfg.Global.LogFormat), cfg.Global.LogLevel)
-	if err != nil {
-		return err
-	}
+	log := newLogger(opts.Log, string(cfg.Global.LogFormat))
 	defer log.close()
 	c := newCore(opts, log)
+	c.levels.base = event.Level(cfg.Global.LogLevel)
 	c.journal, err = journal.Open(journal.Options{Dir: cfg.Global.StateDir, Failed: func(err error, count uint64) {
 		c.postAlways(func() { c.say(event.JournalFailed, event.F(event.Err, err), event.F(event.Count, count)) })
 	}})

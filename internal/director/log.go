@@ -1,7 +1,6 @@
 package director
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -19,13 +18,9 @@ type logger struct {
 	out *asyncWriter
 }
 
-// newLogger writes to w. Format is "json", "console" or "auto", which is
+// newLogger writes every event that it is given to w. Format is "json", "console" or "auto", which is
 // console on a terminal and JSON elsewhere.
-func newLogger(w *os.File, format, level string) (*logger, error) {
-	lv, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("set log level %q: %w", level, err)
-	}
+func newLogger(w *os.File, format string) *logger {
 	if format == "auto" || format == "" {
 		format = "json"
 		if st, err := w.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
@@ -33,7 +28,7 @@ func newLogger(w *os.File, format, level string) (*logger, error) {
 		}
 	}
 	out := newAsyncWriter(w, 4096)
-	return &logger{zap: zap.New(zapcore.NewCore(encoder(format), out, lv)), out: out}, nil
+	return &logger{zap: zap.New(zapcore.NewCore(encoder(format), out, zapcore.DebugLevel)), out: out}
 }
 
 func encoder(format string) zapcore.Encoder {
@@ -112,6 +107,9 @@ func (a *asyncWriter) run(w io.Writer) {
 		}
 	}
 }
+
+// lost is how many lines were dropped since it was last asked.
+func (a *asyncWriter) lost() uint64 { return a.dropped.Swap(0) }
 
 func (a *asyncWriter) Write(p []byte) (int, error) {
 	select {

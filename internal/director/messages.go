@@ -19,6 +19,7 @@ const (
 	kindChecks   ipc.Kind = "checks"   // a question downwards, proberFacts upwards
 	kindInspect  ipc.Kind = "inspect"  // inspection downwards, its answer upwards
 	kindTrigger  ipc.Kind = "trigger"  // []hint: downwards
+	kindTrace    ipc.Kind = "trace"    // bool: tell of the steady state too; downwards
 	kindStop     ipc.Kind = "stop"
 
 	kindHello   ipc.Kind = "hello"   // the child works on its desired state

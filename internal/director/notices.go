@@ -69,6 +69,12 @@ var notices = map[vrrp.NoticeKind]struct {
 	vrrp.NoticeAnnounceFailed: {event.AnnounceFailed, func(n vrrp.Notice) []event.Field {
 		return []event.Field{event.F(event.Err, n.Err)}
 	}},
+	vrrp.NoticeAdvertSent: {event.VRRPAdvertSent, func(n vrrp.Notice) []event.Field {
+		return []event.Field{event.F(event.To, n.Peer), priority(n), countOf(n.Count)}
+	}},
+	vrrp.NoticeAdvertReceived: {event.VRRPAdvertReceived, func(n vrrp.Notice) []event.Field {
+		return []event.Field{peer(n), priority(n), took(n), countOf(n.Count)}
+	}},
 	vrrp.NoticeAddressFailed: {event.AddressFailed, func(n vrrp.Notice) []event.Field {
 		return []event.Field{event.F(event.Err, n.Err)}
 	}},

@@ -157,6 +157,8 @@ func (c *core) look(now time.Time) {
 		}
 	}
 	c.calm(now)
+	c.expireLevels(now)
+	c.tellLost(now)
 	if c.settleServiceTracks(now) {
 		c.sendTrack()
 	}

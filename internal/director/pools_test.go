@@ -37,10 +37,7 @@ func (s site) directing(t *testing.T, cfg *conf.Config, f func(c *core)) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	log, err := newLogger(null, "json", "debug")
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := newLogger(null, "json")
 	defer log.close()
 	c := newCore(Options{}, log)
 	if c.journal, err = journal.Open(journal.Options{Dir: t.TempDir(), Failed: func(err error, _ uint64) { t.Error(err) }}); err != nil {

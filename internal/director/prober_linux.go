@@ -39,13 +39,15 @@ func RunProber(ctx context.Context) error {
 				event.F(event.Detail, "the prober keeps privileges that it does not need"))
 		}
 	}
+	traced := &bucket{size: tracedAttempts}
 	sched := healthcheck.NewScheduler(healthcheck.Options{
 		// A verdict replaces an unsent one of the same check: none is lost, and
 		// a director that does not read costs no more than one for each check.
-		Notify:   func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
-		Overload: func(o healthcheck.Overload) { tellOverload(say, o) },
-		Failed:   func(f healthcheck.Failure) { tellFailure(say, f) },
-		Run:      programs(),
+		Notify:    func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
+		Overload:  func(o healthcheck.Overload) { tellOverload(say, o) },
+		Failed:    func(f healthcheck.Failure) { tellFailure(say, f) },
+		Attempted: func(a healthcheck.Attempt) { tellAttempt(say, traced, a) },
+		Run:       programs(),
 	})
 	watcher := track.NewScheduler(track.Options{
 		Changed: func(key string, s track.State) { out.Put(kindTracked, "track "+key, trackFact{key, s}) },
@@ -103,6 +105,12 @@ func serveProber(conn *ipc.Conn, out *ipc.Outbox, say teller, sched *healthcheck
 			}
 			tellUnfit(say, sched.Apply(st.Checks))
 			watcher.Apply(st.Track, st.Known)
+		case kindTrace:
+			var on bool
+			if err := m.Decode(&on); err != nil {
+				return err
+			}
+			sched.SetTracing(on)
 		case kindTrigger:
 			var hints []hint
 			if err := m.Decode(&hints); err != nil {

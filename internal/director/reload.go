@@ -107,6 +107,7 @@ func (c *core) change(next *conf.Config) (control.Reload, uint64) {
 	}
 	seq := c.install(next, begun)
 	c.tellApplied(diff, begun)
+	c.traceChanges(diff.Lines())
 	c.tellWarnings(next)
 	return control.Reload{OK: true, Changes: diff.Lines()}, seq
 }

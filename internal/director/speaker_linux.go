@@ -33,6 +33,7 @@ type speaker struct {
 	// claimed is the lock that had to be waited for; it is held until the
 	// process ends.
 	claimed atomic.Pointer[os.File]
+	traced bucket // adverts
 
 	mu         sync.Mutex
 	interfaces map[string]bool            // that the election is told of; true: and the log
@@ -59,7 +60,7 @@ func RunSpeaker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &speaker{conn: conn, out: ipc.NewOutbox(factsBound),
+	s := &speaker{conn: conn, out: ipc.NewOutbox(factsBound), traced: bucket{size: tracedAdverts},
 		interfaces: map[string]bool{}, links: map[string]netif.LinkState{}, configs: map[string]vrrp.Config{}}
 	sending, stopSending := context.WithCancel(context.Background())
 	sent := make(chan struct{})
@@ -216,6 +217,12 @@ func (s *speaker) listenToDirector() error {
 			if err := s.engine.Failover(name); err != nil {
 				s.out.Put(kindRefused, "", refusal{name, err.Error()})
 			}
+		case kindTrace:
+			var on bool
+			if err := m.Decode(&on); err != nil {
+				return err
+			}
+			s.engine.SetTracing(on)
 		case kindStatus:
 			s.out.Put(kindStatus, string(kindStatus), speakerFacts{Instances: s.engine.Status(), Lateness: s.engine.Lateness(), Usage: usage()})
 		case kindStop:
@@ -331,6 +338,13 @@ func (s *speaker) linkFact(f netif.Fact) {
 // notify passes a notice of the election on. It runs in the engine's
 // goroutine: nothing here may wait.
 func (s *speaker) notify(n vrrp.Notice) {
+	if tracedNotice(n.Kind) {
+		omitted, ok := s.traced.room(n.Time)
+		if !ok {
+			return
+		}
+		n.Count = omitted
+	}
 	if consequential(n.Kind) {
 		s.out.PutAlways(kindNotice, n)
 	} else {

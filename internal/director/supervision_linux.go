@@ -44,6 +44,7 @@ func (c *core) speakerChild() (*supervised, error) {
 				c.speaker.connect(pid, conn)
 				c.say(event.ChildStarted, event.F(event.Child, "speaker"), event.F(event.PID, pid))
 				c.sendSpeaker()
+				c.traceSpeaker()
 			})
 		},
 		Message: func(m ipc.Message) { c.fromSpeaker(s, m) },
@@ -76,6 +77,7 @@ func (c *core) proberChild(user string) (*supervised, error) {
 				c.prober.connect(pid, conn)
 				c.say(event.ChildStarted, event.F(event.Child, "prober"), event.F(event.PID, pid))
 				c.sendProber()
+				c.traceProber()
 			})
 		},
 		Message: func(m ipc.Message) { c.fromProber(s, m) },

@@ -96,6 +96,7 @@ func (c *core) passed(p pass) {
 		c.say(event.IPVSDrift, event.F(event.Service, op.Service.Key), event.F(event.Command, op.String()),
 			event.F(event.Reason, "somebody else changed the table"))
 	}
+	c.traceOps(p.res.Applied, drift)
 	var count struct{ added, changed, deleted int }
 	for _, op := range p.res.Applied {
 		if drift[op.String()] {

@@ -31,10 +31,7 @@ func testCore(t testing.TB, cfg *conf.Config) *core {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := newLogger(null, "json", "debug")
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := newLogger(null, "json")
 	t.Cleanup(func() { log.close(); null.Close() })
 	c := newCore(Options{}, log)
 	c.journal, err = journal.Open(journal.Options{Dir: t.TempDir(), Failed: func(err error, _ uint64) { t.Error(err) }})

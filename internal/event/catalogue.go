@@ -13,6 +13,7 @@ const (
 	ConfigRejected Name = "config.rejected"
 	ConfigProblem  Name = "config.problem"
 	ConfigWarning  Name = "config.warning"
+	ConfigChange   Name = "config.change"
 
 	ChildStarted   Name = "child.started"
 	ChildExited    Name = "child.exited"
@@ -34,6 +35,8 @@ const (
 	VRRPStalled           Name = "vrrp.stalled"
 	VRRPSendFailed        Name = "vrrp.send.failed"
 	VRRPReceiveFailed     Name = "vrrp.receive.failed"
+	VRRPAdvertSent        Name = "vrrp.advert.sent"
+	VRRPAdvertReceived    Name = "vrrp.advert.received"
 	VRRPReady             Name = "vrrp.ready"
 	VRRPWithdrawn         Name = "vrrp.withdrawn"
 
@@ -91,6 +94,7 @@ const (
 	CheckLate      Name = "check.late"
 	CheckFailed    Name = "check.failed"
 	CheckTriggered Name = "check.triggered"
+	CheckResult    Name = "check.result"
 
 	TrackChanged    Name = "track.changed"
 	TrackUnreadable Name = "track.unreadable"
@@ -102,10 +106,11 @@ const (
 	NotifyFailed  Name = "notify.failed"
 	NotifyDropped Name = "notify.dropped"
 
-	IPVSApplied Name = "ipvs.applied"
-	IPVSDrift   Name = "ipvs.drift"
-	IPVSForeign Name = "ipvs.foreign"
-	IPVSFailed  Name = "ipvs.failed"
+	IPVSApplied   Name = "ipvs.applied"
+	IPVSDrift     Name = "ipvs.drift"
+	IPVSOperation Name = "ipvs.operation"
+	IPVSForeign   Name = "ipvs.foreign"
+	IPVSFailed    Name = "ipvs.failed"
 
 	IPVSSettingApplied Name = "ipvs.setting.applied"
 	IPVSSettingDrift   Name = "ipvs.setting.drift"
@@ -117,6 +122,7 @@ const (
 	JournalFailed Name = "journal.failed"
 
 	LogDropped Name = "log.dropped"
+	LogLevel   Name = "log.level"
 )
 
 // Spec is a name's entry in the catalogue.
@@ -136,6 +142,7 @@ var Catalogue = []Spec{
 	{ConfigRejected, LevelError, []Key{File, Count, Detail}},
 	{ConfigProblem, LevelError, []Key{File, Detail}},
 	{ConfigWarning, LevelWarn, []Key{File, Detail}},
+	{ConfigChange, LevelDebug, []Key{File, Detail, Count}},
 	{ChildStarted, LevelInfo, []Key{Child, PID}},
 	{ChildExited, LevelWarn, []Key{Child, PID, Reason}},
 	{ChildRestarted, LevelWarn, []Key{Child, Count, Took}},
@@ -155,6 +162,8 @@ var Catalogue = []Spec{
 	{VRRPStalled, LevelWarn, []Key{Instance, VRID, Interface, Took}},
 	{VRRPSendFailed, LevelWarn, []Key{Instance, VRID, Interface, Err, Count}},
 	{VRRPReceiveFailed, LevelWarn, []Key{Interface, Err}},
+	{VRRPAdvertSent, LevelDebug, []Key{Instance, VRID, Interface, To, Priority, Count}},
+	{VRRPAdvertReceived, LevelDebug, []Key{Instance, VRID, Interface, Peer, Priority, Took, Count}},
 	{VRRPReady, LevelInfo, []Key{Instance, Reason, Took}},
 	{VRRPWithdrawn, LevelError, []Key{Instance, Reason}},
 	{HandoverBegun, LevelInfo, []Key{Instance, VRID, Interface, Peer, Reason}},
@@ -199,6 +208,7 @@ var Catalogue = []Spec{
 	{CheckLate, LevelWarn, []Key{Count, Took}},
 	{CheckFailed, LevelWarn, []Key{Check, Reason, Detail, Count, Took}},
 	{CheckTriggered, LevelInfo, []Key{Interface, Address, Count, Reason}},
+	{CheckResult, LevelDebug, []Key{Check, To, Reason, Latency, Count, Detail}},
 	{TrackChanged, LevelInfo, []Key{Track, From, To, Reason}},
 	{TrackUnreadable, LevelWarn, []Key{Track, Reason}},
 	{ScriptFailed, LevelWarn, []Key{Track, Reason, Took, Detail}},
@@ -208,6 +218,8 @@ var Catalogue = []Spec{
 	{NotifyDropped, LevelWarn, []Key{Instance, Group, Service, Server, To, Reason}},
 	{IPVSApplied, LevelInfo, []Key{Added, Changed, Deleted, Took}},
 	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason, Count, Detail}},
+	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason}},
+	{IPVSOperation, LevelDebug, []Key{Command, Reason, Count}},
 	{IPVSForeign, LevelInfo, []Key{Service, Reason}},
 	{IPVSFailed, LevelError, []Key{Err}},
 	{IPVSSettingApplied, LevelInfo, []Key{Command, From, Reason}},
@@ -217,6 +229,7 @@ var Catalogue = []Spec{
 	{ControlFailed, LevelError, []Key{Err}},
 	{JournalFailed, LevelWarn, []Key{Err, Count}},
 	{LogDropped, LevelWarn, []Key{Count}},
+	{LogLevel, LevelInfo, []Key{Part, From, To, Reason}},
 }
 
 var levels = func() map[Name]Level {

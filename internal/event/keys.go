@@ -4,6 +4,7 @@ package event
 // that order.
 const (
 	Instance  Key = "instance"
+	Part      Key = "subsystem"
 	Group     Key = "group"
 	VRID      Key = "vrid"
 	Interface Key = "interface"
