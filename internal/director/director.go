@@ -38,6 +38,11 @@ type Options struct {
 // was begun. conf.Problems are returned as they are.
 func Run(ctx context.Context, opts Options) error {
 	begun := time.Now()
+	// From the first moment to the last: a SIGHUP while it starts must not end it,
+	// nor a second SIGTERM the handover that the first has begun.
+	caught := make(chan os.Signal, 16)
+	signal.Notify(caught, unix.SIGHUP, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(caught)
 	cfg, err := conf.Load(opts.ConfigFile, opts.Node)
 	if err != nil {
 		return err
@@ -101,7 +106,7 @@ func Run(ctx context.Context, opts Options) error {
 	var core sync.WaitGroup
 	core.Go(func() { c.run(coreCtx) })
 
-	tasks, err := c.tasks(cfg, stop)
+	tasks, err := c.tasks(cfg, caught, stop)
 	if err == nil {
 		err = runTasks(ctx, tasks, func() {
 			c.post(ctx, func() {
@@ -130,7 +135,7 @@ func Run(ctx context.Context, opts Options) error {
 }
 
 // tasks are the daemon's parts.
-func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, error) {
+func (c *core) tasks(cfg *conf.Config, caught <-chan os.Signal, stop context.CancelCauseFunc) ([]Task, error) {
 	speaker, err := c.speakerChild()
 	if err != nil {
 		return nil, err
@@ -144,7 +149,7 @@ func (c *core) tasks(cfg *conf.Config, stop context.CancelCauseFunc) ([]Task, er
 		return nil, err
 	}
 	return []Task{
-		newTask("signals", func(ctx context.Context, ready func()) error { return c.signals(ctx, ready, stop) }),
+		newTask("signals", func(ctx context.Context, ready func()) error { return c.signals(ctx, ready, caught, stop) }),
 		newTask("ipvs", c.prog.run),
 		newTask("ipvs settings", c.steward.run),
 		childTask("speaker", speaker),
@@ -223,10 +228,7 @@ type errSignal struct{ sig os.Signal }
 func (e errSignal) Error() string { return e.sig.String() }
 
 // signals turns SIGHUP into a reload and SIGTERM or SIGINT into a stop.
-func (c *core) signals(ctx context.Context, ready func(), stop context.CancelCauseFunc) error {
-	ch := make(chan os.Signal, 16)
-	signal.Notify(ch, unix.SIGHUP, unix.SIGTERM, unix.SIGINT)
-	defer signal.Stop(ch)
+func (c *core) signals(ctx context.Context, ready func(), ch <-chan os.Signal, stop context.CancelCauseFunc) error {
 	ready()
 	reloads := make(chan struct{}, 1) // a storm of SIGHUP is one reload and one more
 	go func() {

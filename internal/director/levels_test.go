@@ -220,6 +220,23 @@ func TestTracedOperationsAndChanges(t *testing.T) {
 	}
 }
 
+// TestProblemsInTheLogAreBounded: a file with thousands of mistakes is refused with
+// all of them, and told with the first.
+func TestProblemsInTheLogAreBounded(t *testing.T) {
+	c := testCore(t, &conf.Config{})
+	problems := make(conf.Problems, 12_500)
+	for i := range problems {
+		problems[i].Message = "wrong"
+	}
+	if r := c.reject(problems); r.OK || len(r.Problems) != len(problems) {
+		t.Errorf("refused with %d problems", len(r.Problems))
+	}
+	got := c.told(event.ConfigRejected, event.ConfigProblem)
+	if last := got[len(got)-1]; len(got) != 2+maxProblems || !strings.Contains(got[0], "count=12500") || !strings.Contains(last, "and 12450 problems more; baton check prints all") {
+		t.Errorf("told in %d lines, the last %s", len(got), last)
+	}
+}
+
 // TestLostLinesAreTold: at once, and then once a minute.
 func TestLostLinesAreTold(t *testing.T) {
 	c := testCore(t, &conf.Config{})

@@ -14,22 +14,33 @@ import (
 
 // logger turns events into lines. It is the only place that knows zap.
 type logger struct {
-	zap *zap.Logger
-	out *asyncWriter
+	zap     *zap.Logger
+	entries bool // for journald, in place of lines
+	out     *asyncWriter
 }
 
-// newLogger writes every event that it is given to w. Format is "json", "console" or "auto", which is
-// console on a terminal and JSON elsewhere.
+// newLogger writes every event that it is given to w. Format is "json", "console"
+// or "auto": entries with fields where w is systemd's journal, text on a terminal,
+// JSON elsewhere.
 func newLogger(w *os.File, format string) *logger {
 	if format == "auto" || format == "" {
+		if startedByJournald(w, os.Getenv("JOURNAL_STREAM")) {
+			// Without a socket lines do as well.
+			if j, err := newJournald(journaldSocket, w); err == nil {
+				return &logger{entries: true, out: newAsyncWriter(j, logDepth)}
+			}
+		}
 		format = "json"
 		if st, err := w.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
 			format = "console"
 		}
 	}
-	out := newAsyncWriter(w, 4096)
+	out := newAsyncWriter(w, logDepth)
 	return &logger{zap: zap.New(zapcore.NewCore(encoder(format), out, zapcore.DebugLevel)), out: out}
 }
+
+// logDepth is how many lines may wait for a reader of the log.
+const logDepth = 4096
 
 func encoder(format string) zapcore.Encoder {
 	c := zapcore.EncoderConfig{
@@ -57,6 +68,11 @@ var zapLevels = map[event.Level]zapcore.Level{
 // write logs one event with the time at which it happened, which for an event
 // of a child is earlier than now.
 func (l *logger) write(e event.Event) {
+	if l.entries {
+		// It never fails.
+		_, _ = l.out.Write(journalEntry(e))
+		return
+	}
 	ce := l.zap.Named(e.Source).Check(zapLevels[e.Level], string(e.Name))
 	if ce == nil {
 		return

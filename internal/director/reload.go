@@ -71,14 +71,24 @@ func trim() {
 	debug.FreeOSMemory()
 }
 
+// maxProblems bounds the lines about one refused reload: a large file can have
+// thousands of mistakes, and the journal is for what happens.
+const maxProblems = 50
+
 // reject records a refused configuration.
 func (c *core) reject(err error) control.Reload {
 	lines := problemLines(err)
 	c.lastOK, c.problems = false, lines
 	c.say(event.ConfigRejected, event.F(event.File, c.opts.ConfigFile), event.F(event.Count, len(lines)),
 		event.F(event.Detail, "the configuration of "+c.loaded.Format(time.RFC3339)+" stays in force"))
-	for _, l := range lines {
+	for i, l := range lines {
+		if i == maxProblems {
+			l = fmt.Sprintf("and %s more; baton check prints all", plural(len(lines)-i, "problem"))
+		}
 		c.say(event.ConfigProblem, event.F(event.File, c.opts.ConfigFile), event.F(event.Detail, l))
+		if i == maxProblems {
+			break
+		}
 	}
 	return control.Reload{OK: false, Problems: lines}
 }

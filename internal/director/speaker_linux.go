@@ -33,7 +33,7 @@ type speaker struct {
 	// claimed is the lock that had to be waited for; it is held until the
 	// process ends.
 	claimed atomic.Pointer[os.File]
-	traced bucket // adverts
+	traced  bucket // adverts
 
 	mu         sync.Mutex
 	interfaces map[string]bool            // that the election is told of; true: and the log

@@ -99,6 +99,43 @@ func TestDocumentMatchesCatalogue(t *testing.T) {
 	}
 }
 
+// TestDocumentSaysWhatToDo: each event has what it means, what causes it typically
+// and what to do, in that order and each in a paragraph of its own.
+func TestDocumentSaysWhatToDo(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := regexp.MustCompile("(?m)^##.*$").Split(string(raw), -1)
+	heads := regexp.MustCompile("(?m)^##.*$").FindAllString(string(raw), -1)
+	seen := 0
+	for i, head := range heads {
+		if !strings.HasPrefix(head, "### `") {
+			continue
+		}
+		seen++
+		paragraphs := strings.Split(strings.TrimSpace(parts[i+1]), "\n\n")
+		if len(paragraphs) < 4 || !strings.HasPrefix(paragraphs[0], "Fields: ") {
+			t.Errorf("%s: has %d paragraphs, want fields, meaning, typical cause, what to do, with an empty line between", head, len(paragraphs))
+			continue
+		}
+		last := len(paragraphs) - 2
+		for at, begin := range map[int]string{last: "Typical cause: ", last + 1: "What to do: "} {
+			if text, ok := strings.CutPrefix(paragraphs[at], begin); !ok || strings.TrimSpace(text) == "" {
+				t.Errorf("%s: paragraph %d does not begin with %q", head, at+1, begin)
+			}
+		}
+		for _, meaning := range paragraphs[1:last] {
+			if strings.HasPrefix(meaning, "Typical") || strings.HasPrefix(meaning, "What to") || len(meaning) < 20 {
+				t.Errorf("%s: the meaning is %q", head, meaning)
+			}
+		}
+	}
+	if seen != len(event.Catalogue) {
+		t.Errorf("%d entries for %d events", seen, len(event.Catalogue))
+	}
+}
+
 func TestEmptyFieldsAreLeftOut(t *testing.T) {
 	e := event.New("director", event.LinkUp, event.F(event.Interface, "eth0"), event.F(event.Address, ""))
 	if len(e.Fields) != 1 || e.Get(event.Interface) != "eth0" || e.Level != event.LevelInfo {
