@@ -37,7 +37,8 @@ Levels: debug, info, warn, error, and default for log_level of the configuration
 What debug adds is bounded in each second, what was left out is counted. It goes
 to the log and to baton events -f, and is not kept in the journal; the journal
 has every other event whatever the level.`,
-		Example: `  baton log vrrp=debug --for 2m; baton events -f --event 'vrrp.advert.*'
+		Example: `  baton log vrrp=debug --for 2m
+  baton log checks=debug ipvs=debug
   baton log all=default`,
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := interruptible(cmd)

@@ -218,7 +218,6 @@ var Catalogue = []Spec{
 	{NotifyDropped, LevelWarn, []Key{Instance, Group, Service, Server, To, Reason}},
 	{IPVSApplied, LevelInfo, []Key{Added, Changed, Deleted, Took}},
 	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason, Count, Detail}},
-	{IPVSDrift, LevelWarn, []Key{Service, Command, Reason}},
 	{IPVSOperation, LevelDebug, []Key{Command, Reason, Count}},
 	{IPVSForeign, LevelInfo, []Key{Service, Reason}},
 	{IPVSFailed, LevelError, []Key{Err}},
