@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"baton/internal/control"
 	"baton/internal/event"
 )
@@ -156,4 +158,36 @@ func TestDocumentsLinkToWhatThereIs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestEveryCommandHasAScript: what an operator can type has its words and exit
+// codes in testdata/script.
+func TestEveryCommandHasAScript(t *testing.T) {
+	names, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := map[string]bool{}
+	line := regexp.MustCompile(`(?m)^code \d+ (.*)$`)
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range line.FindAllStringSubmatch(string(raw), -1) {
+			if cmd, _, err := newRoot().Find(strings.Fields(m[1])); err == nil {
+				ran[cmd.CommandPath()] = true
+			}
+		}
+	}
+	var check func(*cobra.Command)
+	check = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			if !c.Hidden && !ran[c.CommandPath()] {
+				t.Errorf("no script of testdata/script runs %s", c.CommandPath())
+			}
+			check(c)
+		}
+	}
+	check(newRoot())
 }

@@ -30,11 +30,7 @@ func (o *labOptions) open() (*lab.Lab, error) {
 	if dir == "" {
 		dir = lab.DefaultDir(o.name)
 	}
-	l, err := lab.Open(dir)
-	if errors.Is(err, lab.ErrDown) {
-		return nil, fmt.Errorf("%w (baton lab up builds it)", err)
-	}
-	return l, err
+	return lab.Open(dir)
 }
 
 func newLab() *cobra.Command {
