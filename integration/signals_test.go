@@ -109,7 +109,8 @@ func TestReloadsAndSignals(t *testing.T) {
 	// Fault 32. The backup first, so that nobody takes over.
 	changed("lvs-b = 100", "lvs-b = 120", `"192.168.16.200/24"]`, `"192.168.16.200/24", "192.168.16.201/24"]`)
 	for _, node := range []string{lab.LVSB, lab.LVSA} {
-		if r := reload(t, l, node); !r.OK || len(r.Changes) == 0 {
+		// The last reload of the storm may have been the one that read the file.
+		if r := reload(t, l, node); !r.OK {
 			t.Fatalf("%s: %+v", node, r)
 		}
 	}
@@ -135,6 +136,10 @@ func TestReloadsAndSignals(t *testing.T) {
 		}
 		return ""
 	})
+	noFailure(t, stop())
+
+	// Renamed, it is another instance: it is handed over, and comes back.
+	stop = load(t, l)
 	changed("VI_1", "VI_new")
 	for _, node := range []string{lab.LVSB, lab.LVSA} {
 		reload(t, l, node)
@@ -146,11 +151,14 @@ func TestReloadsAndSignals(t *testing.T) {
 		}
 		return ""
 	})
-	// Renamed, it is another instance: it was handed over and came back.
+	noFailure(t, stop())
 	if n := len(logged(t, l, lab.LVSB, event.ConfigApplied)) - applied; n > 30 {
 		t.Errorf("%d signals and five reloads were %d reloads", storm, n)
 	}
 
+	// Traffic of its own, begun after the takeover before: two planned changes
+	// within handover_linger are not what this is about.
+	stop = load(t, l)
 	// Fault 38: the handover of the first SIGTERM is not ended by the others.
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGINT, hangup, syscall.SIGTERM} {
 		if err := l.SignalDirector(lab.LVSA, sig); err != nil {
