@@ -44,7 +44,7 @@ packages: build ## dist/*.deb and dist/*.rpm: binary, units, configuration, manu
 	@bin/baton man $(DIST)/man >/dev/null && gzip -9n $(DIST)/man/*
 	@for shell in bash zsh fish; do bin/baton completion $$shell >$(DIST)/completion/$$shell; done
 	@for kind in deb rpm; do DIST=$(DIST) PACKAGE_VERSION=$(PACKAGE_VERSION) ARCH=$(shell $(go) env GOARCH) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
-		$(go) tool -modfile=internal/tools/nfpm.mod nfpm package -f packaging/nfpm.yaml -p $$kind -t $(DIST)/; done
+		$(go) tool -modfile=internal/tools/nfpm.mod nfpm package -f internal/packaging/nfpm.yaml -p $$kind -t $(DIST)/; done
 
 .PHONY: vmrun
 vmrun:

@@ -147,3 +147,20 @@ func TestEveryFuzzTargetHasACorpus(t *testing.T) {
 		}
 	}
 }
+
+// TestTopLevel: whoever opens the repository sees the packages and documents that belong together, and
+// nothing beside it.
+func TestTopLevel(t *testing.T) {
+	allowed := strings.Fields(`cmd vrrp ipvs healthcheck conf examples integration internal docs go.mod go.sum Makefile README.md
+		LICENSE CHANGELOG.md CONTRIBUTING.md .ci .git .gitignore bin dist .cache`)
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !slices.Contains(allowed, name) && filepath.Ext(name) != ".test" && filepath.Ext(name) != ".out" {
+			t.Errorf("%s has no place at the top: put it below internal, docs or examples", name)
+		}
+	}
+}
