@@ -14,6 +14,7 @@ import (
 	"baton/healthcheck"
 	"baton/internal/event"
 	"baton/internal/journal"
+	"baton/internal/pool"
 	"baton/internal/track"
 	"baton/ipvs"
 	"baton/vrrp"
@@ -85,6 +86,7 @@ type instance struct {
 	// diedAsMaster: the speaker died while this instance was master; the next
 	// one resumes it.
 	diedAsMaster bool
+	flaps        pool.Flaps // of its role
 	diedAt       time.Time
 }
 

@@ -1,6 +1,8 @@
 package director
 
 import (
+	"time"
+
 	"baton/internal/event"
 	"baton/internal/metrics"
 	"baton/vrrp"
@@ -122,10 +124,11 @@ func eventOf(n vrrp.Notice) (event.Event, bool) {
 
 // noticed takes over a fact of the election.
 func (c *core) noticed(n vrrp.Notice) {
-	if e, ok := eventOf(n); ok {
+	in := c.instances[n.Instance]
+	told := n.Kind != vrrp.NoticeTransition || in == nil || c.flapped(in, n, time.Now())
+	if e, ok := eventOf(n); ok && told {
 		c.emit(e)
 	}
-	in := c.instances[n.Instance]
 	switch n.Kind {
 	case vrrp.NoticeTransition:
 		if in != nil {

@@ -157,6 +157,7 @@ func (c *core) look(now time.Time) {
 		}
 	}
 	c.calm(now)
+	c.calmInstances(now)
 	c.expireLevels(now)
 	c.tellLost(now)
 	if c.settleServiceTracks(now) {

@@ -21,6 +21,8 @@ const (
 	ChildLimited   Name = "child.limited"
 
 	VRRPTransition        Name = "vrrp.transition"
+	VRRPFlapping          Name = "vrrp.flapping"
+	VRRPSteady            Name = "vrrp.steady"
 	VRRPGroupTransition   Name = "vrrp.group.transition"
 	VRRPMasterConflict    Name = "vrrp.master.conflict"
 	VRRPPriorityChanged   Name = "vrrp.priority.changed"
@@ -148,6 +150,8 @@ var Catalogue = []Spec{
 	{ChildRestarted, LevelWarn, []Key{Child, Count, Took}},
 	{ChildLimited, LevelWarn, []Key{Child, Reason, Detail}},
 	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail, Peer, Priority}},
+	{VRRPFlapping, LevelWarn, []Key{Instance, VRID, Interface, Count, Took, Reason}},
+	{VRRPSteady, LevelInfo, []Key{Instance, VRID, Interface, To, Count, Took}},
 	{VRRPGroupTransition, LevelInfo, []Key{Group, From, To, Reason, Detail}},
 	{VRRPMasterConflict, LevelWarn, []Key{Instance, VRID, Interface, Peer, Priority, Count, Detail}},
 	{VRRPPriorityChanged, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail}},
