@@ -93,7 +93,7 @@ test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel wit
 	$(go) test -race -vet=off -timeout 5m -json $(units) | $(testsum) -stage unit -into $(RESULTS) || failed+=" unit"; \
 	echo "== kernel and end-to-end tests, side by side: a virtual machine leaves a processor idle"; \
 	( PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -json -test ./... | $(testsum) -v -stage kernel -into $(RESULTS) ) & kernel=$$!; \
-	$(go) test -count=1 -timeout 18m -json ./integration | $(testsum) -v -stage end-to-end -into $(RESULTS) || failed+=" end-to-end"; \
+	$(go) test -count=1 -timeout 25m -json ./integration | $(testsum) -v -stage end-to-end -into $(RESULTS) || failed+=" end-to-end"; \
 	wait $$kernel || failed+=" kernel"; \
 	echo; $(testsum) -table $(RESULTS); \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
