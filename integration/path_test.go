@@ -37,6 +37,20 @@ func TestServerWithoutTheAddressIsTold(t *testing.T) {
 		dir := t.TempDir()
 		run(t, l, lab.RS1, words[0], append(words[1:], "--runtime-dir", dir, "--state-dir", dir)...)
 	}
+	for _, node := range nodes { // what was never seen to be right is told from "unknown"
+		within(t, node+" to have asked", func() string {
+			st, err := l.DirectorStatus(t.Context(), node)
+			if err != nil {
+				return err.Error()
+			}
+			for _, s := range st.Services[0].Servers {
+				if s.Path == nil || s.Path.State != "ok" {
+					return fmt.Sprintf("the path to %s is %+v", s.Address, s.Path)
+				}
+			}
+			return ""
+		})
+	}
 	run(t, l, lab.RS1, "ip", "address", "del", "192.168.16.200/32", "dev", "lo")
 	told(1, "ok", "broken", "no-answer")
 	mend()
