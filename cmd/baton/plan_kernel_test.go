@@ -10,41 +10,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"baton/conf"
 	"baton/internal/control"
+	"baton/internal/nstest"
 	"baton/internal/settings"
 	"baton/ipvs"
 )
 
-// shell runs a script in the test's namespace.
-func shell(t *testing.T, script string) string {
-	t.Helper()
-	cmd := exec.Command("sh", "-e")
-	cmd.Stdin = strings.NewReader(script)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out, script)
-	}
-	return string(out)
-}
-
-// namespace gives the test a network namespace of its own. It needs root and a
-// kernel with IPVS; without them it fails.
-func namespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread() // the thread ends with the goroutine
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("unshare network namespace: %v", err)
-	}
-	shell(t, `ip link set lo up; ip link add eth0 type dummy; sysctl -qw net.ipv6.conf.eth0.accept_dad=0
-		ip address add 192.168.16.102/24 dev eth0; ip -6 address add 2001:db8::102/64 dev eth0; ip link set eth0 up`)
-}
+// host is what there is before anything is planned.
+const host = `ip link set lo up; ip link add eth0 type dummy; sysctl -qw net.ipv6.conf.eth0.accept_dad=0
+		ip address add 192.168.16.102/24 dev eth0; ip -6 address add 2001:db8::102/64 dev eth0; ip link set eth0 up`
 
 // owned writes down that every service is ours, as the director does.
 func owned(t *testing.T, dir string) {
@@ -245,9 +223,9 @@ func restored(t *testing.T) {
 		}
 		return out.String()
 	}
-	was, saved := shell(t, "ipvsadm -Sn"), save()
-	shell(t, "ipvsadm -C; ipvsadm -R <<'END'\n"+saved+"END\n")
-	if is, again := shell(t, "ipvsadm -Sn"), save(); is != was || again != saved {
+	was, saved := nstest.Shell(t, "ipvsadm -Sn"), save()
+	nstest.Shell(t, "ipvsadm -C; ipvsadm -R <<'END'\n"+saved+"END\n")
+	if is, again := nstest.Shell(t, "ipvsadm -Sn"), save(); is != was || again != saved {
 		t.Errorf("saved\n%s\nrestored\n%s\nipvsadm -Sn was\n%s\nis\n%s", saved, again, was, is)
 	}
 }
@@ -256,7 +234,7 @@ func restored(t *testing.T) {
 // next plan finds nothing to do: from nothing, from one configuration to another,
 // and back to nothing.
 func TestKernelPlanPasted(t *testing.T) {
-	namespace(t)
+	nstest.Unshare(t, host)
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "c.sock")
 	stop, err := listen(socket, &answers{Status: control.Status{Instances: []control.Instance{{Name: "VI_1", State: "MASTER", Interface: "eth0"}}}})
@@ -270,7 +248,7 @@ func TestKernelPlanPasted(t *testing.T) {
 	}()
 	file := func(i int) string { return filepath.Join(dir, fmt.Sprint(i, ".toml")) }
 	sip := exec.Command("ipvsadm", "-A", "-u", "192.0.2.1:1", "-s", "mh", "-p", "60", "--pe", "sip").Run() == nil
-	shell(t, "ipvsadm -C")
+	nstest.Shell(t, "ipvsadm -C")
 	for i, c := range planned {
 		if sip && c.name == "services" {
 			c.toml += withSIP
@@ -289,7 +267,7 @@ func TestKernelPlanPasted(t *testing.T) {
 		return out.String(), code
 	}
 	others := func() string {
-		return shell(t, `ipvsadm -Sn; ipvsadm -L --timeout; ipvsadm -L --daemon; sysctl net.ipv4.vs.expire_nodest_conn net.ipv4.vs.sync_threshold
+		return nstest.Shell(t, `ipvsadm -Sn; ipvsadm -L --timeout; ipvsadm -L --daemon; sysctl net.ipv4.vs.expire_nodest_conn net.ipv4.vs.sync_threshold
 			ip route show table all proto 113; ip rule; ip -6 rule`)
 	}
 	begin := others()
@@ -301,7 +279,7 @@ func TestKernelPlanPasted(t *testing.T) {
 			t.Errorf("exit code %d with a difference", code)
 		}
 		recorded(t, dir, file(next))
-		shell(t, commands)
+		nstest.Shell(t, commands)
 		if rest, code := make(next); code != exitDone {
 			t.Errorf("exit code %d: after\n%s there remains\n%s", code, commands, rest)
 		}

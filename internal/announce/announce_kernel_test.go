@@ -7,15 +7,13 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-)
 
-// patience is how long the kernel may take for what it does at once.
-const patience = 10 * time.Second
+	"baton/internal/nstest"
+)
 
 // inNamespace runs f in a network namespace of its own, on one thread.
 func inNamespace(t *testing.T, ns netns.NsHandle, f func()) {
@@ -70,7 +68,7 @@ func pair(t *testing.T) (a, b netns.NsHandle, ha, hb *netlink.Handle) {
 		}
 	}
 	for _, h := range []*netlink.Handle{ha, hb} {
-		eventually(t, "eth0 becomes operational", func() bool { return link(t, h, "eth0").Attrs().OperState == netlink.OperUp })
+		nstest.Eventually(t, "eth0 becomes operational", func() bool { return link(t, h, "eth0").Attrs().OperState == netlink.OperUp })
 	}
 	return a, b, ha, hb
 }
@@ -82,15 +80,6 @@ func link(t *testing.T, h *netlink.Handle, name string) netlink.Link {
 		t.Fatal(err)
 	}
 	return l
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
 }
 
 // An announcement makes a neighbour that has the address at another station
@@ -136,7 +125,7 @@ func TestAnnouncementMovesNeighbours(t *testing.T) {
 				an.Close()
 			})
 			want := link(t, ha, "eth0").Attrs().HardwareAddr
-			eventually(t, "the neighbour believes it", func() bool {
+			nstest.Eventually(t, "the neighbour believes it", func() bool {
 				list, err := hb.NeighList(index, netlink.FAMILY_ALL)
 				if err != nil {
 					t.Fatal(err)

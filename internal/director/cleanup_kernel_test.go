@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"baton/internal/netif"
+	"baton/internal/nstest"
 	"baton/ipvs"
 	"baton/vrrp"
 )
@@ -37,7 +38,7 @@ func TestCleanup(t *testing.T) {
 		return v
 	}
 	said := []string{}
-	o := CleanupOptions{RuntimeDir: filepath.Join(dir, "run"), StateDir: dir, SpeakerWithin: patience,
+	o := CleanupOptions{RuntimeDir: filepath.Join(dir, "run"), StateDir: dir, SpeakerWithin: nstest.Patience,
 		Say: func(line string) { said = append(said, line) }}
 	lock, err := lockRuntime(o.RuntimeDir)
 	if err != nil {
@@ -148,7 +149,7 @@ func TestCleanupAwaitsTheSpeaker(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, speakerLock)
 	said := make(chan string, 8)
-	o := CleanupOptions{RuntimeDir: dir, StateDir: dir, SpeakerWithin: patience, Say: func(line string) { said <- line }}
+	o := CleanupOptions{RuntimeDir: dir, StateDir: dir, SpeakerWithin: nstest.Patience, Say: func(line string) { said <- line }}
 	f, err := lockFile(name, false)
 	if err != nil {
 		t.Fatal(err)

@@ -3,44 +3,28 @@
 package director
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"baton/internal/event"
 	"baton/internal/ipc"
 	"baton/internal/netif"
+	"baton/internal/nstest"
 	"baton/vrrp"
 )
 
-// patience is how long the kernel may take for what it does at once.
-const patience = 10 * time.Second
-
-// inNamespace runs the calling test again in a process with a network
-// namespace of its own: what a speaker does happens on many threads. It
-// returns true there.
+// inNamespace is nstest.InNamespace with lo up: what a speaker does happens on
+// many threads.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
-	const mark = "BATON_TEST_NAMESPACE"
-	if os.Getenv(mark) == t.Name() {
-		run(t, "ip", "link", "set", "lo", "up")
-		return true
+	if !nstest.InNamespace(t) {
+		return false
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v=true")
-	cmd.Env = append(os.Environ(), mark+"="+t.Name())
-	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Fatalf("in a namespace of its own (needs root): %v\n%s", err, out)
-	}
-	return false
+	run(t, "ip", "link", "set", "lo", "up")
+	return true
 }
 
 func run(t *testing.T, name string, args ...string) string {
@@ -112,13 +96,11 @@ func (s *mouth) count(words ...string) int {
 
 func (s *mouth) eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			t.Fatalf("not within %v: %s; it said\n%s", patience, what, strings.Join(s.said, "\n"))
-		}
-	}
+	nstest.Eventually(t, what, ok, func() string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return "it said\n" + strings.Join(s.said, "\n")
+	})
 }
 
 // on says whether an interface has an address.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,12 +195,39 @@ func (n *Host) Switch(others ...*Host) {
 	}
 }
 
-// Eventually waits for a condition.
-func Eventually(t testing.TB, what string, ok func() bool) {
+// Eventually waits for a condition. What said returns is told when it does not
+// come about.
+func Eventually(t testing.TB, what string, ok func() bool, said ...func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
+			for _, f := range said {
+				what += "\n" + f()
+			}
 			t.Fatalf("not within %v: %s", Patience, what)
 		}
 	}
+}
+
+// Unshare puts the test's own thread into a network namespace that ends with
+// the test, and runs setup there: for what is done on one thread.
+func Unshare(t testing.TB, setup string) {
+	t.Helper()
+	runtime.LockOSThread() // the thread ends with the goroutine
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("unshare network namespace: %v (needs root)", err)
+	}
+	Shell(t, setup)
+}
+
+// Shell runs a script where the calling thread is and returns what it printed.
+func Shell(t testing.TB, script string) string {
+	t.Helper()
+	cmd := exec.Command("sh", "-e")
+	cmd.Stdin = strings.NewReader(script)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, script)
+	}
+	return string(out)
 }

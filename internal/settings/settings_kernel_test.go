@@ -5,52 +5,29 @@ package settings
 import (
 	"errors"
 	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"baton/conf"
+	"baton/internal/nstest"
 	"baton/ipvs"
 )
-
-func shell(t *testing.T, script string) string {
-	t.Helper()
-	cmd := exec.Command("sh", "-e")
-	cmd.Stdin = strings.NewReader(script)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, out)
-	}
-	return string(out)
-}
-
-// namespace gives the test a network namespace of its own with an interface.
-// It needs root and a kernel with IPVS; without them it fails.
-func namespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread() // the thread ends with the goroutine
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("unshare network namespace: %v", err)
-	}
-	shell(t, makeLink)
-}
 
 const makeLink = `ip link set lo up; ip link add sync0 type dummy; ip address add 192.0.2.1/24 dev sync0; ip link set sync0 up`
 
 // judged is what ipvsadm and /proc say.
 func judged(t *testing.T) string {
 	t.Helper()
-	return shell(t, `cd /proc/sys/net/ipv4/vs; for f in expire_nodest_conn sync_threshold sync_ports; do echo $f $(cat $f); done
+	return nstest.Shell(t, `cd /proc/sys/net/ipv4/vs; for f in expire_nodest_conn sync_threshold sync_ports; do echo $f $(cat $f); done
 		ipvsadm -L --timeout; ipvsadm -L --daemon | sort`)
 }
 
 // TestKernelSettings sets, keeps, repairs and takes back on a real kernel;
 // ipvsadm and /proc are the judges.
 func TestKernelSettings(t *testing.T) {
-	namespace(t)
+	nstest.Unshare(t, makeLink)
 	k, err := ipvs.OpenKernel()
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +69,7 @@ master sync daemon (mcast=sync0, syncid=51, maxlen=1472, group=224.0.0.81, port=
 		}
 	}
 
-	shell(t, `sysctl -qw net.ipv4.vs.expire_nodest_conn=0; ipvsadm --set 0 31 0; ipvsadm --stop-daemon backup; ipvsadm --stop-daemon master
+	nstest.Shell(t, `sysctl -qw net.ipv4.vs.expire_nodest_conn=0; ipvsadm --set 0 31 0; ipvsadm --stop-daemon backup; ipvsadm --stop-daemon master
 		ipvsadm --start-daemon master --mcast-interface sync0 --syncid 52`)
 	if res := reconcile(t, r, want); len(res.Drift) != 5 {
 		t.Errorf("drift\n%s", lines(res.Drift))
@@ -100,11 +77,11 @@ master sync daemon (mcast=sync0, syncid=51, maxlen=1472, group=224.0.0.81, port=
 	is("repaired", set)
 
 	// The daemons' sockets die with the interface, of which the kernel says nothing.
-	shell(t, "ip link del sync0")
+	nstest.Shell(t, "ip link del sync0")
 	if _, err := r.Reconcile(bg, want); err == nil || !strings.Contains(err.Error(), "interface sync0 does not exist") {
 		t.Errorf("without the interface: %v", err)
 	}
-	shell(t, makeLink)
+	nstest.Shell(t, makeLink)
 	if res := reconcile(t, r, want); len(res.Applied) != 2 {
 		t.Errorf("with a new interface\n%s", lines(res.Applied))
 	}
@@ -123,11 +100,11 @@ master sync daemon (mcast=sync0, syncid=51, maxlen=1472, group=224.0.0.81, port=
 
 // TestKernelReadOnlySysctls: one line says what to do, and the rest works.
 func TestKernelReadOnlySysctls(t *testing.T) {
-	namespace(t)
+	nstest.Unshare(t, makeLink)
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		t.Fatal(err)
 	}
-	shell(t, "mount --make-rprivate /; mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys")
+	nstest.Shell(t, "mount --make-rprivate /; mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys")
 	k, err := ipvs.OpenKernel()
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +115,7 @@ func TestKernelReadOnlySysctls(t *testing.T) {
 	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "/proc/sys is mounted read-only") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error is %v", err)
 	}
-	if out := shell(t, "ipvsadm -L --daemon"); strings.Count(out, "sync0") != 2 {
+	if out := nstest.Shell(t, "ipvsadm -L --daemon"); strings.Count(out, "sync0") != 2 {
 		t.Errorf("the daemons do not run: %q", out)
 	}
 }
