@@ -173,8 +173,7 @@ func (c *Config) again(name string, data []byte, node string, disk bool) *Config
 		from := c.Services
 		if !known {
 			if at, ok = next.sections[sum]; !ok {
-				// Files were looked at: it is in no map, but in its place.
-				return nil
+				return nil // files were looked at, which sourceOf leaves out
 			}
 			from = part.Services
 		}
