@@ -9,94 +9,85 @@ import (
 	"baton/vrrp"
 )
 
-var (
-	vrrpInfo = gauge("baton_vrrp_instance_info", "Always 1; what the instance is.",
-		"vrrp_instance", "interface", "vrid", "version", "family", "group")
-	vrrpState       = gauge("baton_vrrp_state", "1 for the state that the instance is in, 0 for the others.", "vrrp_instance", "state")
-	vrrpSince       = gauge("baton_vrrp_last_transition_timestamp_seconds", "When the instance changed its state last.", "vrrp_instance")
-	vrrpMaster      = gauge("baton_vrrp_master_since_timestamp_seconds", "Since when the instance is master here; absent while it is not.", "vrrp_instance")
-	vrrpTransitions = counter("baton_vrrp_transitions_total", "Changes of state, seen since the director started.", "vrrp_instance", "from", "to", "reason")
-	vrrpPriority    = gauge("baton_vrrp_priority", "Configured priority.", "vrrp_instance")
-	vrrpEffective   = gauge("baton_vrrp_effective_priority", "Priority after tracking, the one in adverts.", "vrrp_instance")
-	vrrpReady       = gauge("baton_vrrp_ready", "Whether the ready gate is open: without it the instance never becomes master.", "vrrp_instance")
-	vrrpLink        = gauge("baton_vrrp_link_up", "Whether the interface can carry adverts.", "vrrp_instance")
-	vrrpHandover    = gauge("baton_vrrp_handover", "Whether the instance is being handed over.", "vrrp_instance")
-	vrrpInterval    = gauge("baton_vrrp_advert_interval_seconds", "Configured time between two adverts.", "vrrp_instance")
-	vrrpSent        = counter("baton_vrrp_adverts_sent_total", "Adverts sent, those that resign included.", "vrrp_instance")
-	vrrpReceived    = counter("baton_vrrp_adverts_received_total", "Valid adverts of others.", "vrrp_instance")
-	vrrpZeroSent    = counter("baton_vrrp_priority_zero_sent_total", "Adverts sent that resign.", "vrrp_instance")
-	vrrpZeroSeen    = counter("baton_vrrp_priority_zero_received_total", "Adverts received that resign.", "vrrp_instance")
-	vrrpDropped     = counter("baton_vrrp_adverts_dropped_total", "Packets for the instance that were no valid adverts.", "vrrp_instance", "reason")
-	linkDropped     = counter("baton_vrrp_interface_packets_dropped_total", "Packets of protocol 112 that belong to no instance of the interface.", "interface", "reason")
-	vrrpTrack       = gauge("baton_vrrp_track_up", "Whether what the instance tracks is well; absent until that is known.", "vrrp_instance", "kind", "name")
-	vrrpGroupState  = gauge("baton_vrrp_sync_group_state", "1 for the state that all members of the group are in, 0 for the others.", "vrrp_sync_group", "state")
-	vrrpLateness    = histogram("baton_vrrp_lateness_seconds", "How late the speaker came to what was due.")
-)
-
-var roles = [...]vrrp.Role{vrrp.Init, vrrp.Backup, vrrp.Master, vrrp.Fault}
-
-func (w *writer) elections(s *Snapshot) {
-	each := func(f *Family, value func(Instance)) {
-		w.begin(f)
-		for _, i := range s.Instances {
-			value(i)
-		}
-	}
-	each(vrrpInfo, func(i Instance) {
-		c := i.Config
-		w.int(1, c.Name, c.Interface, strconv.Itoa(int(c.VRID)), strconv.Itoa(int(c.Version)), "ipv"+strconv.Itoa(int(c.Family())), i.Group)
-	})
-	each(vrrpState, func(i Instance) {
-		for _, r := range roles {
-			w.bool(i.Role == r, i.Config.Name, string(r))
-		}
-	})
-	each(vrrpSince, func(i Instance) { w.moment(i.Since, i.Config.Name) })
-	each(vrrpMaster, func(i Instance) {
-		if i.Role == vrrp.Master {
-			w.moment(i.Since, i.Config.Name)
-		}
-	})
-	w.begin(vrrpTransitions)
-	for _, t := range slices.SortedFunc(maps.Keys(s.Transitions), Transition.compare) {
-		w.uint(s.Transitions[t], t.Instance, string(t.From), string(t.To), t.Reason)
-	}
-	each(vrrpPriority, func(i Instance) { w.int(int(i.Config.Priority), i.Config.Name) })
-	each(vrrpEffective, func(i Instance) { w.int(int(i.EffectivePriority), i.Config.Name) })
-	each(vrrpReady, func(i Instance) { w.bool(!i.NotReady, i.Config.Name) })
-	each(vrrpLink, func(i Instance) { w.bool(i.Link, i.Config.Name) })
-	each(vrrpHandover, func(i Instance) { w.bool(i.Handover, i.Config.Name) })
-	each(vrrpInterval, func(i Instance) { w.seconds(i.Config.AdvertInterval, i.Config.Name) })
-	each(vrrpSent, func(i Instance) { w.uint(i.Sent, i.Config.Name) })
-	each(vrrpReceived, func(i Instance) { w.uint(i.Received, i.Config.Name) })
-	each(vrrpZeroSent, func(i Instance) { w.uint(i.PriorityZeroSent, i.Config.Name) })
-	each(vrrpZeroSeen, func(i Instance) { w.uint(i.PriorityZeroSeen, i.Config.Name) })
-	each(vrrpDropped, func(i Instance) { w.byReason(i.Dropped, i.Config.Name) })
-	w.begin(linkDropped)
-	told := map[string]bool{}
-	for _, i := range s.Instances {
-		if !told[i.Config.Interface] {
-			told[i.Config.Interface] = true
-			w.byReason(i.InterfaceDropped, i.Config.Interface)
-		}
-	}
-	each(vrrpTrack, func(i Instance) {
-		for _, t := range i.Tracks {
-			if t.State != trackUnknown {
-				w.bool(t.State == trackUp, i.Config.Name, string(t.Kind), t.Name)
+// instanceFigures are those of one instance.
+var instanceFigures = []figure[Instance]{
+	{gauge("baton_vrrp_instance_info", "Always 1; what the instance is.", "vrrp_instance", "interface", "vrid", "version", "family", "group"),
+		func(w *writer, i *Instance) {
+			c := i.Config
+			w.int(1, c.Name, c.Interface, strconv.Itoa(int(c.VRID)), strconv.Itoa(int(c.Version)), "ipv"+strconv.Itoa(int(c.Family())), i.Group)
+		}},
+	{gauge("baton_vrrp_state", "1 for the state that the instance is in, 0 for the others.", "vrrp_instance", "state"),
+		func(w *writer, i *Instance) { w.role(string(i.Role), i.Config.Name) }},
+	{gauge("baton_vrrp_last_transition_timestamp_seconds", "When the instance changed its state last.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.moment(i.Since, i.Config.Name) }},
+	{gauge("baton_vrrp_master_since_timestamp_seconds", "Since when the instance is master here; absent while it is not.", "vrrp_instance"),
+		func(w *writer, i *Instance) {
+			if i.Role == vrrp.Master {
+				w.moment(i.Since, i.Config.Name)
 			}
-		}
-	})
-	w.begin(vrrpGroupState)
-	for _, g := range s.Groups {
-		for _, r := range roles {
-			w.bool(g.State == string(r), g.Name, string(r))
-		}
-	}
-	w.begin(vrrpLateness)
-	if l := s.Lateness; l != nil {
-		w.histogram(vrrp.LatenessBuckets[:], l.Counts[:], l.Sum)
-	}
+		}},
+	{gauge("baton_vrrp_priority", "Configured priority.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.int(int(i.Config.Priority), i.Config.Name) }},
+	{gauge("baton_vrrp_effective_priority", "Priority after tracking, the one in adverts.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.int(int(i.EffectivePriority), i.Config.Name) }},
+	{gauge("baton_vrrp_ready", "Whether the ready gate is open: without it the instance never becomes master.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.bool(!i.NotReady, i.Config.Name) }},
+	{gauge("baton_vrrp_link_up", "Whether the interface can carry adverts.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.bool(i.Link, i.Config.Name) }},
+	{gauge("baton_vrrp_handover", "Whether the instance is being handed over.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.bool(i.Handover, i.Config.Name) }},
+	{gauge("baton_vrrp_advert_interval_seconds", "Configured time between two adverts.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.seconds(i.Config.AdvertInterval, i.Config.Name) }},
+	{counter("baton_vrrp_adverts_sent_total", "Adverts sent, those that resign included.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.uint(i.Sent, i.Config.Name) }},
+	{counter("baton_vrrp_adverts_received_total", "Valid adverts of others.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.uint(i.Received, i.Config.Name) }},
+	{counter("baton_vrrp_priority_zero_sent_total", "Adverts sent that resign.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.uint(i.PriorityZeroSent, i.Config.Name) }},
+	{counter("baton_vrrp_priority_zero_received_total", "Adverts received that resign.", "vrrp_instance"),
+		func(w *writer, i *Instance) { w.uint(i.PriorityZeroSeen, i.Config.Name) }},
+	{counter("baton_vrrp_adverts_dropped_total", "Packets for the instance that were no valid adverts.", "vrrp_instance", "reason"),
+		func(w *writer, i *Instance) { w.byReason(i.Dropped, i.Config.Name) }},
+	{gauge("baton_vrrp_track_up", "Whether what the instance tracks is well; absent until that is known.", "vrrp_instance", "kind", "name"),
+		func(w *writer, i *Instance) {
+			for _, t := range i.Tracks {
+				if t.State != trackUnknown {
+					w.bool(t.State == trackUp, i.Config.Name, string(t.Kind), t.Name)
+				}
+			}
+		}},
+}
+
+// electionFigures are those of a director's elections as a whole.
+var electionFigures = []figure[Snapshot]{
+	{counter("baton_vrrp_transitions_total", "Changes of state, seen since the director started.", "vrrp_instance", "from", "to", "reason"),
+		func(w *writer, s *Snapshot) {
+			for _, t := range slices.SortedFunc(maps.Keys(s.Transitions), Transition.compare) {
+				w.uint(s.Transitions[t], t.Instance, string(t.From), string(t.To), t.Reason)
+			}
+		}},
+	{counter("baton_vrrp_interface_packets_dropped_total", "Packets of protocol 112 that belong to no instance of the interface.", "interface", "reason"),
+		func(w *writer, s *Snapshot) {
+			told := map[string]bool{}
+			for _, i := range s.Instances {
+				if !told[i.Config.Interface] {
+					told[i.Config.Interface] = true
+					w.byReason(i.InterfaceDropped, i.Config.Interface)
+				}
+			}
+		}},
+	{gauge("baton_vrrp_sync_group_state", "1 for the state that all members of the group are in, 0 for the others.", "vrrp_sync_group", "state"),
+		func(w *writer, s *Snapshot) {
+			for _, g := range s.Groups {
+				w.role(g.State, g.Name)
+			}
+		}},
+	{histogram("baton_vrrp_lateness_seconds", "How late the speaker came to what was due."),
+		func(w *writer, s *Snapshot) {
+			if l := s.Lateness; l != nil {
+				w.histogram(vrrp.LatenessBuckets[:], l.Counts[:], l.Sum)
+			}
+		}},
 }
 
 // The words of vrrp.TrackStatus.State.
@@ -104,6 +95,15 @@ const (
 	trackUp      = "up"
 	trackUnknown = "unknown"
 )
+
+var roles = [...]vrrp.Role{vrrp.Init, vrrp.Backup, vrrp.Master, vrrp.Fault}
+
+// role writes a line for each role that there is, under a first label.
+func (w *writer) role(is, of string) {
+	for _, r := range roles {
+		w.bool(is == string(r), of, string(r))
+	}
+}
 
 // byReason writes a count for each reason, under a first label.
 func (w *writer) byReason(counts map[string]uint64, of string) {

@@ -18,7 +18,7 @@ type Family struct {
 	Help   string
 }
 
-// families are all metrics, in the order in which they are written.
+// families are all metrics.
 var families []*Family
 
 // Families returns every metric that a scrape can hold. docs/metrics.md

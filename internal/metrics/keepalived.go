@@ -19,39 +19,42 @@ var (
 )
 
 // kaCounters are those of an instance.
-var kaCounters = []struct {
-	*Family
-	value func(*Instance) uint64
-}{
-	{counter("keepalived_advertisements_received_total", "Adverts received.", ofInstance...), func(i *Instance) uint64 { return i.Received }},
-	{counter("keepalived_advertisements_sent_total", "Adverts sent.", ofInstance...), func(i *Instance) uint64 { return i.Sent }},
-	{counter("keepalived_become_master_total", "How often the instance became master.", ofInstance...), func(i *Instance) uint64 { return i.BecameMaster }},
-	{counter("keepalived_release_master_total", "How often it ceased to be.", ofInstance...), func(i *Instance) uint64 { return i.ReleasedMaster }},
+var kaCounters = []figure[Instance]{
+	{counter("keepalived_advertisements_received_total", "Adverts received.", ofInstance...), kaCount(func(i *Instance) uint64 { return i.Received })},
+	{counter("keepalived_advertisements_sent_total", "Adverts sent.", ofInstance...), kaCount(func(i *Instance) uint64 { return i.Sent })},
+	{counter("keepalived_become_master_total", "How often the instance became master.", ofInstance...), kaCount(func(i *Instance) uint64 { return i.BecameMaster })},
+	{counter("keepalived_release_master_total", "How often it ceased to be.", ofInstance...), kaCount(func(i *Instance) uint64 { return i.ReleasedMaster })},
 	{counter("keepalived_packet_length_errors_total", "Packets that were too short.", ofInstance...), dropped(vrrp.DropTooShort)},
 	{counter("keepalived_advertisements_interval_errors_total", "Adverts of another interval.", ofInstance...), dropped(vrrp.DropIntervalMismatch, vrrp.DropIntervalZero)},
 	{counter("keepalived_ip_ttl_errors_total", "Packets that have crossed a router.", ofInstance...), dropped(vrrp.DropTTL)},
 	{counter("keepalived_invalid_type_received_total", "Packets that were no adverts.", ofInstance...), dropped(vrrp.DropType)},
 	{counter("keepalived_address_list_errors_total", "Adverts without an address.", ofInstance...), dropped(vrrp.DropAddressCount)},
-	{counter("keepalived_authentication_invalid_total", "Always 0: Baton tells every other type as a mismatch.", ofInstance...), func(*Instance) uint64 { return 0 }},
+	{counter("keepalived_authentication_invalid_total", "Always 0: Baton tells every other type as a mismatch.", ofInstance...), kaCount(func(*Instance) uint64 { return 0 })},
 	{counter("keepalived_authentication_mismatch_total", "Adverts of another type of authentication.", ofInstance...), dropped(vrrp.DropAuthType)},
 	{counter("keepalived_authentication_failure_total", "Adverts with another password.", ofInstance...), dropped(vrrp.DropAuthData)},
-	{counter("keepalived_priority_zero_received_total", "Adverts received that resign.", ofInstance...), func(i *Instance) uint64 { return i.PriorityZeroSeen }},
-	{counter("keepalived_priority_zero_sent_total", "Adverts sent that resign.", ofInstance...), func(i *Instance) uint64 { return i.PriorityZeroSent }},
-	{counter("keepalived_gratuitous_arp_delay_total", "garp_master_delay in seconds; no counter, but the exporter has it as one.", ofInstance...), func(i *Instance) uint64 {
+	{counter("keepalived_priority_zero_received_total", "Adverts received that resign.", ofInstance...), kaCount(func(i *Instance) uint64 { return i.PriorityZeroSeen })},
+	{counter("keepalived_priority_zero_sent_total", "Adverts sent that resign.", ofInstance...), kaCount(func(i *Instance) uint64 { return i.PriorityZeroSent })},
+	{counter("keepalived_gratuitous_arp_delay_total", "garp_master_delay in seconds; no counter, but the exporter has it as one.", ofInstance...), kaCount(func(i *Instance) uint64 {
 		return uint64(i.Config.GARP.MasterDelay.Seconds())
-	}},
+	})},
 }
 
 var kaScript = gauge("keepalived_script_status", "Whether a tracked script passes.", "name")
 
-func dropped(reasons ...vrrp.DropReason) func(*Instance) uint64 {
-	return func(i *Instance) (n uint64) {
+func kaCount(value func(*Instance) uint64) func(*writer, *Instance) {
+	return func(w *writer, i *Instance) { w.uint(value(i), i.Config.Name, i.Config.Interface, vrid(i)) }
+}
+
+func dropped(reasons ...vrrp.DropReason) func(*writer, *Instance) {
+	return kaCount(func(i *Instance) (n uint64) {
 		for _, r := range reasons {
 			n += i.Dropped[r.String()]
 		}
 		return n
-	}
+	})
 }
+
+func vrid(i *Instance) string { return strconv.Itoa(int(i.Config.VRID)) }
 
 // kaStates are the numbers of keepalived's states.
 var kaStates = map[vrrp.Role]int{vrrp.Init: 0, vrrp.Backup: 1, vrrp.Master: 2, vrrp.Fault: 3}
@@ -63,7 +66,6 @@ func (w *writer) keepalived(s *Snapshot) {
 			w.bool(p.Running)
 		}
 	}
-	vrid := func(i *Instance) string { return strconv.Itoa(int(i.Config.VRID)) }
 	addresses := func(f *Family, of func(*Instance) []vrrp.Address) {
 		w.begin(f)
 		for n := range s.Instances {
@@ -75,13 +77,7 @@ func (w *writer) keepalived(s *Snapshot) {
 	}
 	addresses(kaState, func(i *Instance) []vrrp.Address { return i.Config.Addresses })
 	addresses(kaExcluded, func(i *Instance) []vrrp.Address { return i.Config.Excluded })
-	for _, c := range kaCounters {
-		w.begin(c.Family)
-		for n := range s.Instances {
-			i := &s.Instances[n]
-			w.uint(c.value(i), i.Config.Name, i.Config.Interface, vrid(i))
-		}
-	}
+	figures(w, kaCounters, s.Instances)
 	w.begin(kaScript)
 	told := map[string]bool{}
 	for _, i := range s.Instances {

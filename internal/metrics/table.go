@@ -16,146 +16,99 @@ var (
 	ofServer  = []string{"local_address", "local_port", "remote_address", "remote_port", "proto", "local_mark"}
 )
 
+// tableFigures are those of the kernel's table as a whole.
+var tableFigures = []figure[IPVS]{
+	{gauge("baton_ipvs_programmed", "Whether the kernel has taken the last table."),
+		func(w *writer, t *IPVS) { w.bool(t.OK) }},
+	{gauge("baton_ipvs_readable", "Whether the kernel's table could be read for this scrape."),
+		func(w *writer, t *IPVS) { w.bool(t.Readable) }},
+	{gauge("baton_ipvs_read_timestamp_seconds", "When the figures of services and servers were read from the kernel."),
+		func(w *writer, t *IPVS) { w.moment(t.Read) }},
+	{gauge("baton_ipvs_foreign_services", "Services in the kernel's table that are not Baton's."),
+		func(w *writer, t *IPVS) { w.int(t.Foreign) }},
+	{gauge("baton_ipvs_sync_daemon_running", "Whether the synchronisation daemon runs.", "role", "interface", "syncid"),
+		func(w *writer, t *IPVS) {
+			for _, d := range t.Daemons {
+				w.bool(d.Running, d.Role, d.Interface, strconv.Itoa(int(d.SyncID)))
+			}
+		}},
+}
+
+// What has one label more than the others of a service.
 var (
-	tableOK       = gauge("baton_ipvs_programmed", "Whether the kernel has taken the last table.")
-	tableReadable = gauge("baton_ipvs_readable", "Whether the kernel's table could be read for this scrape.")
-	tableRead     = gauge("baton_ipvs_read_timestamp_seconds", "When the figures of services and servers were read from the kernel.")
-	tableForeign  = gauge("baton_ipvs_foreign_services", "Services in the kernel's table that are not Baton's.")
-	syncDaemon    = gauge("baton_ipvs_sync_daemon_running", "Whether the synchronisation daemon runs.", "role", "interface", "syncid")
 	serviceInfo   = gauge("baton_virtual_server_info", "Always 1; the virtual_server that the IPVS service is of.", append(ofService[:4:4], "virtual_server")...)
-	serviceThere  = gauge("baton_virtual_server_programmed", "Whether the service stands in the kernel's table.", ofService...)
-	serviceQuorum = gauge("baton_virtual_server_up", "Whether the service has its quorum.", ofService...)
-	serviceNeeded = gauge("baton_virtual_server_quorum", "Weight that the service needs.", ofService...)
-	serviceWeight = gauge("baton_virtual_server_weight", "Weight of the servers that are up and not drained.", ofService...)
-	serviceSorry  = gauge("baton_virtual_server_sorry", "Whether the sorry server stands in; absent without one.", ofService...)
 	serviceStates = gauge("baton_virtual_server_servers", "Real servers of the service, by state.", append(ofService[:4:4], "state")...)
 )
 
 var stateNames = [...]string{"up", "down", "unknown", "draining", "drained"}
 
-// figure is a metric whose value is a number of a T.
-type figure[T any] struct {
-	*Family
-	value func(*T) uint64
+// serviceCounts are those of a service: of the virtual_server that is in the
+// configuration, and of the entry in the kernel.
+var serviceCounts = []count[Service]{
+	{gauge("baton_virtual_server_programmed", "Whether the service stands in the kernel's table.", ofService...), func(s *Service) (uint64, bool) { return truth(s.There), s.configured() }},
+	{gauge("baton_virtual_server_up", "Whether the service has its quorum.", ofService...), func(s *Service) (uint64, bool) { return truth(s.Quorum), s.configured() }},
+	{gauge("baton_virtual_server_quorum", "Weight that the service needs.", ofService...), func(s *Service) (uint64, bool) { return uint64(s.Needed), s.configured() }},
+	{gauge("baton_virtual_server_weight", "Weight of the servers that are up and not drained.", ofService...), func(s *Service) (uint64, bool) { return uint64(s.Weight), s.configured() }},
+	{gauge("baton_virtual_server_sorry", "Whether the sorry server stands in; absent without one.", ofService...), func(s *Service) (uint64, bool) { return truth(s.Sorry), s.configured() && s.HasSorry }},
+	{counter("baton_ipvs_connections_total", "Connections that the service was given.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.Connections })},
+	{counter("baton_ipvs_incoming_packets_total", "Packets from clients.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.PacketsIn })},
+	{counter("baton_ipvs_outgoing_packets_total", "Packets to clients that pass the director: with NAT alone.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.PacketsOut })},
+	{counter("baton_ipvs_incoming_bytes_total", "Bytes from clients.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.BytesIn })},
+	{counter("baton_ipvs_outgoing_bytes_total", "Bytes to clients that pass the director: with NAT alone.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.BytesOut })},
+	{gauge("baton_ipvs_connections_per_second", "The kernel's own average of the last seconds.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.ConnectionRate })},
+	{gauge("baton_ipvs_incoming_packets_per_second", "The kernel's own average of the last seconds.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.PacketInRate })},
+	{gauge("baton_ipvs_outgoing_packets_per_second", "The kernel's own average of the last seconds.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.PacketOutRate })},
+	{gauge("baton_ipvs_incoming_bytes_per_second", "The kernel's own average of the last seconds.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.ByteInRate })},
+	{gauge("baton_ipvs_outgoing_bytes_per_second", "The kernel's own average of the last seconds.", ofService...), ofKernel(func(c *ipvs.Counters) uint64 { return c.ByteOutRate })},
 }
 
-var serviceFigures = []figure[ipvs.Counters]{
-	{counter("baton_ipvs_connections_total", "Connections that the service was given.", ofService...), func(c *ipvs.Counters) uint64 { return c.Connections }},
-	{counter("baton_ipvs_incoming_packets_total", "Packets from clients.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketsIn }},
-	{counter("baton_ipvs_outgoing_packets_total", "Packets to clients that pass the director: with NAT alone.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketsOut }},
-	{counter("baton_ipvs_incoming_bytes_total", "Bytes from clients.", ofService...), func(c *ipvs.Counters) uint64 { return c.BytesIn }},
-	{counter("baton_ipvs_outgoing_bytes_total", "Bytes to clients that pass the director: with NAT alone.", ofService...), func(c *ipvs.Counters) uint64 { return c.BytesOut }},
-	{gauge("baton_ipvs_connections_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.ConnectionRate }},
-	{gauge("baton_ipvs_incoming_packets_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketInRate }},
-	{gauge("baton_ipvs_outgoing_packets_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.PacketOutRate }},
-	{gauge("baton_ipvs_incoming_bytes_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.ByteInRate }},
-	{gauge("baton_ipvs_outgoing_bytes_per_second", "The kernel's own average of the last seconds.", ofService...), func(c *ipvs.Counters) uint64 { return c.ByteOutRate }},
+func ofKernel(value func(*ipvs.Counters) uint64) func(*Service) (uint64, bool) {
+	return func(s *Service) (uint64, bool) { return value(&s.Counters), s.There }
 }
 
-var (
-	serverUp     = gauge("baton_server_up", "Whether the server's health checks pass.", ofServer...)
-	serverWeight = gauge("baton_server_effective_weight", "Weight that the server is to have now; 0 also for one that is to have no entry.", ofServer...)
-	serverPath   = gauge("baton_server_path_ok", "Whether the server does its part for the virtual address; absent where that is not checked, or not yet known.", ofServer...)
-	serverDrain  = gauge("baton_server_drain_deadline_timestamp_seconds", "When the drain of the server ends at the latest; absent while it does not drain.", ofServer...)
-)
+func (s *Service) configured() bool { return s.Name != "" && !s.Leaving }
 
-var serverFigures = []figure[Server]{
-	{gauge("baton_ipvs_backend_weight", "Weight in the kernel's table.", ofServer...), func(s *Server) uint64 { return uint64(max(s.KernelWeight, 0)) }},
-	{gauge("baton_ipvs_backend_connections_active", "Established connections (ipvsadm: ActiveConn).", ofServer...), func(s *Server) uint64 { return uint64(s.Stats.Active) }},
-	{gauge("baton_ipvs_backend_connections_inactive", "Connections in any other state (ipvsadm: InActConn).", ofServer...), func(s *Server) uint64 { return uint64(s.Stats.Inactive) }},
-	{counter("baton_ipvs_backend_connections_total", "Connections that the server was given.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.Connections }},
-	{counter("baton_ipvs_backend_incoming_packets_total", "Packets for the server.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.PacketsIn }},
-	{counter("baton_ipvs_backend_outgoing_packets_total", "Packets from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.PacketsOut }},
-	{counter("baton_ipvs_backend_incoming_bytes_total", "Bytes for the server.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.BytesIn }},
-	{counter("baton_ipvs_backend_outgoing_bytes_total", "Bytes from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) uint64 { return s.Stats.Counters.BytesOut }},
+// serverCounts are those of a server, likewise.
+var serverCounts = []count[Server]{
+	{gauge("baton_server_up", "Whether the server's health checks pass.", ofServer...), func(s *Server) (uint64, bool) { return truth(s.Healthy), s.Configured }},
+	{gauge("baton_server_effective_weight", "Weight that the server is to have now; 0 also for one that is to have no entry.", ofServer...), func(s *Server) (uint64, bool) { return uint64(s.Weight), s.Configured }},
+	{gauge("baton_server_path_ok", "Whether the server does its part for the virtual address; absent where that is not checked, or not yet known.", ofServer...), func(s *Server) (uint64, bool) {
+		return truth(s.Path == PathOK), s.Configured && s.Path != PathUnknown
+	}},
+	{gauge("baton_server_drain_deadline_timestamp_seconds", "When the drain of the server ends at the latest; absent while it does not drain.", ofServer...), func(s *Server) (uint64, bool) {
+		return uint64(s.Deadline.Unix()), s.State == Draining
+	}},
+	{gauge("baton_ipvs_backend_weight", "Weight in the kernel's table.", ofServer...), func(s *Server) (uint64, bool) { return uint64(max(s.KernelWeight, 0)), s.There }},
+	{gauge("baton_ipvs_backend_connections_active", "Established connections (ipvsadm: ActiveConn).", ofServer...), func(s *Server) (uint64, bool) { return uint64(s.Stats.Active), s.There }},
+	{gauge("baton_ipvs_backend_connections_inactive", "Connections in any other state (ipvsadm: InActConn).", ofServer...), func(s *Server) (uint64, bool) { return uint64(s.Stats.Inactive), s.There }},
+	{counter("baton_ipvs_backend_connections_total", "Connections that the server was given.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.Connections, s.There }},
+	{counter("baton_ipvs_backend_incoming_packets_total", "Packets for the server.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.PacketsIn, s.There }},
+	{counter("baton_ipvs_backend_outgoing_packets_total", "Packets from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.PacketsOut, s.There }},
+	{counter("baton_ipvs_backend_incoming_bytes_total", "Bytes for the server.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.BytesIn, s.There }},
+	{counter("baton_ipvs_backend_outgoing_bytes_total", "Bytes from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.BytesOut, s.There }},
 }
+
+func truth(v bool) uint64 { return uint64(number(v)) }
 
 func (w *writer) table(s *Snapshot) {
-	w.begin(tableOK)
-	w.bool(s.IPVS.OK)
-	w.begin(tableReadable)
-	w.bool(s.IPVS.Readable)
-	w.begin(tableRead)
-	w.moment(s.IPVS.Read)
-	w.begin(tableForeign)
-	w.int(s.IPVS.Foreign)
-	w.begin(syncDaemon)
-	for _, d := range s.IPVS.Daemons {
-		w.bool(d.Running, d.Role, d.Interface, strconv.Itoa(int(d.SyncID)))
-	}
+	figures(w, tableFigures, []IPVS{s.IPVS})
 	l := render(s)
-	w.services(s, l)
-	w.servers(s, l)
-}
-
-func (w *writer) services(s *Snapshot, l *labels) {
-	ours := func(f *Family, value func(*Service) (uint64, bool)) {
-		w.begin(f)
-		for i := range s.Services {
-			if sv := &s.Services[i]; sv.Name != "" && !sv.Leaving {
-				if v, there := value(sv); there {
-					w.number(l.service(i), v)
-				}
-			}
-		}
-	}
 	w.begin(serviceInfo)
 	for i := range s.Services {
 		if name := s.Services[i].Name; name != "" {
 			w.extended(l.service(i), "virtual_server", name, 1)
 		}
 	}
-	ours(serviceThere, func(sv *Service) (uint64, bool) { return uint64(number(sv.There)), true })
-	ours(serviceQuorum, func(sv *Service) (uint64, bool) { return uint64(number(sv.Quorum)), true })
-	ours(serviceNeeded, func(sv *Service) (uint64, bool) { return uint64(sv.Needed), true })
-	ours(serviceWeight, func(sv *Service) (uint64, bool) { return uint64(sv.Weight), true })
-	ours(serviceSorry, func(sv *Service) (uint64, bool) { return uint64(number(sv.Sorry)), sv.HasSorry })
 	w.begin(serviceStates)
 	for i := range s.Services {
-		if sv := &s.Services[i]; sv.Name != "" && !sv.Leaving {
+		if sv := &s.Services[i]; sv.configured() {
 			for state, n := range sv.States {
 				w.extended(l.service(i), "state", stateNames[state], uint64(n))
 			}
 		}
 	}
-	for _, f := range serviceFigures {
-		w.begin(f.Family)
-		for i := range s.Services {
-			if sv := &s.Services[i]; sv.There {
-				w.number(l.service(i), f.value(&sv.Counters))
-			}
-		}
-	}
-}
-
-func (w *writer) servers(s *Snapshot, l *labels) {
-	ours := func(f *Family, value func(*Server) (uint64, bool)) {
-		w.begin(f)
-		for i := range s.Servers {
-			if sv := &s.Servers[i]; sv.Configured {
-				if v, there := value(sv); there {
-					w.number(l.server(i), v)
-				}
-			}
-		}
-	}
-	ours(serverUp, func(sv *Server) (uint64, bool) { return uint64(number(sv.Healthy)), true })
-	ours(serverWeight, func(sv *Server) (uint64, bool) { return uint64(sv.Weight), true })
-	ours(serverPath, func(sv *Server) (uint64, bool) { return uint64(number(sv.Path == PathOK)), sv.Path != PathUnknown })
-	w.begin(serverDrain)
-	for i := range s.Servers {
-		if sv := &s.Servers[i]; sv.State == Draining {
-			w.number(l.server(i), uint64(sv.Deadline.Unix()))
-		}
-	}
-	for _, f := range serverFigures {
-		w.begin(f.Family)
-		for i := range s.Servers {
-			if sv := &s.Servers[i]; sv.There {
-				w.number(l.server(i), f.value(sv))
-			}
-		}
-	}
+	counts(w, serviceCounts, s.Services, l.service)
+	counts(w, serverCounts, s.Servers, l.server)
 }
 
 // number writes a line whose labels are rendered already.

@@ -11,9 +11,14 @@ import (
 // at a time does not depend on how many servers there are.
 func Write(out io.Writer, s *Snapshot) error {
 	w := newWriter(out)
-	w.daemon(s)
-	w.elections(s)
-	w.checks(s)
+	whole := []Snapshot{*s}
+	figures(w, daemonFigures, whole)
+	figures(w, processFigures, s.Processes)
+	figures(w, instanceFigures, s.Instances)
+	figures(w, electionFigures, whole)
+	if s.Checks != nil {
+		figures(w, checkFigures, []Checks{*s.Checks})
+	}
 	w.table(s)
 	if s.KeepalivedNames {
 		w.keepalived(s)
@@ -22,76 +27,55 @@ func Write(out io.Writer, s *Snapshot) error {
 	return w.err
 }
 
-var (
-	buildInfo = gauge("baton_build_info", "Always 1; the version of Baton, of Go, and the node's name.", "version", "go_version", "node")
-
-	configInfo     = gauge("baton_config_info", "Always 1; the SHA-256 of the configuration file in force.", "hash")
-	configOK       = gauge("baton_config_last_reload_successful", "Whether the last reload was accepted; 1 before the first.")
-	configAsked    = gauge("baton_config_last_reload_timestamp_seconds", "When the configuration was read or refused last, at the start or by a reload.")
-	configLoaded   = gauge("baton_config_last_reload_success_timestamp_seconds", "When the configuration in force was read.")
-	configWarnings = gauge("baton_config_warnings", "What baton check warns of in the configuration in force.")
-
-	processUp       = gauge("baton_process_up", "Whether the process runs and answers.", "process")
-	processStart    = gauge("baton_process_start_time_seconds", "When the process was started.", "process")
-	processRestarts = counter("baton_process_restarts_total", "How often the process has been started again.", "process")
-	processCPU      = counter("baton_process_cpu_seconds_total", "CPU time, user and system.", "process")
-	processMemory   = gauge("baton_process_resident_memory_bytes", "Resident memory.", "process")
-	processThreads  = gauge("baton_process_threads", "Threads.", "process")
-	processFiles    = gauge("baton_process_open_fds", "Open file descriptors.", "process")
-
-	events = counter("baton_events_total", "Lines of the log, by event.", "event")
-)
-
-func (w *writer) daemon(s *Snapshot) {
-	w.begin(buildInfo)
-	w.int(1, s.Version, runtime.Version(), s.Node)
-
-	w.begin(configInfo)
-	w.int(1, s.Config.Hash)
-	w.begin(configOK)
-	w.bool(s.Config.LastOK)
-	w.begin(configAsked)
-	w.moment(s.Config.LastReload)
-	w.begin(configLoaded)
-	w.moment(s.Config.Loaded)
-	w.begin(configWarnings)
-	w.int(s.Config.Warnings)
-
-	w.processes(s.Processes)
-
-	w.begin(events)
-	for _, name := range slices.Sorted(maps.Keys(s.Events)) {
-		w.uint(s.Events[name], name)
-	}
+// daemonFigures are those of a director as a whole.
+var daemonFigures = []figure[Snapshot]{
+	{gauge("baton_build_info", "Always 1; the version of Baton, of Go, and the node's name.", "version", "go_version", "node"),
+		func(w *writer, s *Snapshot) { w.int(1, s.Version, runtime.Version(), s.Node) }},
+	{gauge("baton_config_info", "Always 1; the SHA-256 of the configuration file in force.", "hash"),
+		func(w *writer, s *Snapshot) { w.int(1, s.Config.Hash) }},
+	{gauge("baton_config_last_reload_successful", "Whether the last reload was accepted; 1 before the first."),
+		func(w *writer, s *Snapshot) { w.bool(s.Config.LastOK) }},
+	{gauge("baton_config_last_reload_timestamp_seconds", "When the configuration was read or refused last, at the start or by a reload."),
+		func(w *writer, s *Snapshot) { w.moment(s.Config.LastReload) }},
+	{gauge("baton_config_last_reload_success_timestamp_seconds", "When the configuration in force was read."),
+		func(w *writer, s *Snapshot) { w.moment(s.Config.Loaded) }},
+	{gauge("baton_config_warnings", "What baton check warns of in the configuration in force."),
+		func(w *writer, s *Snapshot) { w.int(s.Config.Warnings) }},
+	{counter("baton_events_total", "Lines of the log, by event.", "event"),
+		func(w *writer, s *Snapshot) {
+			for _, name := range slices.Sorted(maps.Keys(s.Events)) {
+				w.uint(s.Events[name], name)
+			}
+		}},
 }
 
-func (w *writer) processes(ps []Process) {
-	w.begin(processUp)
-	for _, p := range ps {
-		w.bool(p.Running, p.Name)
-	}
-	w.begin(processStart)
-	for _, p := range ps {
-		w.moment(p.Started, p.Name)
-	}
-	w.begin(processRestarts)
-	for _, p := range ps {
-		w.int(p.Restarts, p.Name)
-	}
-	used := func(f *Family, value func(Process)) {
-		w.begin(f)
-		for _, p := range ps {
-			if p.Usage != nil {
-				value(p)
+// processFigures are those of the director and of each of its children.
+var processFigures = []figure[Process]{
+	{gauge("baton_process_up", "Whether the process runs and answers.", "process"),
+		func(w *writer, p *Process) { w.bool(p.Running, p.Name) }},
+	{gauge("baton_process_start_time_seconds", "When the process was started.", "process"),
+		func(w *writer, p *Process) { w.moment(p.Started, p.Name) }},
+	{counter("baton_process_restarts_total", "How often the process has been started again.", "process"),
+		func(w *writer, p *Process) { w.int(p.Restarts, p.Name) }},
+	{counter("baton_process_cpu_seconds_total", "CPU time, user and system.", "process"),
+		used(func(w *writer, of string, u *Usage) { w.seconds(u.CPU, of) })},
+	{gauge("baton_process_resident_memory_bytes", "Resident memory.", "process"),
+		used(func(w *writer, of string, u *Usage) { w.uint(u.Resident, of) })},
+	{gauge("baton_process_threads", "Threads.", "process"),
+		used(func(w *writer, of string, u *Usage) { w.int(u.Threads, of) })},
+	{gauge("baton_process_open_fds", "Open file descriptors.", "process"),
+		used(func(w *writer, of string, u *Usage) {
+			if u.Files >= 0 {
+				w.int(u.Files, of)
 			}
+		})},
+}
+
+// used writes what a process uses, where that is known.
+func used(write func(w *writer, of string, u *Usage)) func(*writer, *Process) {
+	return func(w *writer, p *Process) {
+		if p.Usage != nil {
+			write(w, p.Name, p.Usage)
 		}
 	}
-	used(processCPU, func(p Process) { w.seconds(p.Usage.CPU, p.Name) })
-	used(processMemory, func(p Process) { w.uint(p.Usage.Resident, p.Name) })
-	used(processThreads, func(p Process) { w.int(p.Usage.Threads, p.Name) })
-	used(processFiles, func(p Process) {
-		if p.Usage.Files >= 0 {
-			w.int(p.Usage.Files, p.Name)
-		}
-	})
 }
