@@ -3,21 +3,19 @@ package conf
 import (
 	"bytes"
 	"crypto/sha256"
-	"reflect"
 	"strconv"
 	"strings"
 
 	"baton/healthcheck"
-	"baton/ipvs"
 )
 
 // A configuration of ten thousand servers takes a quarter of a second of
 // processor time to read, and most reloads change one of them. So a Config
 // remembers from which text each of its services came, and the next one is
-// made from the text that is new and the services that are not. As soon as
-// there is anything to say about that text, the whole is read: then every
-// problem has its place and none is missed. So it is where an instance tracks a
-// virtual_server by name, which is not among the new text.
+// made from the text that is new, or names files, and the services that are
+// not. As soon as there is anything to say about that text, the whole is read:
+// then every problem has its place and none is missed. So it is where an
+// instance tracks a virtual_server by name, which is not among the new text.
 
 // textSum stands for a text.
 type textSum = [sha256.Size]byte
@@ -35,6 +33,7 @@ type section struct {
 	service   int    // of Config.Services
 	unchecked int    // servers of it without a check
 	first     string // the first of these: "real_server[2]"
+	files     bool   // it names files that were looked at, and may have changed since
 }
 
 // split divides a text into its virtual_servers, from one header to the next,
@@ -83,8 +82,7 @@ func split(data []byte) (rest []byte, sections [][]byte, starts []int, ok bool) 
 }
 
 // sourceOf notes where the services of a configuration came from. It is nil
-// where what stands in one virtual_server bears on another one. A service of
-// which files were looked at is left out.
+// where what stands in one virtual_server bears on another one.
 func (d *decoder) sourceOf(cfg *Config, data []byte, node string) *source {
 	rest, sections, _, ok := split(data)
 	if !ok || d.recovered || len(sections) != len(cfg.Services) {
@@ -97,7 +95,7 @@ func (d *decoder) sourceOf(cfg *Config, data []byte, node string) *source {
 	}
 	at := make([]section, len(sections))
 	for i := range at {
-		at[i].service = i
+		at[i].service, at[i].files = i, !cfg.Services[i].ofTextAlone()
 	}
 	for _, path := range d.unchecked {
 		number, local, _ := strings.Cut(strings.TrimPrefix(path, "virtual_server["), "].")
@@ -111,9 +109,7 @@ func (d *decoder) sourceOf(cfg *Config, data []byte, node string) *source {
 	}
 	s := &source{node: node, host: shortHostname(), rest: sha256.Sum256(rest), sections: make(map[textSum]section, len(sections))}
 	for i, text := range sections {
-		if cfg.Services[i].ofTextAlone() {
-			s.sections[sha256.Sum256(text)] = at[i]
-		}
+		s.sections[sha256.Sum256(text)] = at[i]
 	}
 	return s
 }
@@ -144,101 +140,22 @@ func (c *Config) again(name string, data []byte, node string, disk bool) *Config
 	if c == nil || c.source == nil || c.source.node != node || c.source.host != shortHostname() || len(data) > maxFileSize {
 		return nil
 	}
-	rest, sections, starts, ok := split(data)
-	if !ok || len(sections) == 0 || len(sections) > maxElements || sha256.Sum256(rest) != c.source.rest {
+	t, ok := textOf(data)
+	if !ok || len(t.sections) == 0 || t.sum != c.source.rest {
 		return nil
 	}
-	sums, fresh := make([]textSum, len(sections)), 0
-	text := bytes.Clone(rest)
-	for i, t := range sections {
-		sums[i] = sha256.Sum256(t)
-		if _, known := c.source.sections[sums[i]]; !known {
-			if n := len(text); n > 0 && text[n-1] != '\n' {
-				text = append(text, '\n') // of the rest: the last line of a section ends, or is the last of all
-			}
-			text = append(text, t...)
-			fresh++
+	var fresh []int
+	of := make([]int, len(t.sections))
+	for i, sum := range t.sums {
+		if at, known := c.source.sections[sum]; !known || at.files {
+			fresh = append(fresh, i)
+		} else {
+			of[i] = 1
 		}
 	}
-	part, next := c.part(name, text, node, disk)
-	if next == nil || len(part.Services) != fresh {
+	parts := t.parts(name, node, disk, [][]int{fresh})
+	if parts == nil {
 		return nil
 	}
-	cfg := *part
-	cfg.File, cfg.Hash, cfg.Services = name, hashOf(data), make([]VirtualServer, 0, len(sections))
-	cfg.source = &source{node: node, host: next.host, rest: c.source.rest, sections: make(map[textSum]section, len(sections))}
-	m := merger{names: make(map[string]bool, len(sections)), keys: make(map[ipvs.ServiceKey]bool, len(sections))}
-	for i, sum := range sums {
-		at, known := c.source.sections[sum]
-		from := c.Services
-		if !known {
-			if at, ok = next.sections[sum]; !ok {
-				return nil // files were looked at, which sourceOf leaves out
-			}
-			from = part.Services
-		}
-		vs := from[at.service]
-		if !m.takes(vs) {
-			return nil
-		}
-		if m.unchecked += at.unchecked; at.unchecked > 0 && m.warning == nil {
-			m.warning = uncheckedAt(data, starts[i], sections[i], i, at.first)
-		}
-		at.service = i
-		cfg.source.sections[sum] = at
-		cfg.Services = append(cfg.Services, vs)
-	}
-	cfg.Warnings = Problems{}
-	if m.warning != nil {
-		m.warning.File, m.warning.Message, m.warning.Remedy = name, uncheckedMessage(m.unchecked), uncheckedRemedy
-		cfg.Warnings = append(cfg.Warnings, *m.warning)
-	}
-	return &cfg
-}
-
-// part is the configuration of a text that is not the whole, and its source,
-// nil where there is anything to say about it.
-func (c *Config) part(name string, text []byte, node string, disk bool) (*Config, *source) {
-	d := newDecoder(name, &decoder{disk: disk})
-	tree := d.parse(text)
-	if tree == nil || d.recovered {
-		return nil, nil
-	}
-	var raw rawFile
-	d.table("", tree, reflect.ValueOf(&raw).Elem())
-	part := d.resolve(&raw, node)
-	if part == nil || len(d.problems) > 0 || d.more > 0 {
-		return nil, nil
-	}
-	return part, d.sourceOf(part, text, node)
-}
-
-// merger holds the services of a configuration against one another.
-type merger struct {
-	names     map[string]bool
-	keys      map[ipvs.ServiceKey]bool
-	unchecked int
-	warning   *Problem
-}
-
-// takes notes a service, unless it is in another's way.
-func (m *merger) takes(vs VirtualServer) bool {
-	if m.names[vs.Name] || len(m.keys)+len(vs.Keys) > maxAllKeys {
-		return false
-	}
-	m.names[vs.Name] = true
-	for _, k := range vs.Keys {
-		if m.keys[k] {
-			return false
-		}
-		m.keys[k] = true
-	}
-	return true
-}
-
-// uncheckedAt finds the place of a real server in the text of one section.
-func uncheckedAt(data []byte, start int, section []byte, i int, local string) *Problem {
-	line, column := lazyIndex(section).find("virtual_server[0]." + local)
-	return &Problem{Severity: SeverityWarning, Line: line + bytes.Count(data[:start], []byte{'\n'}), Column: column,
-		Key: element("virtual_server", i) + "." + local}
+	return t.assemble(name, node, append(parts, part{c, c.source}), of)
 }

@@ -118,7 +118,6 @@ func TestReloadFindsWhatLoadFinds(t *testing.T) {
 		"a text over lines":  append(bytes.Clone(text), "[global]\nrouter_id = '''\n[[virtual_server]]\n'''\n"...),
 		"another global":     append(bytes.Clone(text), "[global]\ndrain_timeout = \"7s\"\n"...),
 		"values for a node":  bytes.Replace(text, []byte("weight = 10"), []byte("weight = { lvs-a = 1, lvs-b = 2 }"), 1),
-		"a check of a file":  bytes.Replace(text, []byte("tcp_check = {}"), []byte("misc_check = { misc_path = \"/bin/true\" }"), 1),
 		"nothing of it left": []byte("# nothing\n"),
 	} {
 		if cfg.Again("f", next, "lvs-a") != nil {
@@ -144,6 +143,10 @@ func TestReloadFindsWhatLoadFinds(t *testing.T) {
 	if next := cfg.Again("f", changed, "lvs-a"); next == nil || next.Again("f", text, "lvs-a") == nil {
 		t.Error("what was read in part cannot be reloaded in part")
 	}
+	file := bytes.Replace(text, []byte("tcp_check = {}"), []byte("misc_check = { misc_path = \"/bin/true\" }"), 1)
+	if !again(t, cfg, file) || !again(t, parse(t, "lvs-a", string(file)), changed) {
+		t.Error("a check that names a file is read as a whole")
+	}
 	if !again(t, cfg, text) || !again(t, cfg, changed) {
 		t.Error("a change of one server is read as a whole")
 	}
@@ -163,6 +166,7 @@ func FuzzReload(f *testing.F) {
 		for range 4 {
 			text = edit(r, text)
 			again(t, old, text)
+			inParts(t, text)
 		}
 	})
 }

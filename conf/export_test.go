@@ -12,3 +12,9 @@ func ParseCarefully(name string, data []byte, node string) (*Config, error) {
 func (c *Config) Again(name string, data []byte, node string) *Config {
 	return c.again(name, data, node, false)
 }
+
+// InParts is Parse of a text by parts of some bytes, nil where all of it has to
+// be read at once.
+func InParts(name string, data []byte, node string, size int) *Config {
+	return inParts(name, data, node, false, size)
+}

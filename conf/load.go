@@ -25,6 +25,9 @@ func Load(path, node string) (*Config, error) {
 			Message: "the file cannot be read: " + reason(err), Remedy: remedyFor(err, path),
 		}}
 	}
+	if cfg := inParts(path, data, node, true, partSize); cfg != nil {
+		return cfg, nil
+	}
 	return parse(path, data, node, &decoder{disk: true})
 }
 
@@ -89,6 +92,9 @@ func remedyFor(err error, path string) string {
 // are in the Config. Parse reads nothing but data; Load warns in addition of
 // files that the configuration names and that are not there.
 func Parse(name string, data []byte, node string) (*Config, error) {
+	if cfg := inParts(name, data, node, false, partSize); cfg != nil {
+		return cfg, nil
+	}
 	return parse(name, data, node, &decoder{})
 }
 
