@@ -64,7 +64,8 @@ type place struct {
 // fading is a relay or a linger that ends after the instance's linger time.
 type fading struct {
 	timer *time.Timer
-	end   func() // removes it
+	end   func()       // removes it
+	vips  []netip.Addr // a linger's
 }
 
 func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addresses {
@@ -74,6 +75,24 @@ func newAddresses(m *netif.Manager, say func(event.Name, ...event.Field)) *addre
 	a.vmacs.again = a.reconcileVMACs
 	a.conflicts = newConflicts(a)
 	return a
+}
+
+// setPorts takes over a reload's ports. An instance that the reload has dropped,
+// or renamed, keeps those it had until it has given its addresses away: what it
+// is in the middle of is handed over like anybody's.
+func (a *addresses) setPorts(ports map[string][]uint16, instances []vrrp.Config) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := maps.Clone(ports)
+	if next == nil {
+		next = map[string][]uint16{}
+	}
+	for name := range a.held {
+		if !slices.ContainsFunc(instances, func(c vrrp.Config) bool { return c.Name == name }) {
+			next[name] = a.ports[name]
+		}
+	}
+	a.ports = next
 }
 
 // prefixes are the instance's addresses on one interface.
@@ -279,7 +298,7 @@ func (a *addresses) relay(c vrrp.Config, old netip.Addr) {
 		return
 	}
 	a.say(event.RelayInstalled, event.F(event.Instance, c.Name), event.F(event.Peer, old), event.F(event.Took, round(time.Since(begun))))
-	a.fade(c, "relay", func() error { return a.netif.RemoveRelay(c.Name) })
+	a.fade(c, "relay", nil, func() error { return a.netif.RemoveRelay(c.Name) })
 }
 
 // linger keeps forwarding what the successor relays. It must stand before the
@@ -297,17 +316,31 @@ func (a *addresses) linger(c vrrp.Config, successor netip.Addr) {
 		a.say(event.RelayFailed, event.F(event.Instance, c.Name), event.F(event.Peer, successor), event.F(event.Err, err))
 		return
 	}
-	a.fade(c, "linger", func() error { return a.netif.RemoveLinger(vips) })
+	a.fade(c, "linger", vips, func() error { return a.netif.RemoveLinger(a.notLingering(vips)) })
+}
+
+// notLingering leaves out the addresses that another instance's linger needs
+// still: that of an instance with the name that it had before a reload.
+func (a *addresses) notLingering(vips []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(vips), func(vip netip.Addr) bool {
+		for _, f := range a.fading {
+			if slices.Contains(f.vips, vip) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // fade ends what was set up when the instance's linger time is over. One of
 // the same kind that is still in force is replaced by it, not removed first.
-func (a *addresses) fade(c vrrp.Config, what string, remove func() error) {
+// A linger is of vips.
+func (a *addresses) fade(c vrrp.Config, what string, vips []netip.Addr, remove func() error) {
 	key := c.Name + "/" + what
 	if was := a.fading[key]; was != nil && was.timer.Stop() {
 		a.done.Done()
 	}
-	f := &fading{}
+	f := &fading{vips: vips}
 	a.done.Add(1)
 	f.end = func() {
 		defer a.done.Done()

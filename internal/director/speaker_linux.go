@@ -257,9 +257,7 @@ func (s *speaker) apply(st speakerState) {
 		}
 	}
 	s.mu.Unlock()
-	s.addrs.mu.Lock()
-	s.addrs.ports = st.Ports
-	s.addrs.mu.Unlock()
+	s.addrs.setPorts(st.Ports, st.Instances)
 	s.addrs.vmacs.want(append([]vrrp.Config{}, st.Instances...))
 	s.addrs.reconcileVMACs()
 	s.engine.SetTrack(st.Track)
