@@ -90,11 +90,7 @@ func (c *checkBuilder) common(s *healthcheck.Spec, at netip.AddrPort) (ip, port 
 		}
 		s.Socket.BindTo, _ = fromNode(c, "Socket.BindTo", &o.BindTo, &t.BindTo)
 		s.Socket.BindIf, _ = fromNode(c, "Socket.BindIf", &o.BindIf, &t.BindIf)
-		if mark := from(c, "Socket.FWMark", &o.FWMark, &t.FWMark); mark.set && !mark.bad {
-			s.Socket.FWMark = uint32(mark.v)
-			c.b.warnf(mark.path(), "needs a capability that the process which checks does not have: the check will not be made").
-				remedy("give it a source address with bindto, and route by that: ip rule add from ADDRESS table N")
-		}
+		s.Socket.FWMark = uint32(from(c, "Socket.FWMark", &o.FWMark, &t.FWMark).v)
 	}
 	if own, has := c.own.(ported); has {
 		o, t := own.ports(), c.tmpl.(ported).ports()

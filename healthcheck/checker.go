@@ -44,14 +44,14 @@ var portless = map[Kind]bool{Ping: true, Exec: true, File: true}
 // Validate returns what is wrong with a spec, a *SpecError for each fault
 // joined with errors.Join, or nil. It reads the files that the spec names.
 func Validate(spec Spec) error {
-	_, problems := build(spec, nil)
+	_, problems := build(spec, means{})
 	return errors.Join(problems...)
 }
 
 // NewChecker returns the checker of a spec, for one attempt outside a
 // Scheduler, or what is wrong as Validate does. Run is for kind exec.
 func NewChecker(spec Spec, run Runner) (Checker, error) {
-	c, problems := build(spec, run)
+	c, problems := build(spec, means{run: run})
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -71,10 +71,21 @@ func (e *SpecError) Error() string {
 	return fmt.Sprintf("check %q: %s: %s (%s)", e.ID, e.Field, e.Problem, e.Remedy)
 }
 
+// means are what checkers need and cannot do by themselves.
+type means struct {
+	run  Runner // nil: exec checks stay unknown
+	mark Marker // nil: this process marks its sockets itself
+}
+
+// Marker gives the socket fd a firewall mark (SO_MARK) for a process that may
+// not do so, within ctx. An error that wraps a syscall.Errno says that it is
+// refused, any other one that it is not known whether the socket is marked.
+type Marker func(ctx context.Context, fd int, mark uint32) error
+
 // builder makes a checker and gathers what is wrong with its spec.
 type builder struct {
+	means
 	spec     Spec
-	run      Runner // nil: exec checks stay unknown
 	problems []error
 	missing  []error // files that cannot be read: they may be there later
 }
@@ -98,8 +109,8 @@ func note(to []error, e *SpecError) []error {
 }
 
 // build returns a checker, nil when the spec can never work, and every problem.
-func build(spec Spec, run Runner) (Checker, []error) {
-	b := &builder{spec: spec, run: run}
+func build(spec Spec, m means) (Checker, []error) {
+	b := &builder{means: m, spec: spec}
 	b.spec.Target = netip.AddrPortFrom(spec.Target.Addr().Unmap(), spec.Target.Port())
 	b.common()
 	construct, ok := kinds[spec.Kind]
@@ -113,7 +124,7 @@ func build(spec Spec, run Runner) (Checker, []error) {
 	case len(b.problems) > 0:
 		return nil, append(b.problems, b.missing...)
 	case len(b.missing) > 0:
-		return broken{spec, run}, b.missing
+		return broken{spec, m}, b.missing
 	default:
 		return c, nil
 	}
@@ -140,7 +151,11 @@ func (b *builder) common() {
 
 // dialog returns a dialog with the server that has not been given its words yet.
 func (b *builder) dialog(t transport) *dialog {
-	return &dialog{target: b.spec.Target, transport: t, from: b.spec.Socket}
+	d := &dialog{target: b.spec.Target, transport: t, from: b.spec.Socket}
+	if d.from.FWMark != 0 {
+		d.marker = b.mark
+	}
+	return d
 }
 
 // socket judges the SocketSpec.
@@ -218,13 +233,13 @@ func kindNames() string {
 // broken stands for a checker whose files cannot be read. Each attempt tries
 // again, so that it mends itself when they can.
 type broken struct {
-	spec Spec
-	run  Runner
+	spec  Spec
+	means means
 }
 
 // Check attempts to build the checker and then runs it.
 func (k broken) Check(ctx context.Context) error {
-	c, problems := build(k.spec, k.run)
+	c, problems := build(k.spec, k.means)
 	if len(problems) > 0 {
 		return failure(Config, "%v", problems[0])
 	}

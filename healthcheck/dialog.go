@@ -32,6 +32,7 @@ type dialog struct {
 	talk      func(net.Conn) error // the rest, within the connection's deadline; nil: the connection itself is the answer
 	next      *dialog              // to be made when this one has passed
 	native    any                  // the target as the poller wants it
+	marker    Marker               // marks the socket, and may wait; nil: there is nothing to wait for
 }
 
 // Check makes the attempt with blocking calls, for whoever has no event loop.

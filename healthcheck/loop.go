@@ -111,7 +111,7 @@ func (s *Scheduler) start(c *check) {
 		s.fds.wait(c)
 		return
 	}
-	if c.dialog == nil || !s.poll.dials() {
+	if c.dialog == nil || c.dialog.marker != nil || !s.poll.dials() {
 		c.phase = queued
 		s.talk(c)
 		return

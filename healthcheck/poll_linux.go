@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func newPoller() (poller, error) {
 
 func (*epoll) dials() bool { return true }
 
-func (p *epoll) connect(d *dialog) (int, bool, error) { return open(d) }
+func (p *epoll) connect(d *dialog) (int, bool, error) { return open(context.Background(), d) }
 
 func (p *epoll) watch(fd int, writable, again bool) error {
 	op, ev := unix.EPOLL_CTL_ADD, unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}

@@ -41,6 +41,9 @@ type Options struct {
 
 	// Run runs the programs of exec checks. Nil: these stay unknown.
 	Run Runner
+	// Mark marks the sockets of checks with an FWMark, which are then made by a
+	// goroutine each from the beginning. Nil: this process does it itself.
+	Mark Marker
 
 	poller func() (poller, error)        // default newPoller
 	build  func(Spec) (Checker, []error) // default build
@@ -102,7 +105,7 @@ func NewScheduler(o Options) *Scheduler {
 		o.poller = newPoller
 	}
 	if o.build == nil {
-		o.build = func(s Spec) (Checker, []error) { return build(s, o.Run) }
+		o.build = func(s Spec) (Checker, []error) { return build(s, means{o.Run, o.Mark}) }
 	}
 	epoch := time.Now()
 	if o.Now != nil {

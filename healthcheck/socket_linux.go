@@ -8,14 +8,16 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // open returns a socket on its way to the dialog's target. A stream is reset
-// when it is closed: ten thousand checks leave no TIME_WAIT behind.
-func open(d *dialog) (fd int, done bool, err error) {
+// when it is closed: ten thousand checks leave no TIME_WAIT behind. It waits, until
+// ctx ends at most, where the dialog has a marker and else for nothing.
+func open(ctx context.Context, d *dialog) (fd int, done bool, err error) {
 	sa, ok := d.native.(unix.Sockaddr)
 	if !ok {
 		sa = sockaddr(d.target)
@@ -27,7 +29,7 @@ func open(d *dialog) (fd int, done bool, err error) {
 	if err != nil {
 		return -1, false, err
 	}
-	if err := d.prepare(fd); err != nil {
+	if err := d.prepare(ctx, fd); err != nil {
 		unix.Close(fd)
 		return -1, false, err
 	}
@@ -82,7 +84,7 @@ func errPingForbidden() error {
 
 // prepare sets what a SocketSpec asks for. What this machine refuses says
 // nothing about the server.
-func (d *dialog) prepare(fd int) error {
+func (d *dialog) prepare(ctx context.Context, fd int) error {
 	if d.transport == stream {
 		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 			return failure(Resources, "set SO_LINGER: %v", err)
@@ -91,13 +93,8 @@ func (d *dialog) prepare(fd int) error {
 	if d.from == (SocketSpec{}) {
 		return nil
 	}
-	if m := d.from.FWMark; m != 0 {
-		switch err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(m)); {
-		case errors.Is(err, unix.EPERM):
-			return failure(Config, "mark packets with %d: this process lacks CAP_NET_ADMIN", m)
-		case err != nil:
-			return failure(Config, "mark packets with %d: %v", m, err)
-		}
+	if err := d.mark(ctx, fd); err != nil {
+		return err
 	}
 	if name := d.from.BindIf; name != "" {
 		if err := unix.BindToDevice(fd, name); err != nil {
@@ -137,9 +134,41 @@ func (d *dialog) prepare(fd int) error {
 	return nil
 }
 
+// mark gives the socket its firewall mark. Whoever does it for this process has
+// half of the attempt's time, so that what is left is enough to judge the server.
+func (d *dialog) mark(ctx context.Context, fd int) error {
+	m := d.from.FWMark
+	if m == 0 {
+		return nil
+	}
+	set := d.marker
+	if set == nil {
+		set = func(_ context.Context, fd int, m uint32) error {
+			return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(m))
+		}
+	}
+	if until, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(until)/2)
+		defer cancel()
+	}
+	err := set(ctx, fd, m)
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM):
+		return failure(Config, "mark packets with %d: CAP_NET_ADMIN is missing", m)
+	case errors.As(err, &errno):
+		return failure(Config, "mark packets with %d: %v", m, err)
+	default:
+		return failure(Resources, "mark packets with %d: the director is busy: %v", m, err)
+	}
+}
+
 // dial is open for whoever can wait: it returns when the socket is connected.
 func dial(ctx context.Context, d *dialog) (net.Conn, error) {
-	fd, done, err := open(d)
+	fd, done, err := open(ctx, d)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ type core struct {
 
 	speaker   link
 	prober    link
+	marks     marks
 	instances map[string]*instance
 	statuses  []vrrp.Status
 	statusAt  time.Time
@@ -305,6 +306,7 @@ func (c *core) sendProber() {
 	known := c.knownTracks()
 	prober, own := trackSpecs(c.cfg)
 	st := proberState{Checks: c.cfg.Checks(), Track: prober, Known: known}
+	c.marks.learn(st.Checks)
 	if time.Since(c.prober.started) < stable { // a later message may overtake the first
 		st.Verdicts = maps.Clone(c.verdicts)
 	}

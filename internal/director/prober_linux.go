@@ -14,6 +14,7 @@ import (
 	"baton/healthcheck"
 	"baton/internal/event"
 	"baton/internal/ipc"
+	"baton/internal/mark"
 	"baton/internal/metrics"
 	"baton/internal/track"
 )
@@ -39,6 +40,11 @@ func RunProber(ctx context.Context) error {
 				event.F(event.Detail, "the prober keeps privileges that it does not need"))
 		}
 	}
+	records, err := ipc.InheritedRecords()
+	if err != nil {
+		return err
+	}
+	defer records.Close()
 	traced := &bucket{size: tracedAttempts}
 	sched := healthcheck.NewScheduler(healthcheck.Options{
 		// A verdict replaces an unsent one of the same check: none is lost, and
@@ -48,6 +54,7 @@ func RunProber(ctx context.Context) error {
 		Failed:    func(f healthcheck.Failure) { tellFailure(say, f) },
 		Attempted: func(a healthcheck.Attempt) { tellAttempt(say, traced, a) },
 		Run:       programs(),
+		Mark:      mark.NewClient(records).Mark,
 	})
 	watcher := track.NewScheduler(track.Options{
 		Changed: func(key string, s track.State) { out.Put(kindTracked, "track "+key, trackFact{key, s}) },

@@ -71,6 +71,7 @@ func (c *core) proberChild(user string) (*supervised, error) {
 		Name: "prober", Path: selfPath, Args: []string{proberCommand}, Env: childEnv(),
 		Attr:    childAttr(cred, nil),
 		Confine: emptyBoundingSet,
+		Records: c.serveMarks,
 		Backoff: proberBackoff, Stable: stable, StopWithin: 2 * time.Second,
 		Started: func(pid int, conn *ipc.Conn) {
 			c.postAlways(func() {

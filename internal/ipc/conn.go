@@ -60,7 +60,15 @@ func NewConn(nc net.Conn) *Conn {
 // Pair makes a connected pair: this process's end, and a file for the child to
 // inherit.
 func Pair() (*Conn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	nc, theirs, err := pair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, nil, err
+	}
+	return NewConn(nc), theirs, nil
+}
+
+func pair(typ int) (net.Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make socket pair: %w", err)
 	}
@@ -72,23 +80,49 @@ func Pair() (*Conn, *os.File, error) {
 		theirs.Close()
 		return nil, nil, fmt.Errorf("open socket pair: %w", err)
 	}
-	return NewConn(nc), theirs, nil
+	return nc, theirs, nil
 }
 
-// inheritedFD is where the child finds its end: the first of exec's ExtraFiles.
-const inheritedFD = 3
+// Where the child finds its ends: exec's ExtraFiles in order.
+const (
+	inheritedFD = 3
+	recordsFD   = 4
+)
 
 // Inherited opens the end that the parent passed on. It fails in a process
 // that was not started by the director.
 func Inherited() (*Conn, error) {
-	unix.CloseOnExec(inheritedFD)
-	f := os.NewFile(inheritedFD, "ipc")
+	nc, err := inherited(inheritedFD)
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(nc), nil
+}
+
+// InheritedRecords opens the socket of records that Child.Records has the other
+// end of. It fails in a process whose parent has none.
+func InheritedRecords() (*net.UnixConn, error) {
+	nc, err := inherited(recordsFD)
+	if err != nil {
+		return nil, err
+	}
+	uc, ok := nc.(*net.UnixConn)
+	if !ok {
+		nc.Close()
+		return nil, fmt.Errorf("open inherited socket of records: it is a %T", nc)
+	}
+	return uc, nil
+}
+
+func inherited(fd int) (net.Conn, error) {
+	unix.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), "ipc")
 	nc, err := net.FileConn(f)
 	f.Close()
 	if err != nil {
 		return nil, fmt.Errorf("open inherited socket (this command is started by `baton run` only): %w", err)
 	}
-	return NewConn(nc), nil
+	return nc, nil
 }
 
 // Send writes one message: four bytes of length in network order, then JSON.

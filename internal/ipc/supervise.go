@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Child describes a process to keep running.
@@ -23,6 +26,11 @@ type Child struct {
 	// afterwards: what it gives up there the child never has, and this process
 	// keeps.
 	Confine func() error
+	// Records, if set, is called in a goroutine of its own with one end of a
+	// second socket, SOCK_SEQPACKET, whose other end the child finds by
+	// InheritedRecords. The end is closed when the child is gone, which ends
+	// what Records does with it.
+	Records func(c *net.UnixConn)
 	// Backoff returns how long to wait before restart number n (1 is the first
 	// after a run that lasted less than Stable).
 	Backoff func(n int) time.Duration
@@ -78,8 +86,22 @@ func (c *Child) runOnce(ctx context.Context, stop func(*Conn)) error {
 		Stdout: os.Stdout, Stderr: os.Stderr,
 		ExtraFiles: []*os.File{theirs}, SysProcAttr: c.Attr,
 	}
+	if c.Records != nil {
+		ours, other, err := pair(unix.SOCK_SEQPACKET)
+		if err != nil {
+			theirs.Close()
+			return fmt.Errorf("start %s: %w", c.Name, err)
+		}
+		defer ours.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, other)
+		if uc, ok := ours.(*net.UnixConn); ok { // as the kernel says
+			go c.Records(uc)
+		}
+	}
 	err = c.start(cmd)
-	theirs.Close()
+	for _, f := range cmd.ExtraFiles {
+		f.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c.Name, err)
 	}

@@ -105,7 +105,7 @@ var Imports = []Rule{
 	},
 	{
 		Name:  "the kernel's hands are blind",
-		Files: []string{"internal/netif/...", "internal/announce/...", "internal/realserver/...", "internal/pathcheck/..."},
+		Files: []string{"internal/netif/...", "internal/announce/...", "internal/realserver/...", "internal/pathcheck/...", "internal/mark/..."},
 		Deny:  own("vrrp/...", "ipvs/...", "healthcheck/...", "internal/ipc/...", "internal/control/...", "internal/event/..."),
 		Why:   "they do what they are told to do, and do not know why",
 	},
