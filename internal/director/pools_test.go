@@ -32,6 +32,13 @@ type site struct {
 // time, until f returns.
 func (s site) directing(t *testing.T, cfg *conf.Config, f func(c *core)) {
 	t.Helper()
+	directing(t, s.kernel, s.dir, s.kernel.Table(), cfg, synctest.Wait, f)
+}
+
+// directing runs a core with its programmer over a kernel that has the given
+// table, until f returns. settled waits until they have nothing to do.
+func directing(t *testing.T, kernel ipvs.Kernel, dir string, observed ipvs.Table, cfg *conf.Config, settled func(), f func(c *core)) {
+	t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -44,29 +51,37 @@ func (s site) directing(t *testing.T, cfg *conf.Config, f func(c *core)) {
 		t.Fatal(err)
 	}
 	defer c.journal.Close()
-	c.prog, err = newProgrammer(s.kernel, s.dir, 30*time.Second, func(p pass) {
-		c.post(context.Background(), func() { c.passed(p) })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c.prog, err = newProgrammer(kernel, dir, 30*time.Second, func(p pass) {
+		c.post(ctx, func() { c.passed(p) })
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	c.steward = &steward{latest: newLatest[conf.IPVS]()}
-	c.loadOrders(s.dir)
-	c.adopt(cfg, s.kernel.Table(), c.prog.owned)
+	c.loadOrders(dir)
+	c.adopt(cfg, observed, c.prog.owned)
 	var running sync.WaitGroup
 	running.Go(func() { c.run(ctx) })
 	running.Go(func() { _ = c.prog.run(ctx, func() {}) })
 	running.Go(func() { c.record.run(ctx, func(err error) { t.Error(err) }) })
-	synctest.Wait()
+	defer running.Wait()
+	defer cancel()
+	settled()
 	f(c)
-	synctest.Wait()
-	cancel()
-	running.Wait()
+	settled()
 }
 
 // tell hands verdicts to a core and waits for what follows.
 func (c *core) tell(t *testing.T, verdicts map[string]healthcheck.Verdict) {
+	t.Helper()
+	c.hand(t, verdicts)
+	synctest.Wait()
+}
+
+// hand hands verdicts to a core, as one batch.
+func (c *core) hand(t *testing.T, verdicts map[string]healthcheck.Verdict) {
 	t.Helper()
 	if err := c.ask(t.Context(), func() {
 		for _, v := range verdicts {
@@ -75,7 +90,6 @@ func (c *core) tell(t *testing.T, verdicts map[string]healthcheck.Verdict) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Wait()
 }
 
 // now returns the status.
