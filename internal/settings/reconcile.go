@@ -19,6 +19,7 @@ type Reconciler struct {
 	machine Machine
 	rec     Record
 	save    func(Record) error
+	unsaved bool // save has failed for rec
 	// held is what a configuration asked for and the kernel last had, by
 	// Op.Object: what is missing of it was changed by somebody else.
 	held map[string]bool
@@ -81,14 +82,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, want conf.IPVS) (Result, err
 	}
 }
 
-// note saves the record where it has changed. A directory that cannot be
-// written must not keep the rest from working: the caller reports the error.
+// note saves the record where it has changed, or could not be saved before. A
+// directory that cannot be written must not keep the rest from working: the
+// caller reports the error.
 func (r *Reconciler) note(rec Record) error {
-	if reflect.DeepEqual(r.rec, rec) {
+	if !r.unsaved && reflect.DeepEqual(r.rec, rec) {
 		return nil
 	}
 	r.rec = rec
-	return r.save(rec)
+	err := r.save(rec)
+	r.unsaved = err != nil
+	return err
 }
 
 func remaining(ops []Op, refused map[string]error) []Op {

@@ -102,6 +102,33 @@ func TestRecordComesFirst(t *testing.T) {
 	reconcile(t, r, full)
 }
 
+// TestRecordThatIsNotSavedIsSavedLater: a full disk is told as long as it is one,
+// and what was set meanwhile can be taken back by the process after this one.
+func TestRecordThatIsNotSavedIsSavedLater(t *testing.T) {
+	b := newBox()
+	full := errors.New("no space left")
+	failing := true
+	r := NewReconciler(b.machine(), Record{}, func(r Record) error {
+		if failing {
+			return full
+		}
+		b.records = append(b.records, r)
+		return nil
+	})
+	want := conf.IPVS{Sysctls: sysctls("expire_nodest_conn", "1")}
+	for range 2 {
+		if _, err := r.Reconcile(bg, want); !errors.Is(err, full) {
+			t.Errorf("the record is not written, and the answer is %v", err)
+		}
+	}
+	expect(t, b, "expire_nodest_conn=1")
+	failing = false
+	reconcile(t, r, want)
+	if was := b.record().Sysctls["expire_nodest_conn"].Was; was != "0" {
+		t.Errorf("the record says that there was %q", was)
+	}
+}
+
 func TestDriftIsRepairedAndTold(t *testing.T) {
 	b := newBox()
 	r := b.reconciler(Record{})
