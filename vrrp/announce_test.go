@@ -56,6 +56,38 @@ func TestAnnouncementsAreSpacedOnAnInterface(t *testing.T) {
 	})
 }
 
+// TestAnnouncementsFollowAReload: an address that a reload takes away while its
+// turn has not come is not announced any more, another may hold it by then; and
+// one that comes has its turn.
+func TestAnnouncementsFollowAReload(t *testing.T) {
+	bubble(t, "with garp_interval", func(t *testing.T, l *lan) {
+		address := func(last byte) Address {
+			return Address{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 16, last}), 24)}
+		}
+		c := instanceConfig(150)
+		c.GARP.Interval, c.GARP.MasterRepeat, c.GARP.MasterDelay, c.GARP.MasterRefresh = time.Second, 1, 0, 0
+		c.Addresses = []Address{address(1), address(2), address(3)}
+		a := l.director("a", addrA, c)
+		var told []byte
+		a.onAnnounce = func(c Config) { told = append(told, c.Addresses[0].Prefix.Addr().As4()[3]) }
+		a.start()
+		for a.count() == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		a.change(func() { told = nil })
+		a.cfg.Addresses = []Address{address(1), address(2), address(4)}
+		a.apply(nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		a.change(func() {
+			slices.Sort(told)
+			if got := slices.Compact(told); !slices.Equal(got, []byte{1, 2, 4}) {
+				t.Errorf("after the reload %v were announced, want 1, 2 and 4", got)
+			}
+		})
+	})
+}
+
 func TestAnswerToALowerMaster(t *testing.T) {
 	lower := Advert{Version: V3, VRID: 51, Priority: 10, Interval: time.Second, Checksum: ChecksumRFC}
 	bubble(t, "garp_lower_prio_repeat at once and again after garp_lower_prio_delay", func(t *testing.T, l *lan) {

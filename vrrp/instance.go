@@ -65,6 +65,7 @@ func (i *instance) configure(now time.Time, cfg Config) {
 		i.set(now, true, Handover{})
 	}
 	if announced && i.claim.present {
+		i.pacing = pacing{} // what it has left may not be ours any more
 		i.announce.start(now, &i.cfg.GARP)
 		i.fireAnnounce(now)
 	}

@@ -67,7 +67,7 @@ func (l *limits) due(now time.Time, notify func(Notice)) {
 			l.flush = soonest(l.flush, h.until)
 		default:
 			n := Notice{Kind: h.kind, VRID: h.vrid, Drop: h.drop, Priority: h.priority, Peer: h.peer, Count: h.count}
-			if h.kind == NoticePeerChanged || h.kind == NoticeMasterConflict {
+			if h.kind == NoticeMasterConflict {
 				n.Detail = h.text
 			} else {
 				n.Err = h.text

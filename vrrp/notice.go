@@ -16,7 +16,7 @@ const (
 	NoticeAdvertDropped     NoticeKind = "advert_dropped"     // Drop, Peer, Count since the notice before
 	NoticePeerFound         NoticeKind = "peer_found"         // Peer, Priority
 	NoticePeerLost          NoticeKind = "peer_lost"          // Peer: the master went silent
-	NoticePeerChanged       NoticeKind = "peer_changed"       // Peer, Priority, Detail; Count where it goes on
+	NoticePeerChanged       NoticeKind = "peer_changed"       // Peer, Priority, Detail
 	NoticeAddressesMismatch NoticeKind = "addresses_mismatch" // Peer, Detail: its address list is not ours
 	NoticeOwnAddress        NoticeKind = "own_address"        // Peer, Count: adverts from our own address, DropOwnPacket
 	NoticePreemptDelayed    NoticeKind = "preempt_delayed"    // Peer, Priority, Duration until it is preempted
