@@ -202,6 +202,7 @@ func (w *conflicts) end() {
 	for _, n := range w.watchers {
 		_ = n.Close()
 	}
+	clear(w.watchers) // reopen may still be called: VMACs go after this
 }
 
 // heldByDevice are the addresses that masters among our instances hold.
