@@ -87,13 +87,16 @@ func Diff(old, next *Config) Changes {
 	cs.objects(old.instanceObjects(), next.instanceObjects())
 	cs.objects(old.groupObjects(), next.groupObjects())
 	cs.objects(old.trackedObjects(), next.trackedObjects())
-	cs.objects(serviceObjects(differing(old.Services, next.Services)))
+	cs.services(differing(old.Services, next.Services))
 	return cs
 }
 
 // differing leaves out the services that are the same in both. Of ten thousand
 // servers a reload changes few, and only of those the facts are written out.
-func differing(old, next []VirtualServer) ([]VirtualServer, []VirtualServer) {
+func differing(old, next []VirtualServer) (was, is []VirtualServer) {
+	if len(old) == 0 {
+		return nil, next
+	}
 	at := make(map[string]int, len(old))
 	for i := range old {
 		at[old[i].Name] = i
@@ -150,6 +153,28 @@ func (cs *Changes) objects(old, next []object) {
 	for _, o := range old {
 		if _, gone := was[o.name]; gone {
 			cs.add(Deleted, o)
+		}
+	}
+}
+
+// services is objects for virtual_servers, of which the facts are written out
+// one after the other: there may be thousands.
+func (cs *Changes) services(old, next []VirtualServer) {
+	was := make(map[string]*VirtualServer, len(old))
+	for i := range old {
+		was[old[i].Name] = &old[i]
+	}
+	for i := range next {
+		var before []object
+		if o, ok := was[next[i].Name]; ok {
+			before = []object{serviceObject(o)}
+			delete(was, next[i].Name)
+		}
+		cs.objects(before, []object{serviceObject(&next[i])})
+	}
+	for i := range old {
+		if o := &old[i]; was[o.Name] == o {
+			cs.add(Deleted, serviceObject(o))
 		}
 	}
 }

@@ -42,22 +42,15 @@ func (g Global) facts() []fact {
 	}
 }
 
-func serviceObjects(old, next []VirtualServer) (was, is []object) {
-	objects := func(services []VirtualServer) []object {
-		out := make([]object, len(services))
-		for i, s := range services {
-			o := object{name: "virtual_server " + s.Name, facts: poolFacts(s)}
-			for _, r := range s.Servers {
-				o.parts = append(o.parts, object{
-					name:  o.name + " real_server " + r.Server.Key.String(),
-					facts: serverFacts(r),
-				})
-			}
-			out[i] = o
-		}
-		return out
+func serviceObject(s *VirtualServer) object {
+	o := object{name: "virtual_server " + s.Name, facts: poolFacts(*s)}
+	for _, r := range s.Servers {
+		o.parts = append(o.parts, object{
+			name:  o.name + " real_server " + r.Server.Key.String(),
+			facts: serverFacts(r),
+		})
 	}
-	return objects(old), objects(next)
+	return o
 }
 
 func poolFacts(v VirtualServer) []fact {

@@ -26,10 +26,17 @@ func Plan(desired, observed Table, owned Ownership) []Op {
 // differs is sorted: in a large table that is little.
 func plan(desired, observed Table, owned Ownership) []Op {
 	var differ, undesired []ServiceKey
+	create, add := 0, 0
 	for k, want := range desired {
-		if have, exists := observed[k]; !exists || have.Service.canonical(k) != want.Service || !sameServers(want, have) {
-			differ = append(differ, k)
+		have, exists := observed[k]
+		switch {
+		case !exists:
+			create, add = create+1, add+len(want.Servers)
+		case have.Service.canonical(k) != want.Service || !sameServers(want, have):
+		default:
+			continue
 		}
+		differ = append(differ, k)
 	}
 	for k := range observed {
 		if _, wanted := desired[k]; !wanted && owned.Has(k) {
@@ -38,13 +45,17 @@ func plan(desired, observed Table, owned Ownership) []Op {
 	}
 	slices.SortFunc(differ, ServiceKey.Compare)
 	slices.SortFunc(undesired, ServiceKey.Compare)
-	var p phases
+	// On an empty table these are all, and ten thousand of them are worth no copy.
+	p := phases{ops: make([]Op, 0, create+add)}
+	for _, k := range differ {
+		if _, exists := observed[k]; !exists {
+			p.ops = append(p.ops, Op{Kind: AddService, Service: desired[k].Service})
+		}
+	}
 	for _, k := range differ {
 		want := desired[k]
 		have, exists := observed[k]
-		if !exists {
-			p.create = append(p.create, Op{Kind: AddService, Service: want.Service})
-		} else if was := have.Service.canonical(k); was != want.Service {
+		if was := have.Service.canonical(k); exists && was != want.Service {
 			p.edit = append(p.edit, Op{Kind: UpdateService, Service: want.Service, WasService: &was})
 		}
 		p.servers(k, want, have)
@@ -53,11 +64,19 @@ func plan(desired, observed Table, owned Ownership) []Op {
 		was := observed[k].Service.canonical(k)
 		p.drop = append(p.drop, Op{Kind: DeleteService, Service: Service{Key: k}, WasService: &was})
 	}
-	return p.join()
+	for _, more := range [...][]Op{p.raise, p.change, p.edit, p.remove, p.drop} {
+		p.ops = append(p.ops, more...)
+	}
+	if len(p.ops) == 0 {
+		return nil
+	}
+	return p.ops
 }
 
+// phases are operations in the order in which they are applied.
 type phases struct {
-	create, add, raise, change, edit, remove, drop []Op
+	ops                               []Op // what creates services, then what adds servers
+	raise, change, edit, remove, drop []Op
 }
 
 // sameServers says whether there is no difference. want is canonical.
@@ -79,7 +98,7 @@ func (p *phases) servers(k ServiceKey, want, have Entry) {
 		is := want.Servers[sk]
 		observed, exists := have.Servers[sk]
 		if !exists {
-			p.add = append(p.add, Op{Kind: AddServer, Service: svc, Server: is})
+			p.ops = append(p.ops, Op{Kind: AddServer, Service: svc, Server: is})
 			continue
 		}
 		was := observed.canonical(sk)
@@ -98,20 +117,4 @@ func (p *phases) servers(k ServiceKey, want, have Entry) {
 			p.remove = append(p.remove, Op{Kind: DeleteServer, Service: svc, Server: Server{Key: sk}, WasServer: &was})
 		}
 	}
-}
-
-func (p *phases) join() []Op {
-	parts := [...][]Op{p.create, p.add, p.raise, p.change, p.edit, p.remove, p.drop}
-	n := 0
-	for _, part := range parts {
-		n += len(part)
-	}
-	if n == 0 {
-		return nil
-	}
-	ops := make([]Op, 0, n)
-	for _, part := range parts {
-		ops = append(ops, part...)
-	}
-	return ops
 }

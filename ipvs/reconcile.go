@@ -95,6 +95,9 @@ func (u *run) passes(ctx context.Context, owned Ownership) error {
 		if len(todo) == 0 {
 			return nil
 		}
+		if u.res.Applied == nil {
+			u.res.Applied = todo[:0] // those that succeed move up: no second list of ten thousand
+		}
 		if u.res.Passes == maxPasses {
 			err := fmt.Errorf("%w: %d operations remain after %d passes, first: %s", ErrNotConverged, len(todo), maxPasses, todo[0])
 			return errors.Join(err, u.race)

@@ -303,19 +303,20 @@ const maxWarnings = 20
 // tellApplied says that a configuration is in force.
 func (c *core) tellApplied(d conf.Changes, begun time.Time) {
 	c.say(event.ConfigApplied, event.F(event.File, c.opts.ConfigFile), event.F(event.Added, d.Added),
-		event.F(event.Changed, d.Changed), event.F(event.Deleted, d.Deleted), event.F(event.Took, round(time.Since(begun))), event.F(event.Detail, joinSome(d.Lines(), maxDetail)))
+		event.F(event.Changed, d.Changed), event.F(event.Deleted, d.Deleted), event.F(event.Took, round(time.Since(begun))), event.F(event.Detail, joinSome(d.List, conf.Change.String, maxDetail)))
 }
 
 // maxDetail bounds the changes that one line lists; `baton reload` prints all.
 const maxDetail = 400
 
-// joinSome joins lines as far as they fit into about n bytes and says how many
-// more there are.
-func joinSome(lines []string, n int) string {
+// joinSome joins what each is in words as far as it fits into about n bytes, and
+// says how many more there are.
+func joinSome[T any](all []T, words func(T) string, n int) string {
 	var b strings.Builder
-	for i, l := range lines {
+	for i, one := range all {
+		l := words(one)
 		if i > 0 && b.Len()+len(l) > n {
-			return fmt.Sprintf("%s; and %d more", b.String(), len(lines)-i)
+			return fmt.Sprintf("%s; and %d more", b.String(), len(all)-i)
 		}
 		if i > 0 {
 			b.WriteString("; ")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -34,7 +35,7 @@ func (c *core) tellRoles() {
 	if len(lines) == 0 {
 		lines = []string{"no vrrp_instance"}
 	}
-	notifySystemd("STATUS=" + joinSome(lines, maxRoles))
+	notifySystemd("STATUS=" + joinSome(lines, strings.Clone, maxRoles))
 }
 
 // maxRoles bounds that line, in bytes; `baton status` has all.
