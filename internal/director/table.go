@@ -99,7 +99,7 @@ func (c *core) passed(p pass) {
 	c.traceOps(p.res.Applied, drift)
 	var count struct{ added, changed, deleted int }
 	for _, op := range p.res.Applied {
-		if drift[op.String()] {
+		if len(drift) > 0 && drift[op.String()] {
 			continue
 		}
 		switch op.Kind {
