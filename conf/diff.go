@@ -84,11 +84,31 @@ func Diff(old, next *Config) Changes {
 	} else {
 		old = &Config{}
 	}
+	cs.vrrp(old, next)
+	cs.services(differing(old.Services, next.Services))
+	return cs
+}
+
+// First is Diff from nothing, of which everything is counted but List goes on
+// only until it has so many objects: what ten thousand servers are need not be
+// written out for one line of a log.
+func First(cfg *Config, listed int) Changes {
+	var cs Changes
+	cs.vrrp(&Config{}, cfg)
+	for i := range cfg.Services {
+		if len(cs.List) < listed {
+			cs.add(Added, serviceObject(&cfg.Services[i]))
+		} else {
+			cs.Added += 1 + len(cfg.Services[i].Servers)
+		}
+	}
+	return cs
+}
+
+func (cs *Changes) vrrp(old, next *Config) {
 	cs.objects(old.instanceObjects(), next.instanceObjects())
 	cs.objects(old.groupObjects(), next.groupObjects())
 	cs.objects(old.trackedObjects(), next.trackedObjects())
-	cs.services(differing(old.Services, next.Services))
-	return cs
 }
 
 // differing leaves out the services that are the same in both. Of ten thousand

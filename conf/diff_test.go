@@ -3,7 +3,9 @@ package conf_test
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +262,27 @@ func mutate(t *testing.T, path string, v reflect.Value) {
 		v.Set(reflect.Append(v, e))
 	default:
 		t.Fatalf("%s: no way to change a %s", path, v.Type())
+	}
+}
+
+// TestFirst counts what Diff from nothing lists.
+func TestFirst(t *testing.T) {
+	files, err := filepath.Glob("../examples/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d examples: %v", len(files), err)
+	}
+	for _, file := range files {
+		cfg, err := conf.Load(file, "lvs-a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := conf.Diff(nil, cfg)
+		for listed := range len(all.List) + 2 {
+			first := conf.First(cfg, listed)
+			n := len(first.List)
+			if first.Added != all.Added || n < min(listed, all.Added) || !slices.Equal(first.List, all.List[:n]) {
+				t.Errorf("%s: %d listed of %d: %v", file, n, first.Added, first)
+			}
+		}
 	}
 }

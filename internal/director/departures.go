@@ -32,6 +32,9 @@ const gone = "no longer in the configuration"
 // depart begins the drains of what next has no place for, and ends those of
 // what is back.
 func (c *core) depart(next *conf.Config, now time.Time) {
+	if len(c.table)+len(c.leaving) == 0 {
+		return
+	}
 	ours := c.ours
 	if ours == nil {
 		ours = func(ipvs.ServiceKey) bool { return true }

@@ -38,6 +38,7 @@ type Options struct {
 // was begun. conf.Problems are returned as they are.
 func Run(ctx context.Context, opts Options) error {
 	begun := time.Now()
+	plenty()
 	// From the first moment to the last: a SIGHUP while it starts must not end it,
 	// nor a second SIGTERM the handover that the first has begun.
 	caught := make(chan os.Signal, 16)
@@ -92,7 +93,7 @@ func Run(ctx context.Context, opts Options) error {
 	c.say(event.DirectorStarted, event.F(event.Version, opts.Version), event.F(event.PID, os.Getpid()), event.F(event.File, opts.ConfigFile))
 	c.loadOrders(cfg.Global.StateDir)
 	c.adopt(cfg, observed, c.prog.owned)
-	c.tellApplied(conf.Diff(nil, cfg), begun)
+	c.tellApplied(conf.First(cfg, maxDetail/10), begun)
 	c.tellWarnings(cfg)
 	if err := keepCapabilities(directorCaps); err != nil {
 		c.say(event.ChildLimited, event.F(event.Child, "director"), event.F(event.Reason, err),
@@ -109,12 +110,12 @@ func Run(ctx context.Context, opts Options) error {
 	tasks, err := c.tasks(cfg, caught, stop)
 	if err == nil {
 		err = runTasks(ctx, tasks, func() {
-			c.post(ctx, func() {
+			notifySystemd("READY=1")
+			_ = c.ask(ctx, func() {
 				c.say(event.DirectorReady, event.F(event.Took, round(time.Since(begun))))
 				c.tellRoles()
 			})
-			notifySystemd("READY=1")
-			trim()
+			trim() // after what the core had before it: the report of the first pass
 		})
 	}
 	if err == nil {
@@ -303,25 +304,29 @@ const maxWarnings = 20
 // tellApplied says that a configuration is in force.
 func (c *core) tellApplied(d conf.Changes, begun time.Time) {
 	c.say(event.ConfigApplied, event.F(event.File, c.opts.ConfigFile), event.F(event.Added, d.Added),
-		event.F(event.Changed, d.Changed), event.F(event.Deleted, d.Deleted), event.F(event.Took, round(time.Since(begun))), event.F(event.Detail, joinSome(d.List, conf.Change.String, maxDetail)))
+		event.F(event.Changed, d.Changed), event.F(event.Deleted, d.Deleted), event.F(event.Took, round(time.Since(begun))), event.F(event.Detail, joinSome(d.List, d.Added+d.Changed+d.Deleted, conf.Change.String, maxDetail)))
 }
 
 // maxDetail bounds the changes that one line lists; `baton reload` prints all.
 const maxDetail = 400
 
 // joinSome joins what each is in words as far as it fits into about n bytes, and
-// says how many more there are.
-func joinSome[T any](all []T, words func(T) string, n int) string {
+// says how many more there are of the total.
+func joinSome[T any](some []T, total int, words func(T) string, n int) string {
 	var b strings.Builder
-	for i, one := range all {
+	for i, one := range some {
 		l := words(one)
 		if i > 0 && b.Len()+len(l) > n {
-			return fmt.Sprintf("%s; and %d more", b.String(), len(all)-i)
+			some = some[:i]
+			break
 		}
 		if i > 0 {
 			b.WriteString("; ")
 		}
 		b.WriteString(l)
+	}
+	if total > len(some) {
+		fmt.Fprintf(&b, "; and %d more", total-len(some))
 	}
 	return b.String()
 }

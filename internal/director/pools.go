@@ -54,8 +54,9 @@ func newPools() pools {
 func (c *core) installPools(cfg *conf.Config, now time.Time) {
 	c.depart(cfg, now)
 	was := c.named
-	c.list, c.named = nil, map[string]*service{}
-	c.keyed, c.checked = map[ipvs.ServiceKey]*service{}, map[string]*service{}
+	n := len(cfg.Services)
+	c.list, c.named = make([]*service, 0, n), make(map[string]*service, n)
+	c.keyed, c.checked = make(map[ipvs.ServiceKey]*service, n), map[string]*service{}
 	tracked := wanted(cfg)
 	for _, vs := range cfg.Services {
 		s := was[vs.Name]

@@ -65,6 +65,10 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 // stay for hours; what else comes and goes is little.
 const gcPercent = 25
 
+// plenty lets the collector rest while the first configuration is read and
+// programmed: nothing of it is to be had back yet, and trim ends it.
+func plenty() { debug.SetGCPercent(200) }
+
 // trim gives back the memory that reading the first configuration took.
 func trim() {
 	debug.SetGCPercent(gcPercent)

@@ -35,7 +35,7 @@ func (c *core) tellRoles() {
 	if len(lines) == 0 {
 		lines = []string{"no vrrp_instance"}
 	}
-	notifySystemd("STATUS=" + joinSome(lines, strings.Clone, maxRoles))
+	notifySystemd("STATUS=" + joinSome(lines, len(lines), strings.Clone, maxRoles))
 }
 
 // maxRoles bounds that line, in bytes; `baton status` has all.

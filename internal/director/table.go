@@ -83,6 +83,7 @@ func (c *core) passed(p pass) {
 		c.say(event.IPVSFailed, event.F(event.Err, p.err))
 	}
 	c.last = p
+	c.last.res.Applied, c.last.res.Drift = nil, nil // of ten thousand, megabytes
 	drift := map[string]bool{}
 	for i, op := range p.res.Drift {
 		drift[op.String()] = true
