@@ -3,9 +3,14 @@
 package ipvs_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -73,6 +78,29 @@ func sh(script string) (string, error) {
 	cmd.Stdin = strings.NewReader(script)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// kernelHas says whether the running kernel has a module: in use, built in, or
+// as a file that modprobe finds.
+func kernelHas(t testing.TB, module string) bool {
+	t.Helper()
+	if _, err := os.Stat("/sys/module/" + module); err == nil {
+		return true
+	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range []string{"modules.builtin", "modules.dep"} {
+		raw, err := os.ReadFile(filepath.Join("/lib/modules", unix.ByteSliceToString(uts.Release[:]), index))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(raw, []byte("/"+module+".ko")) {
+			return true
+		}
+	}
+	return false
 }
 
 func ipvsadm(t testing.TB, stdin string, args ...string) string {
