@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"runtime"
+	"strings"
 )
 
 // Where is the kernel that a job runs on.
@@ -18,6 +21,14 @@ const (
 
 // KernelVariable is the environment variable that overrides Auto.
 const KernelVariable = "BATON_VM_KERNEL"
+
+// PackageVariable is the environment variable that names the Debian package of
+// the guest's kernel, as -kernel does.
+const PackageVariable = "BATON_VM_PACKAGE"
+
+const defaultPackage = "linux-image-cloud-" + runtime.GOARCH
+
+var packageName = regexp.MustCompile(`^linux-image-[a-z0-9.+-]+$`)
 
 // Probes are the questions that Choose asks about the running kernel.
 type Probes struct {
@@ -68,10 +79,29 @@ func usable(p Probes) error {
 }
 
 // ChooseHere is Choose with the machine's own answers and, for Auto, the
-// environment's wish.
-func ChooseHere(asked Where) (Where, string, error) {
-	if v := os.Getenv(KernelVariable); v != "" && asked == Auto {
+// environment's wish. What is asked for may also be the Debian package of a
+// kernel, linux-image-…, which only the guest can run; pkg is "" elsewhere.
+func ChooseHere(asked Where) (where Where, pkg, reason string, err error) {
+	asked, pkg, err = wish(asked, os.Getenv)
+	if err != nil {
+		return "", "", "", err
+	}
+	where, reason, err = Choose(asked, HostProbes())
+	return where, pkg, reason, err
+}
+
+// wish is what was asked for, with what the environment says where that is Auto.
+func wish(asked Where, environment func(string) string) (_ Where, pkg string, err error) {
+	from := "-kernel"
+	if strings.HasPrefix(string(asked), "linux-image-") {
+		pkg, asked = string(asked), Guest
+	} else if v := environment(PackageVariable); v != "" && asked != Running {
+		pkg, asked, from = v, Guest, PackageVariable
+	} else if v := environment(KernelVariable); v != "" && asked == Auto {
 		asked = Where(v)
 	}
-	return Choose(asked, HostProbes())
+	if pkg != "" && !packageName.MatchString(pkg) {
+		return "", "", fmt.Errorf("choose kernel: %s %q is not the name of a kernel's Debian package, such as linux-image-6.12-cloud-amd64", from, pkg)
+	}
+	return asked, pkg, nil
 }

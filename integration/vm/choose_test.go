@@ -73,3 +73,35 @@ func TestChooseRefuses(t *testing.T) {
 		t.Errorf("unknown kernel: error is %v", err)
 	}
 }
+
+func TestWishNamesAKernelsPackage(t *testing.T) {
+	const pkg = "linux-image-6.12-cloud-amd64"
+	for name, c := range map[string]struct {
+		asked            Where
+		which, inPackage string // the environment's
+		want             Where
+		pkg              string
+	}{
+		"nothing":                            {Auto, "", "", Auto, ""},
+		"a package":                          {pkg, "", "", Guest, pkg},
+		"a package in the environment":       {Auto, "running", pkg, Guest, pkg},
+		"the flag goes before":               {pkg, "running", "linux-image-cloud-amd64", Guest, pkg},
+		"a kernel in the environment":        {Auto, "running", "", Running, ""},
+		"the running kernel is asked for":    {Running, "vm", pkg, Running, ""},
+		"vm, with a package in environment":  {Guest, "", pkg, Guest, pkg},
+		"vm, and running in the environment": {Guest, "running", "", Guest, ""},
+	} {
+		environment := map[string]string{KernelVariable: c.which, PackageVariable: c.inPackage}
+		where, pkg, err := wish(c.asked, func(v string) string { return environment[v] })
+		if where != c.want || pkg != c.pkg || err != nil {
+			t.Errorf("%s: %s, package %q, %v; want %s, %q", name, where, pkg, err, c.want, c.pkg)
+		}
+	}
+	none := func(string) string { return "" }
+	if _, _, err := wish("linux-image-6.12 --yes", none); err == nil || !strings.Contains(err.Error(), `-kernel "linux-image-6.12 --yes" is not the name`) {
+		t.Errorf("an option in the name: error is %v", err)
+	}
+	if _, _, err := wish(Auto, func(string) string { return "6.12" }); err == nil || !strings.Contains(err.Error(), `BATON_VM_PACKAGE "6.12" is not the name`) {
+		t.Errorf("a version in the environment: error is %v", err)
+	}
+}

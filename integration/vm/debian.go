@@ -40,11 +40,11 @@ var libraries = regexp.MustCompile(`^(lib|zlib1g)`)
 
 var kernelParts = regexp.MustCompile(`^(lib|zlib1g|linux-(image|binary|modules|base)-[0-9])`)
 
-// guestBundle is the kernel and the tools of the guest.
-func guestBundle() Bundle {
+// guestBundle is the kernel of that package and the tools of the guest.
+func guestBundle(kernel string) Bundle {
 	return Bundle{
 		Name: "guest",
-		Packages: []string{"linux-image-cloud-" + runtime.GOARCH, "busybox-static", "dash", "dnsmasq-base", "dpkg", "iproute2", "ipvsadm",
+		Packages: []string{kernel, "busybox-static", "dash", "dnsmasq-base", "dpkg", "iproute2", "ipvsadm",
 			"keepalived", "kmod", "libc6", "nftables", "nginx", "opensmtpd", "systemd-standalone-sysusers", "tar", "tcpdump"},
 		Keep:   kernelParts,
 		Finish: depmod,

@@ -36,8 +36,11 @@ func TestSelectPackagesLeavesOutMaintainerScriptsNeeds(t *testing.T) {
 }
 
 func TestBundleKeyChangesWithReleaseAndPackages(t *testing.T) {
-	b := guestBundle()
+	b := guestBundle(defaultPackage)
 	same, other := b.key("bookworm"), b.key("trixie")
+	if kernel := guestBundle("linux-image-6.12-cloud-amd64").key("bookworm"); kernel == same {
+		t.Errorf("another kernel has the key %s too", kernel)
+	}
 	b.Packages = append(b.Packages, "conntrack")
 	if more := b.key("bookworm"); same == other || same == more || !strings.HasPrefix(same, "guest-bookworm-") {
 		t.Errorf("keys are %s, %s, %s", same, other, more)

@@ -82,13 +82,13 @@ func rerun(ctx context.Context, args []string, programs []Program) (int, error) 
 			return 0, err
 		}
 	}
-	where, reason, err := ChooseHere(Auto)
+	where, pkg, reason, err := ChooseHere(Auto)
 	if err != nil {
 		return 0, err
 	}
 	PrintProgress(fmt.Sprintf("kernel: %s (%s)", where, reason))
 	passed, outputs, timeout := testFlags(args)
-	job := Job{Timeout: timeout, OutDir: outDirOf(outputs, wd)}
+	job := Job{Timeout: timeout, Package: pkg, OutDir: outDirOf(outputs, wd)}
 	c := Command{Args: append([]string{self}, args...), Dir: wd}
 	if where == Guest {
 		rel, err := filepath.Rel(root, wd)

@@ -142,7 +142,7 @@ func (g *guest) endReadsOn(ctx context.Context) func() bool {
 
 // runGuest runs the job's commands in a virtual machine.
 func runGuest(ctx context.Context, job Job) ([]Exit, error) {
-	m, err := FindMachine(ctx, job.Progress)
+	m, err := FindMachine(ctx, job.Package, job.Progress)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,13 +30,16 @@ const emulator = "qemu-system-x86_64"
 
 // FindMachine gets what is missing: on Debian from its archive into the cache,
 // elsewhere it takes the host's own kernel, QEMU and tools.
-func FindMachine(ctx context.Context, progress func(string)) (Machine, error) {
+//
+// pkg is the Debian package of the kernel, "" for the usual one. Only Debian's
+// archive has it.
+func FindMachine(ctx context.Context, pkg string, progress func(string)) (Machine, error) {
 	if runtime.GOARCH != "amd64" {
 		return Machine{}, fmt.Errorf("find kernel: the virtual machine is made for amd64, this is %s: "+
 			"load ip_vs and run as root", runtime.GOARCH)
 	}
-	m, err := debianMachine(ctx, progress)
-	if !errors.Is(err, ErrNoApt) {
+	m, err := debianMachine(ctx, cmp.Or(pkg, defaultPackage), progress)
+	if pkg != "" || !errors.Is(err, ErrNoApt) {
 		return m, err
 	}
 	h, hostErr := hostMachine("/")
@@ -46,8 +50,8 @@ func FindMachine(ctx context.Context, progress func(string)) (Machine, error) {
 	return h, nil
 }
 
-func debianMachine(ctx context.Context, progress func(string)) (Machine, error) {
-	u, err := guestBundle().Fetch(ctx, progress)
+func debianMachine(ctx context.Context, pkg string, progress func(string)) (Machine, error) {
+	u, err := guestBundle(pkg).Fetch(ctx, progress)
 	if err != nil {
 		return Machine{}, err
 	}

@@ -37,7 +37,7 @@ func missingTools(ctx context.Context, progress func(string)) ([]string, error) 
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	u, err := guestBundle().Fetch(ctx, progress)
+	u, err := guestBundle(defaultPackage).Fetch(ctx, progress)
 	if err != nil {
 		return nil, fmt.Errorf("find %v: %w", missing, err)
 	}

@@ -42,6 +42,8 @@ type Job struct {
 
 	// Timeout bounds the whole job, boot included; 0 means 15 minutes.
 	Timeout time.Duration
+	// Package is the Debian package of the guest's kernel, "" for the usual one.
+	Package string
 	// MemoryMiB is the guest's memory, 0 means 2048.
 	MemoryMiB int
 	// Path lists directories of the host that come first in PATH when the

@@ -5,6 +5,7 @@
 //	go run ./integration/vm/vmrun -- ipvsadm -Ln
 //	go run ./integration/vm/vmrun -bin bin/baton -- baton drill --up
 //	go run ./integration/vm/vmrun -test ./ipvs ./vrrp
+//	go run ./integration/vm/vmrun -kernel linux-image-6.12-cloud-amd64 -test ./ipvs
 package main
 
 import (
@@ -44,7 +45,8 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 func main() {
 	var o options
-	flag.StringVar(&o.kernel, "kernel", string(vm.Auto), "`which` kernel: auto, running or vm; auto heeds "+vm.KernelVariable)
+	flag.StringVar(&o.kernel, "kernel", string(vm.Auto), "`which` kernel: auto, running, vm, or the Debian package of the virtual machine's, such as linux-image-6.12-cloud-amd64; "+
+		"auto heeds "+vm.KernelVariable+" and "+vm.PackageVariable)
 	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "time-out of the command, of all tests together; starting the kernel not included")
 	flag.IntVar(&o.memory, "memory", 2048, "the virtual machine's memory in `MiB`")
 	flag.StringVar(&o.out, "out", "", "`directory` for what the command writes to $BATON_OUT")
@@ -76,7 +78,7 @@ func run(ctx context.Context, o options, args []string) (int, error) {
 		usage()
 		return 64, errors.New("nothing to run")
 	}
-	where, reason, err := vm.ChooseHere(vm.Where(o.kernel))
+	where, pkg, reason, err := vm.ChooseHere(vm.Where(o.kernel))
 	if err != nil {
 		return 125, err
 	}
@@ -85,16 +87,16 @@ func run(ctx context.Context, o options, args []string) (int, error) {
 	case o.fetch && where == vm.Running:
 		return 0, nil
 	case o.fetch:
-		m, err := vm.FindMachine(ctx, vm.PrintProgress)
+		m, err := vm.FindMachine(ctx, pkg, vm.PrintProgress)
 		if err != nil {
 			return 125, err
 		}
 		vm.PrintProgress(fmt.Sprintf("ready: %s, %s", m.Release, m.Emulator))
 		return 0, nil
 	case o.tests:
-		return runTests(ctx, o, where, args)
+		return runTests(ctx, o, where, pkg, args)
 	}
-	job := vm.Job{Timeout: o.timeout + starting, MemoryMiB: o.memory, OutDir: o.out,
+	job := vm.Job{Timeout: o.timeout + starting, Package: pkg, MemoryMiB: o.memory, OutDir: o.out,
 		Commands: []vm.Command{{Args: args, Timeout: o.timeout}}}
 	if err := addFiles(&job, o); err != nil {
 		return 125, err

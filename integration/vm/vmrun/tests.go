@@ -16,7 +16,7 @@ import (
 
 // runTests runs the tagged tests of all packages on one kernel, one package
 // after the other, each in its own directory.
-func runTests(ctx context.Context, o options, where vm.Where, patterns []string) (int, error) {
+func runTests(ctx context.Context, o options, where vm.Where, pkg string, patterns []string) (int, error) {
 	packages, err := vm.KernelTests(ctx, patterns...)
 	if err != nil {
 		return 125, err
@@ -34,6 +34,7 @@ func runTests(ctx context.Context, o options, where vm.Where, patterns []string)
 		return 125, err
 	}
 	sink := newSink(o.json, packages)
+	job.Package = pkg
 	job.Stdout, job.Stderr = sink, sink
 	job.Before, job.After = sink.begin, sink.end
 	exits, err := vm.Run(ctx, where, job)
