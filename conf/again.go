@@ -3,6 +3,8 @@ package conf
 import (
 	"bytes"
 	"crypto/sha256"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,8 +16,9 @@ import (
 // remembers from which text each of its services came, and the next one is
 // made from the text that is new, or names files, and the services that are
 // not. As soon as there is anything to say about that text, the whole is read:
-// then every problem has its place and none is missed. So it is where an
-// instance tracks a virtual_server by name, which is not among the new text.
+// then every problem has its place and none is missed. Of the services that are
+// not read the new text knows what somebody may ask for: the names, which an
+// instance may track, their groups and the named checks that they use.
 
 // textSum stands for a text.
 type textSum = [sha256.Size]byte
@@ -30,10 +33,13 @@ type source struct {
 
 // section is the text of one virtual_server.
 type section struct {
-	service   int    // of Config.Services
-	unchecked int    // servers of it without a check
-	first     string // the first of these: "real_server[2]"
-	files     bool   // it names files that were looked at, and may have changed since
+	service   int      // of Config.Services
+	unchecked int      // servers of it without a check
+	first     string   // the first of these: "real_server[2]"
+	name      string   // of the service
+	group     string   // the virtual_server_group that it has; "": none
+	checks    []string // the [check.NAME] that it uses
+	files     bool     // it names files that were looked at, and may have changed since
 }
 
 // split divides a text into its virtual_servers, from one header to the next,
@@ -83,7 +89,7 @@ func split(data []byte) (rest []byte, sections [][]byte, starts []int, ok bool) 
 
 // sourceOf notes where the services of a configuration came from. It is nil
 // where what stands in one virtual_server bears on another one.
-func (d *decoder) sourceOf(cfg *Config, data []byte, node string) *source {
+func (d *decoder) sourceOf(cfg *Config, raw *rawFile, data []byte, node string) *source {
 	rest, sections, _, ok := split(data)
 	if !ok || d.recovered || len(sections) != len(cfg.Services) {
 		return nil
@@ -95,7 +101,9 @@ func (d *decoder) sourceOf(cfg *Config, data []byte, node string) *source {
 	}
 	at := make([]section, len(sections))
 	for i := range at {
-		at[i].service, at[i].files = i, !cfg.Services[i].ofTextAlone()
+		vs := &cfg.Services[i]
+		at[i] = section{service: i, name: vs.Name, group: raw.VirtualServers[i].Group.v, files: !vs.ofTextAlone(),
+			checks: slices.Sorted(maps.Keys(d.uses[i]))}
 	}
 	for _, path := range d.unchecked {
 		number, local, _ := strings.Cut(strings.TrimPrefix(path, "virtual_server["), "].")
@@ -145,15 +153,17 @@ func (c *Config) again(name string, data []byte, node string, disk bool) *Config
 		return nil
 	}
 	var fresh []int
+	var kept []section
 	of := make([]int, len(t.sections))
 	for i, sum := range t.sums {
 		if at, known := c.source.sections[sum]; !known || at.files {
 			fresh = append(fresh, i)
 		} else {
 			of[i] = 1
+			kept = append(kept, at)
 		}
 	}
-	parts := t.parts(name, node, disk, [][]int{fresh})
+	parts := t.parts(name, node, disk, [][]int{fresh}, kept)
 	if parts == nil {
 		return nil
 	}

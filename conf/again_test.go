@@ -49,7 +49,7 @@ func pairs(t testing.TB) (texts [][]byte) {
 	}
 	bare := bytes.ReplaceAll(services(6, 3), []byte("tcp_check = {}\n"), nil)
 	between := bytes.Replace(services(4, 2), []byte("[[virtual_server]]\naddress = \"10.0.2.1"), []byte("[global]\ndrain_timeout = \"5s\"\n# a comment\n[[virtual_server]]\naddress = \"10.0.2.1"), 1)
-	return append(texts, services(5, 3), bare, between)
+	return append(texts, services(5, 3), bare, between, related(7))
 }
 
 // edit changes a text at random, as an operator or a template would.
@@ -129,12 +129,12 @@ func TestReloadFindsWhatLoadFinds(t *testing.T) {
 	group = append(group, "[[virtual_server]]\nvirtual_server_group = \"web\"\nlb_kind = \"NAT\"\ntcp_check = {}\n[[virtual_server.real_server]]\naddress = \"172.16.0.1\"\n"...)
 	group = append(group, "weight = 1\n"...)
 	of := parse(t, "lvs-a", string(group))
-	with := func(address string) []byte { // a change of both: a group that nothing new uses is told
-		next := bytes.Replace(group, []byte("10.0.3.1:80"), []byte(address), 1)
-		return bytes.Replace(next, []byte("weight = 1\n"), []byte("weight = 3\n"), 1)
-	}
+	with := func(address string) []byte { return bytes.Replace(group, []byte("10.0.3.1:80"), []byte(address), 1) }
 	if !again(t, of, with("192.0.2.17:80")) || of.Again("f", with("192.0.2.7:80"), "lvs-a") != nil {
 		t.Error("an address of a group's")
+	}
+	if of.Again("f", group[:bytes.LastIndex(group, []byte("[[virtual_server]]"))], "lvs-a") != nil {
+		t.Error("a group that nothing has any more: read in part")
 	}
 	if cfg.Again("f", text, "lvs-b") != nil || (*conf.Config)(nil).Again("f", text, "lvs-a") != nil {
 		t.Error("read in part for another node, or out of nothing")
@@ -150,6 +150,82 @@ func TestReloadFindsWhatLoadFinds(t *testing.T) {
 	if !again(t, cfg, text) || !again(t, cfg, changed) {
 		t.Error("a change of one server is read as a whole")
 	}
+}
+
+// TestReloadKnowsWhatItDoesNotRead: an instance tracks a virtual_server, a group
+// and a named check are used, by services that have not changed.
+func TestReloadKnowsWhatItDoesNotRead(t *testing.T) {
+	text := related(6)
+	cfg := parse(t, "lvs-a", string(text))
+	replace := func(old, by string) []byte {
+		t.Helper()
+		next := bytes.Replace(text, []byte(old), []byte(by), 1)
+		if bytes.Equal(next, text) {
+			t.Fatalf("there is no %q", old)
+		}
+		return next
+	}
+	if !again(t, cfg, replace("address = \"172.16.5.1\"", "address = \"172.16.5.9\"")) {
+		t.Error("another server: read as a whole")
+	}
+	if !again(t, cfg, replace("address = \"192.0.2.105:80\"", "address = \"192.0.2.106:80\"")) {
+		t.Error("another address: read as a whole")
+	}
+	for what, next := range map[string][]byte{
+		"what an instance tracks has another address": replace("address = \"192.0.2.100:80\"", "address = \"192.0.2.99:80\""),
+		"what a group tracks has another address":     replace("address = \"192.0.2.101:80\"", "address = \"192.0.2.98:80\""),
+		"two have the address that is tracked":        replace("address = \"192.0.2.105:80\"", "protocol = \"UDP\"\naddress = \"192.0.2.100:80\""),
+		"nobody has the group":                        replace("virtual_server_group = \"web\"", "address = \"192.0.2.97:80\""),
+		"nobody uses the check":                       replace("checks = [\"page\"]", "tcp_check = {}"),
+	} {
+		if cfg.Again("f", next, "lvs-a") != nil {
+			t.Errorf("%s: read in part", what)
+		}
+	}
+	// A table that names a check without using it: each server has its own.
+	shadowed := replace("address = \"192.0.2.105:80\"\n", "address = \"192.0.2.105:80\"\nchecks = [\"page\"]\n")
+	of := parse(t, "lvs-a", string(shadowed))
+	unused := bytes.Replace(shadowed, []byte("checks = [\"page\"]\nlb_kind"), []byte("tcp_check = {}\nlb_kind"), 1)
+	if bytes.Equal(unused, shadowed) {
+		t.Fatal("nothing was replaced")
+	}
+	again(t, of, unused)
+}
+
+// related are virtual_servers of which others know: two are tracked, one has a
+// group, one a named check.
+func related(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString("[[vrrp_instance]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvirtual_router_id = 51\npriority = 100\nvirtual_ipaddress = [")
+	for i := range 10 {
+		fmt.Fprintf(&b, "\"192.0.2.%d/24\", \"192.0.2.%d/24\", \"192.0.2.%d/24\", ", 20+i, 90+i, 100+i)
+	}
+	b.WriteString("]\n" +
+		"[[vrrp_instance.track_virtual_server]]\nname = \"192.0.2.100:80\"\n" +
+		"[[vrrp_instance]]\nname = \"VI_2\"\ninterface = \"eth0\"\nvirtual_router_id = 52\npriority = 100\nvirtual_ipaddress = [\"192.0.2.2/24\"]\n" +
+		"[[vrrp_sync_group]]\nname = \"both\"\ngroup = [\"VI_1\", \"VI_2\"]\n" +
+		"[[vrrp_sync_group.track_virtual_server]]\nname = \"192.0.2.101:80\"\n" +
+		"[[virtual_server_group]]\nname = \"web\"\naddresses = [\"192.0.2.20-29:80\"]\n" +
+		"[check.page.http_get]\npath = \"/\"\n")
+	for i := range n {
+		b.WriteString("[[virtual_server]]\n")
+		switch i {
+		case 2:
+			b.WriteString("virtual_server_group = \"web\"\ntcp_check = {}\n")
+		case 3:
+			fmt.Fprintf(&b, "address = \"192.0.2.%d:80\"\nchecks = [\"page\"]\n", 100+i)
+		default:
+			fmt.Fprintf(&b, "address = \"192.0.2.%d:80\"\n", 100+i)
+			if i < 5 {
+				b.WriteString("tcp_check = {}\n")
+			}
+		}
+		fmt.Fprintf(&b, "lb_kind = \"NAT\"\n[[virtual_server.real_server]]\naddress = \"172.16.%d.1\"\n", i)
+		if i == 5 {
+			b.WriteString("tcp_check = {}\n")
+		}
+	}
+	return b.Bytes()
 }
 
 // FuzzReload edits a file by seed, and reloads it.

@@ -28,6 +28,7 @@ type builder struct {
 	claims map[ipvs.ServiceKey]string // service → path of the address or mark
 
 	namedUsed  map[string]bool // names of check tables that something uses
+	serving    int             // index of the virtual_server that is being built
 	individual bool            // the checks that are being built are not the same on all nodes
 }
 
@@ -50,6 +51,7 @@ func (b *builder) config() *Config {
 	b.serverGroups()
 	b.checkNames()
 	for i := range b.raw.VirtualServers {
+		b.serving = i
 		if s, ok := b.virtualServer(&b.raw.VirtualServers[i]); ok {
 			cfg.Services = append(cfg.Services, s)
 		}

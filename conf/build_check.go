@@ -150,12 +150,24 @@ func (b *builder) namedChecks(v *value[texts], inherited bool) []applied {
 			continue
 		}
 		b.namedUsed[name] = true
+		b.use(name)
 		list := n.rawChecks.list()
 		for j, c := range list {
 			out = append(out, applied{c, c, labelOf(list, j, "/"+name), inherited})
 		}
 	}
 	return out
+}
+
+// use notes that the virtual_server that is being built uses a check table.
+func (b *builder) use(name string) {
+	if b.uses == nil {
+		b.uses = map[int]map[string]bool{}
+	}
+	if b.uses[b.serving] == nil {
+		b.uses[b.serving] = map[string]bool{}
+	}
+	b.uses[b.serving][name] = true
 }
 
 // labelOf is how the ID of one of several checks ends: the word of its table,
@@ -179,6 +191,11 @@ func labelOf(list []check, i int, name string) string {
 // something in each.
 func (b *builder) checkNames() {
 	b.namedUsed = map[string]bool{}
+	for _, s := range b.rest {
+		for _, name := range s.checks {
+			b.namedUsed[name] = true
+		}
+	}
 	for name, n := range b.raw.Checks {
 		switch {
 		case name == "" || len(name) > 64 || strings.ContainsAny(name, " \t/#") || !b.text(n.path, name):

@@ -337,6 +337,7 @@ func familyWord(f ipvs.Family) string {
 type group struct {
 	raw  *rawGroup
 	used map[string]string // name and protocol → path of the virtual_server
+	rest bool              // one that is not in the text has it
 }
 
 // serverGroups notes the groups by their names.
@@ -346,10 +347,15 @@ func (b *builder) serverGroups() {
 	for i := range b.raw.Groups {
 		r := &b.raw.Groups[i]
 		if b.unique(&r.Name, "virtual_server_group", names) {
-			b.groups[r.Name.v] = &group{r, map[string]string{}}
+			b.groups[r.Name.v] = &group{raw: r, used: map[string]string{}}
 		}
 		if !r.Addresses.set && !r.FWMark.set {
 			b.errorf(r.path, "has nothing in it").remedy(`add addresses = ["192.168.16.200-205:80"] or fwmark = [1]`)
+		}
+	}
+	for _, s := range b.rest {
+		if g := b.groups[s.group]; g != nil {
+			g.rest = true
 		}
 	}
 }
@@ -367,7 +373,7 @@ func (b *builder) groupNames() []string {
 func (b *builder) unusedGroups() {
 	for i := range b.raw.Groups {
 		r := &b.raw.Groups[i]
-		if g := b.groups[r.Name.v]; g != nil && g.raw == r && len(g.used) == 0 {
+		if g := b.groups[r.Name.v]; g != nil && g.raw == r && len(g.used) == 0 && !g.rest {
 			b.warnf(r.path, "no virtual_server has this group").remedy("add virtual_server_group = %q to one, or remove it", r.Name.v)
 		}
 	}

@@ -145,12 +145,18 @@ func (b *builder) service(at, name string, cfg *Config) (string, bool) {
 		protocol, address = "", name
 	}
 	var found, known []string
-	for _, s := range cfg.Services {
-		p, a, _ := strings.Cut(s.Name, " ")
+	look := func(service string) {
+		p, a, _ := strings.Cut(service, " ")
 		if a == address && (protocol == "" || strings.EqualFold(protocol, p)) {
-			found = append(found, s.Name)
+			found = append(found, service)
 		}
 		known = append(known, a)
+	}
+	for _, s := range cfg.Services {
+		look(s.Name)
+	}
+	for _, s := range b.rest {
+		look(s.name)
 	}
 	switch len(found) {
 	case 0:

@@ -25,6 +25,8 @@ type decoder struct {
 	pem       map[healthcheck.TLSSpec]string // files of TLS → what is wrong with them
 	careful   bool                           // the index is read first whatever the text is like
 	unchecked []string                       // paths of the real servers without a check; of this node at last
+	uses      map[int]map[string]bool        // virtual_server by its index → names of check tables that it uses
+	rest      []section                      // virtual_servers of the file that are not in the text, but count as names
 	recovered bool                           // statements were left out: a missing key may be one of them
 	alias     map[string]string              // paths of keys that stand in the file as a bare value, to its path
 }

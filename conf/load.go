@@ -123,7 +123,7 @@ func parse(name string, data []byte, node string, d *decoder) (*Config, error) {
 	}
 	cfg.File, cfg.Hash, cfg.Warnings = name, hashOf(data), problems
 	if alone {
-		cfg.source = d.sourceOf(cfg, data, node)
+		cfg.source = d.sourceOf(cfg, &raw, data, node)
 	}
 	return cfg, nil
 }

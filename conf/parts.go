@@ -70,7 +70,7 @@ func inParts(name string, data []byte, node string, disk bool, size int) *Config
 	if len(lists) < 2 {
 		return nil
 	}
-	parts := t.parts(name, node, disk, lists)
+	parts := t.parts(name, node, disk, lists, nil)
 	if parts == nil {
 		return nil
 	}
@@ -84,8 +84,9 @@ type part struct {
 }
 
 // parts reads the rest with each list of sections, or returns nil where there
-// is anything to say about one of them.
-func (t *text) parts(name, node string, disk bool, lists [][]int) []part {
+// is anything to say about one of them. kept are the services of sections that
+// are in no list.
+func (t *text) parts(name, node string, disk bool, lists [][]int, kept []section) []part {
 	out := make([]part, len(lists))
 	var next atomic.Int32
 	var failed atomic.Bool
@@ -97,7 +98,7 @@ func (t *text) parts(name, node string, disk bool, lists [][]int) []part {
 				if i >= len(lists) {
 					return
 				}
-				if out[i] = t.part(name, node, disk, lists[i]); out[i].source == nil {
+				if out[i] = t.part(name, node, disk, lists[i], kept); out[i].source == nil {
 					failed.Store(true)
 				}
 			}
@@ -112,7 +113,7 @@ func (t *text) parts(name, node string, disk bool, lists [][]int) []part {
 
 // part reads the rest with some sections. Its source is nil where there is
 // anything to say about that text.
-func (t *text) part(name, node string, disk bool, sections []int) part {
+func (t *text) part(name, node string, disk bool, sections []int, kept []section) part {
 	size := len(t.rest) + 1
 	for _, i := range sections {
 		size += len(t.sections[i]) + 1
@@ -124,7 +125,7 @@ func (t *text) part(name, node string, disk bool, sections []int) part {
 		}
 		data = append(data, t.sections[i]...)
 	}
-	d := newDecoder(name, &decoder{disk: disk})
+	d := newDecoder(name, &decoder{disk: disk, rest: kept})
 	tree := d.parse(data)
 	if tree == nil || d.recovered {
 		return part{}
@@ -135,7 +136,7 @@ func (t *text) part(name, node string, disk bool, sections []int) part {
 	if cfg == nil || len(d.problems) > 0 || d.more > 0 || len(cfg.Services) != len(sections) {
 		return part{}
 	}
-	return part{cfg, d.sourceOf(cfg, data, node)}
+	return part{cfg, d.sourceOf(cfg, &raw, data, node)}
 }
 
 // assemble puts the services of parts into the order of the text; of says which
