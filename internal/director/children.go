@@ -66,8 +66,9 @@ type link struct {
 }
 
 // connect takes over a new connection. What is sent from now on goes through
-// a queue, so that a child that hangs never holds up the core.
-func (l *link) connect(pid int, c *ipc.Conn) {
+// a queue, so that a child that hangs never holds up the core; unsendable hears
+// of what cannot be sent, from another goroutine.
+func (l *link) connect(pid int, c *ipc.Conn, unsendable func(error)) {
 	l.disconnect()
 	ctx, cancel := context.WithCancel(context.Background())
 	l.conn, l.pid, l.started, l.cancel = c, pid, time.Now(), cancel
@@ -75,7 +76,7 @@ func (l *link) connect(pid int, c *ipc.Conn) {
 	go func(q *ipc.Outbox) {
 		// An error here means that the connection is gone, which its reader
 		// reports as the child's end.
-		_ = q.Run(ctx, c)
+		_ = q.Run(ctx, c, unsendable)
 	}(l.queue)
 }
 

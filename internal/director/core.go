@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"baton/conf"
@@ -69,6 +70,9 @@ type core struct {
 	targets       chan map[netip.Addr][]string // of watchTargets, for watchReach; holds one
 	handovers     map[string][]chan<- vrrp.Notice
 	stopAt        time.Time // when a stop was asked for
+	// stopWithin is the most that the speaker may take to stop, a time.Duration:
+	// what a reload has taken out may still be handing over.
+	stopWithin atomic.Int64
 
 	lostTold                 time.Time // when dropped log lines were told last
 	tracedOps, tracedChanges bucket
@@ -87,8 +91,8 @@ type instance struct {
 	// diedAsMaster: the speaker died while this instance was master; the next
 	// one resumes it.
 	diedAsMaster bool
-	flaps        pool.Flaps // of its role
 	diedAt       time.Time
+	flaps        pool.Flaps // of its role
 }
 
 // resumes says whether a new speaker may go on as master: only while the peer
@@ -253,6 +257,7 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 		next[vi.Name] = in
 	}
 	c.instances = next
+	c.stopWithin.Store(max(c.stopWithin.Load(), int64(speakerStopWithin(vis))))
 
 	c.paths.stale = true
 	c.forgetTracks()

@@ -35,7 +35,7 @@ func giveProber(t *testing.T, c *core, sched *healthcheck.Scheduler) {
 	down, up, out := ipc.NewConn(theirs), ipc.NewConn(ours), ipc.NewOutbox(8)
 	ctx, cancel := context.WithCancel(context.Background())
 	served, received := make(chan error, 1), make(chan struct{})
-	go func() { _ = out.Run(ctx, down) }() // ends with the pipe
+	go func() { _ = out.Run(ctx, down, func(err error) { t.Error(err) }) }() // ends with the pipe
 	go func() {
 		served <- serveProber(down, out, func(event.Name, ...event.Field) {}, sched, track.NewScheduler(track.Options{}))
 	}()
@@ -49,7 +49,7 @@ func giveProber(t *testing.T, c *core, sched *healthcheck.Scheduler) {
 			c.fromProber(&supervised{hello: make(chan struct{})}, m)
 		}
 	}()
-	if err := c.ask(ctx, func() { c.prober.connect(1, up); c.sendProber() }); err != nil {
+	if err := c.ask(ctx, func() { c.prober.connect(1, up, c.tellUnsendable("prober")); c.sendProber() }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -106,7 +106,7 @@ func TestInspectIsAbandoned(t *testing.T) {
 	ours, theirs := net.Pipe() // nobody reads
 	defer ours.Close()
 	defer theirs.Close()
-	if err := c.ask(t.Context(), func() { c.prober.connect(1, ipc.NewConn(ours)) }); err != nil {
+	if err := c.ask(t.Context(), func() { c.prober.connect(1, ipc.NewConn(ours), c.tellUnsendable("prober")) }); err != nil {
 		t.Fatal(err)
 	}
 	answered := make(chan error, 1)

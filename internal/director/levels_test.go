@@ -26,7 +26,7 @@ func childOf(t *testing.T, l *link) *ipc.Conn {
 	if err := b.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil { // of a test that fails
 		t.Fatal(err)
 	}
-	l.connect(1, ipc.NewConn(a))
+	l.connect(1, ipc.NewConn(a), func(err error) { t.Error(err) })
 	t.Cleanup(func() { l.disconnect(); a.Close(); b.Close() })
 	return child
 }

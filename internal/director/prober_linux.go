@@ -67,7 +67,10 @@ func RunProber(ctx context.Context) error {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_ = out.Run(ctx, conn) // the reader notices a broken connection
+		// The reader notices a broken connection.
+		_ = out.Run(ctx, conn, func(err error) {
+			say(event.ChildLimited, event.F(event.Child, "prober"), event.F(event.Reason, err), event.F(event.Detail, "the director does not hear of it"))
+		})
 	}()
 	ran := make(chan error, 1)
 	go func() { ran <- sched.Run(ctx) }()

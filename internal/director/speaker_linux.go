@@ -67,7 +67,7 @@ func RunSpeaker(ctx context.Context) error {
 	go func() {
 		defer close(sent)
 		// The reader of the other direction notices a broken connection.
-		_ = s.out.Run(sending, conn)
+		_ = s.out.Run(sending, conn, func(err error) { s.limit(err, "the director does not hear of it") })
 	}()
 	err = s.run(ctx)
 	stopSending()

@@ -38,10 +38,10 @@ func (c *core) speakerChild() (*supervised, error) {
 	s.Child = ipc.Child{
 		Name: "speaker", Path: selfPath, Args: []string{speakerCommand}, Env: childEnv(),
 		Attr:    childAttr(nil, ambient),
-		Backoff: speakerBackoff, Stable: stable, StopWithin: c.speakerStopWithin(),
+		Backoff: speakerBackoff, Stable: stable, StopWithin: func() time.Duration { return time.Duration(c.stopWithin.Load()) },
 		Started: func(pid int, conn *ipc.Conn) {
 			c.postAlways(func() {
-				c.speaker.connect(pid, conn)
+				c.speaker.connect(pid, conn, c.tellUnsendable("speaker"))
 				c.say(event.ChildStarted, event.F(event.Child, "speaker"), event.F(event.PID, pid))
 				c.sendSpeaker()
 				c.traceSpeaker()
@@ -72,10 +72,10 @@ func (c *core) proberChild(user string) (*supervised, error) {
 		Attr:    childAttr(cred, nil),
 		Confine: emptyBoundingSet,
 		Records: c.serveMarks,
-		Backoff: proberBackoff, Stable: stable, StopWithin: 2 * time.Second,
+		Backoff: proberBackoff, Stable: stable, StopWithin: func() time.Duration { return 2 * time.Second },
 		Started: func(pid int, conn *ipc.Conn) {
 			c.postAlways(func() {
-				c.prober.connect(pid, conn)
+				c.prober.connect(pid, conn, c.tellUnsendable("prober"))
 				c.say(event.ChildStarted, event.F(event.Child, "prober"), event.F(event.PID, pid))
 				c.sendProber()
 				c.traceProber()
@@ -122,11 +122,21 @@ func (c *core) tellFailed(name string) func(error) {
 	}
 }
 
+// tellUnsendable tells of a message that a child cannot be sent.
+func (c *core) tellUnsendable(child string) func(error) {
+	return func(err error) {
+		c.postAlways(func() {
+			c.say(event.ChildLimited, event.F(event.Child, child), event.F(event.Reason, err),
+				event.F(event.Detail, "it goes on with what it was told before: make the configuration smaller"))
+		})
+	}
+}
+
 // speakerStopWithin is the longest planned stop: the handover of the slowest
 // instance, its linger, and room for a busy machine.
-func (c *core) speakerStopWithin() time.Duration {
+func speakerStopWithin(instances []vrrp.Config) time.Duration {
 	var d time.Duration
-	for _, vi := range c.cfg.Instances {
+	for _, vi := range instances {
 		d = max(d, handoverWithin(vi)+vi.HandoverLinger)
 	}
 	return d + 5*time.Second
@@ -226,20 +236,37 @@ func (c *core) speakerDied(pid int, reason string) {
 	if !c.stopAt.IsZero() {
 		return
 	}
-	interval := time.Duration(0)
+	now := time.Now()
 	for _, in := range c.instances {
-		in.diedAsMaster = in.role == vrrp.Master
-		in.diedAt = time.Now()
-		if in.diedAsMaster && (interval == 0 || in.cfg.AdvertInterval < interval) {
-			interval = in.cfg.AdvertInterval
+		master := in.role == vrrp.Master
+		if master && !in.diedAsMaster { // else one has died that had not begun to send
+			in.diedAt = now
+		}
+		in.diedAsMaster = master
+	}
+	if c.withdrawIn == nil {
+		c.withdrawLater()
+	}
+}
+
+// withdrawLater waits for the first instance that has no more time.
+func (c *core) withdrawLater() {
+	var first time.Time
+	for _, in := range c.instances {
+		if at := in.withdrawnAt(); in.diedAsMaster && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
-	if interval == 0 || c.withdrawIn != nil {
-		return
+	if !first.IsZero() {
+		c.withdrawIn = time.AfterFunc(time.Until(first), func() { c.postAlways(c.withdraw) })
 	}
-	// A machine needs a moment to start a process, however short the interval.
-	c.withdrawIn = time.AfterFunc(max(interval, minRespawn), func() { c.postAlways(c.withdraw) })
 }
+
+// respawnWithin is how long a master may be without a speaker. A machine needs a
+// moment to start a process, however short the interval.
+func (in *instance) respawnWithin() time.Duration { return max(in.cfg.AdvertInterval, minRespawn) }
+
+func (in *instance) withdrawnAt() time.Time { return in.diedAt.Add(in.respawnWithin()) }
 
 // minRespawn is the time that a restarted speaker is given before its
 // addresses are withdrawn. A peer waits three intervals and its skew.
@@ -256,7 +283,8 @@ func (c *core) speakerIsBack() {
 	}
 }
 
-// withdraw takes the addresses of the dead speaker's instances away.
+// withdraw takes the addresses of the dead speaker's instances away, of those
+// whose time is over.
 func (c *core) withdraw() {
 	if c.withdrawIn == nil {
 		return // it came back in this very moment
@@ -268,8 +296,10 @@ func (c *core) withdraw() {
 		return
 	}
 	defer m.Close()
+	defer c.withdrawLater()
+	now := time.Now()
 	for name, in := range c.instances {
-		if !in.diedAsMaster {
+		if !in.diedAsMaster || now.Before(in.withdrawnAt()) {
 			continue
 		}
 		in.diedAsMaster = false
@@ -278,7 +308,7 @@ func (c *core) withdraw() {
 			c.say(event.AddressFailed, event.F(event.Instance, name), event.F(event.Interface, in.cfg.Interface), event.F(event.Err, err))
 		}
 		c.say(event.VRRPWithdrawn, event.F(event.Instance, name),
-			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", max(in.cfg.AdvertInterval, minRespawn))))
+			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", in.respawnWithin())))
 		c.notifyTransition(vrrp.Notice{Instance: name, From: vrrp.Master, To: vrrp.Fault, Reason: "the speaker died"})
 	}
 }

@@ -125,18 +125,23 @@ func inherited(fd int) (net.Conn, error) {
 	return nc, nil
 }
 
+// ErrUnsendable is wrapped by errors about a message that no connection could
+// carry. Others can still be sent after it.
+var ErrUnsendable = errors.New("message cannot be sent")
+
 // Send writes one message: four bytes of length in network order, then JSON.
+// After an error that is no ErrUnsendable the connection is of no more use.
 func (c *Conn) Send(kind Kind, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
-		return fmt.Errorf("encode %s message: %w", kind, err)
+		return fmt.Errorf("encode %s message: %w: %w", kind, ErrUnsendable, err)
 	}
 	frame, err := json.Marshal(Message{Kind: kind, Body: raw})
 	if err != nil {
-		return fmt.Errorf("encode %s message: %w", kind, err)
+		return fmt.Errorf("encode %s message: %w: %w", kind, ErrUnsendable, err)
 	}
 	if len(frame) > MaxFrame {
-		return fmt.Errorf("send %s message: %d bytes exceed the bound of %d", kind, len(frame), MaxFrame)
+		return fmt.Errorf("send %s message: %w: %d bytes exceed the bound of %d", kind, ErrUnsendable, len(frame), MaxFrame)
 	}
 	out := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(frame)), uint32(len(frame)))
 	out = append(out, frame...)

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -118,23 +119,24 @@ func (o *Outbox) take() (fact, bool) {
 }
 
 // Run sends what is put until ctx ends, then what is still queued. It returns
-// the first error of the connection.
-func (o *Outbox) Run(ctx context.Context, c *Conn) error {
+// the first error of the connection. A fact that no connection could carry is
+// left out, and unsendable is called with why, from this goroutine.
+func (o *Outbox) Run(ctx context.Context, c *Conn, unsendable func(error)) error {
 	for {
+		ended := ctx.Err() != nil // before what is queued is sent, so that all of it is
 		for f, ok := o.take(); ok; f, ok = o.take() {
-			if err := c.Send(f.kind, f.body); err != nil {
+			if err := c.Send(f.kind, f.body); errors.Is(err, ErrUnsendable) {
+				unsendable(err)
+			} else if err != nil {
 				return err
 			}
+		}
+		if ended {
+			return nil
 		}
 		select {
 		case <-o.wake:
 		case <-ctx.Done():
-			for f, ok := o.take(); ok; f, ok = o.take() {
-				if err := c.Send(f.kind, f.body); err != nil {
-					return err
-				}
-			}
-			return nil
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -14,7 +15,7 @@ func drain(t *testing.T, o *Outbox) []Message {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	done := make(chan error, 1)
-	go func() { done <- o.Run(ctx, a); a.Close() }()
+	go func() { done <- o.Run(ctx, a, func(err error) { t.Error(err) }); a.Close() }()
 	var got []Message
 	for {
 		m, err := b.Receive()
@@ -120,7 +121,35 @@ func TestOutboxEndsWithTheConnection(t *testing.T) {
 	a, b := pipe(t)
 	b.Close()
 	o.Put("f", "", body{1})
-	if err := o.Run(context.Background(), a); err == nil {
+	if err := o.Run(context.Background(), a, func(err error) { t.Error(err) }); err == nil {
 		t.Error("no error from a closed connection")
+	}
+}
+
+// TestOutboxGoesOnAfterWhatCannotBeSent: one configuration that is too large must
+// not cut a child off from all that comes after it.
+func TestOutboxGoesOnAfterWhatCannotBeSent(t *testing.T) {
+	o := NewOutbox(4)
+	a, b := pipe(t)
+	o.Put("big", "big", strings.Repeat("x", MaxFrame))
+	o.Put("odd", "odd", func() {})
+	o.Put("f", "", body{3})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var told []string
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx, a, func(err error) { told = append(told, err.Error()) }); a.Close() }()
+	m, err := b.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := numbers(t, []Message{m}); !equal(got, []int{3}) {
+		t.Errorf("sent %v, want [3]", got)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "send big message: message cannot be sent: ") || !strings.Contains(told[1], "encode odd message") {
+		t.Errorf("told %q", told)
 	}
 }

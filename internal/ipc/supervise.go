@@ -36,9 +36,9 @@ type Child struct {
 	Backoff func(n int) time.Duration
 	// Stable is the run time after which a death counts as the first again.
 	Stable time.Duration
-	// StopWithin bounds how long the child may take after Stop before it is
-	// killed.
-	StopWithin time.Duration
+	// StopWithin returns how long the child may take to end before it is killed.
+	// It is asked when the child is told to, or has ceased to talk.
+	StopWithin func() time.Duration
 
 	Started func(pid int, c *Conn)           // connected; send it its desired state now
 	Message func(m Message)                  // each message, in order
@@ -117,7 +117,9 @@ func (c *Child) runOnce(ctx context.Context, stop func(*Conn)) error {
 	case reason = <-gone:
 		<-read // what it still said counts
 	case err := <-read:
-		// It closed its end or sent rubbish: it cannot be talked to any more.
+		// It closed its end or sent rubbish: it cannot be talked to any more, and
+		// learns so.
+		conn.Close()
 		reason = c.end(cmd, gone)
 		if err != nil && !errors.Is(err, io.EOF) {
 			reason = err.Error()
@@ -151,7 +153,8 @@ func (c *Child) start(cmd *exec.Cmd) error {
 
 // end waits for a child that is on its way out and kills it at the bound.
 func (c *Child) end(cmd *exec.Cmd, gone <-chan string) string {
-	t := time.NewTimer(c.StopWithin)
+	within := c.StopWithin()
+	t := time.NewTimer(within)
 	defer t.Stop()
 	select {
 	case r := <-gone:
@@ -160,7 +163,7 @@ func (c *Child) end(cmd *exec.Cmd, gone <-chan string) string {
 		// The only error is that it is gone already.
 		_ = cmd.Process.Kill()
 		<-gone
-		return fmt.Sprintf("killed: not gone within %v", c.StopWithin)
+		return fmt.Sprintf("killed: not gone within %v", within)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,6 +29,15 @@ func TestMain(m *testing.M) {
 				}
 				_ = c.Send("echo", msg.Body)
 			}
+		case "rubbish":
+			c, err := Inherited()
+			if err != nil {
+				os.Exit(3)
+			}
+			_ = c.Send("note", "in order")
+			_, _ = c.nc.Write([]byte{255, 255, 255, 255})
+			_, _ = c.Receive() // until the other end closes
+			os.Exit(0)
 		case "stubborn":
 			<-time.After(time.Hour)
 		}
@@ -68,7 +78,7 @@ func child(r *recorder, mode string, started func(*Conn)) *Child {
 	return &Child{
 		Name: mode, Path: exe, Args: []string{mode}, Env: os.Environ(),
 		Backoff: func(n int) time.Duration { return time.Duration(n) * time.Millisecond },
-		Stable:  time.Hour, StopWithin: 20 * time.Second,
+		Stable:  time.Hour, StopWithin: func() time.Duration { return 20 * time.Second },
 		Started: func(_ int, c *Conn) { r.say("started"); started(c) },
 		Message: func(m Message) { r.say("message " + string(m.Body)) },
 		Exited:  func(_ int, reason string) { r.say("exited " + reason) },
@@ -107,13 +117,31 @@ func TestDeadChildIsRestartedWithBackoff(t *testing.T) {
 func TestChildThatDoesNotStopIsKilled(t *testing.T) {
 	r := &recorder{ch: make(chan string, 100)}
 	c := child(r, "stubborn", func(*Conn) {})
-	c.StopWithin = 100 * time.Millisecond
+	var within atomic.Int64
+	c.StopWithin = func() time.Duration { return time.Duration(within.Load()) }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Supervise(ctx, func(*Conn) {}) }()
 	r.expect(t, "started")
+	within.Store(int64(100 * time.Millisecond)) // a reload may change it
 	cancel()
 	r.expect(t, "exited killed: not gone within 100ms")
+	<-done
+}
+
+// TestChildThatSendsRubbishLearnsOfIt: it can end in order, as when this process
+// is gone.
+func TestChildThatSendsRubbishLearnsOfIt(t *testing.T) {
+	r := &recorder{ch: make(chan string, 100)}
+	c := child(r, "rubbish", func(*Conn) {})
+	c.StopWithin = func() time.Duration { return time.Hour }
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Supervise(ctx, func(*Conn) {}) }()
+	r.expect(t, "started")
+	r.expect(t, "message \"in order\"")
+	r.expect(t, "exited receive message: malformed frame")
+	cancel()
 	<-done
 }
 

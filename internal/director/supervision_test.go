@@ -1,0 +1,93 @@
+package director
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"baton/conf"
+	"baton/internal/event"
+	"baton/vrrp"
+)
+
+// masters is a configuration of instances that are master, with these intervals,
+// on interfaces that do not exist.
+func masters(dir string, intervals ...time.Duration) *conf.Config {
+	cfg := &conf.Config{Global: conf.Global{RuntimeDir: dir}}
+	for i, every := range intervals {
+		vi := instanceOn("192.168.16.200/24")
+		vi.Name, vi.Interface = "VI_"+string(rune('1'+i)), "baton-none"+string(rune('1'+i))
+		vi.AdvertInterval, vi.DownTimerAdverts = every, 3
+		cfg.Instances = append(cfg.Instances, vi)
+	}
+	return cfg
+}
+
+func atWork(t *testing.T, cfg func(dir string) *conf.Config, f func(c *core)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := testCore(t, cfg(dir))
+		for _, in := range c.instances {
+			in.role = vrrp.Master
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { c.run(ctx); close(done) }()
+		f(c)
+		cancel()
+		<-done
+	})
+}
+
+// TestEachInstanceHasItsOwnTime: the addresses of a dead speaker are withdrawn
+// when the advertisement interval of their instance is over, however short that of
+// another is; who is back before goes on.
+func TestEachInstanceHasItsOwnTime(t *testing.T) {
+	atWork(t, func(dir string) *conf.Config { return masters(dir, 10*time.Millisecond, time.Second, 2*time.Second) }, func(c *core) {
+		wait := func(d time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			if got := c.told(event.VRRPWithdrawn); !slices.Equal(got, want) {
+				t.Errorf("told %q, want %q", got, want)
+			}
+		}
+		first := "vrrp.withdrawn instance=VI_1 reason=the speaker is not back within 50ms"
+		second := "vrrp.withdrawn instance=VI_2 reason=the speaker is not back within 1s"
+		c.postAlways(func() { c.speakerDied(1, "exit status 2") })
+		wait(40 * time.Millisecond)
+		wait(20*time.Millisecond, first)
+		c.postAlways(func() { c.speakerDied(2, "exit status 2") }) // one that had not said a word
+		wait(900*time.Millisecond, first)
+		wait(50*time.Millisecond, first, second)
+		c.postAlways(c.speakerIsBack)
+		wait(10*time.Second, first, second)
+		if in := c.instances["VI_3"]; in.role != vrrp.Master {
+			t.Errorf("VI_3 is %s", in.role)
+		}
+	})
+}
+
+// TestTimeToStopFollowsReloads: a speaker that hands over is not killed because it
+// needed less time when it was started, and what a reload takes out has its time.
+func TestTimeToStopFollowsReloads(t *testing.T) {
+	dir := t.TempDir()
+	c := testCore(t, masters(dir, time.Second))
+	speaker, err := c.speakerChild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := speaker.StopWithin()
+	c.install(masters(dir, 40*time.Second), time.Now())
+	if got := speaker.StopWithin(); got < before+3*40*time.Second {
+		t.Errorf("it may take %v, before %v", got, before)
+	}
+	long := speaker.StopWithin()
+	c.install(masters(dir, time.Second), time.Now())
+	if got := speaker.StopWithin(); got != long {
+		t.Errorf("it may take %v, want %v", got, long)
+	}
+}
