@@ -18,6 +18,7 @@ import (
 	"baton/internal/control"
 	"baton/internal/event"
 	"baton/internal/journal"
+	"baton/internal/pool"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -226,11 +227,34 @@ func TestDrainOfAFailedServer(t *testing.T) {
 				}
 			}
 			s.holds(t, "the other drains", hasWeb+quietRS2)
+			if sv := c.now(t).Services[0].Servers; sv[0].Why != string(pool.Drained) || sv[1].Why != string(pool.Draining) {
+				t.Errorf("status says %q and %q", sv[0].Why, sv[1].Why)
+			}
 			c.tell(t, down(up(), "b"))
 			s.holds(t, "until it fails", hasWeb)
 			if got := c.told(event.ServerDrained); len(got) != 2 || !strings.Contains(got[1], "reason=the server has failed") {
 				t.Errorf("told %q", got)
 			}
+		})
+	})
+}
+
+// TestReloadChangesAPool at once, from which nobody leaves.
+func TestReloadChangesAPool(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	other := two()
+	other.Services[0].Service.Scheduler = "wrr"
+	other.Services[0].Servers[1].Server.Weight = 9
+	other.Services[0].Servers = append(other.Services[0].Servers, server("192.168.16.105:80", 1))
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.holds(t, "before", hasWeb+hasRS1+hasRS2)
+			if err := c.ask(t.Context(), func() { c.change(other) }); err != nil {
+				t.Error(err)
+			}
+			s.holds(t, "after", "-A -t 192.168.16.200:80 -s wrr\n"+hasRS1+
+				"-a -t 192.168.16.200:80 -r 192.168.16.104:80 -g -w 9\n-a -t 192.168.16.200:80 -r 192.168.16.105:80 -g -w 1\n")
 		})
 	})
 }

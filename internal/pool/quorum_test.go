@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -119,6 +120,21 @@ func TestSorryServer(t *testing.T) {
 			step{"not enough", Inputs{Verdicts: down(up("b"), "a")}, "S1 b0"})
 	})
 
+	t.Run("one of weight 0 serves with 1 while it stands in", func(t *testing.T) {
+		vs := withSorry(web(a))
+		vs.Sorry.Server.Weight = 0
+		tell(t, vs, step{"the pool fails", Inputs{Verdicts: down(up(), "a")}, "S1"})
+	})
+
+	t.Run("one that drains goes on while it stands in", func(t *testing.T) {
+		draining := orders(a.Server.Key, Order{Drain: &Drain{}})
+		tell(t, withSorry(web(a, b)),
+			step{"both are up", Inputs{Verdicts: up("a", "b")}, "a3 b2"},
+			step{"one drains", Inputs{Verdicts: up("a", "b"), Orders: draining}, "a0 b2"},
+			step{"the other fails", Inputs{Verdicts: down(up("a"), "b"), Orders: draining}, "S1 a0"},
+			step{"and is back", Inputs{Verdicts: up("a", "b"), Orders: draining}, "a0 b2"})
+	})
+
 	t.Run("a restart leaves it in until the quorum is decided", func(t *testing.T) {
 		vs := withSorry(web(a, b))
 		vs.Quorum = 4
@@ -129,6 +145,14 @@ func TestSorryServer(t *testing.T) {
 	})
 
 	t.Run("a restart does not put it in", func(t *testing.T) {
+		group := withSorry(web(a, b))
+		group.Keys = append(group.Keys, ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.168.16.200:443")))
+		aside := *group.Sorry
+		aside.Server.Weight = 0
+		table := holding(aside)
+		table[group.Keys[1]] = holding(a)[webKey]
+		tell(t, group,
+			step{"the kernel has it aside, and the pool at another port of the group", Inputs{Start: true, Table: table}, "a3"})
 		tell(t, withSorry(web(a, b)),
 			step{"the kernel has the pool", Inputs{Start: true, Table: holding(a, b)}, "a3 b2"},
 			step{"one fails", Inputs{Verdicts: down(up(), "a")}, "b2"},

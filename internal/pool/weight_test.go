@@ -32,6 +32,48 @@ func TestWeights(t *testing.T) {
 	}
 }
 
+// TestLeastWeightOfSeveralChecks counts, whichever of them names it.
+func TestLeastWeightOfSeveralChecks(t *testing.T) {
+	a := server("192.168.16.103:80", 9, "x", "y", "z")
+	says := func(x, y int) map[string]healthcheck.Verdict {
+		return map[string]healthcheck.Verdict{"x": {ID: "x", Up: true, Weight: &x}, "y": {ID: "y", Up: true, Weight: &y}, "z": {ID: "z", Up: true}}
+	}
+	tell(t, web(a),
+		step{"the first names less", Inputs{Verdicts: says(3, 7)}, "a3"},
+		step{"the second does", Inputs{Verdicts: says(7, 3)}, "a3"})
+}
+
+// TestChecksThatAreNewChangeNothing: a server whose checks have changed is what it
+// was until they answer.
+func TestChecksThatAreNewChangeNothing(t *testing.T) {
+	a, b := server("192.168.16.103:80", 3, "a"), server("192.168.16.104:80", 2, "b")
+	inhibited := b
+	inhibited.InhibitOnFailure = true
+	tell(t, web(a, b),
+		step{"one is up, one is down", Inputs{Verdicts: down(up("a"), "b")}, "a3"},
+		step{"nothing is known any more", Inputs{}, "a3"},
+		step{"the other answers", Inputs{Verdicts: up("b")}, "a3 b2"})
+	tell(t, web(a, inhibited),
+		step{"one is up, one is down", Inputs{Verdicts: down(up("a"), "b")}, "a3 b0"},
+		step{"nothing is known any more", Inputs{}, "a3 b0"})
+}
+
+// TestSinceIsWhenTheStateBegan, not the last verdict.
+func TestSinceIsWhenTheStateBegan(t *testing.T) {
+	a := server("192.168.16.103:80", 3, "a")
+	var st State
+	for _, s := range []struct {
+		at       int
+		verdicts map[string]healthcheck.Verdict
+		since    int
+	}{{0, up("a"), 0}, {10, up("a"), 0}, {20, down(up(), "a"), 20}, {30, down(up(), "a"), 20}, {40, up("a"), 40}} {
+		st = Next(web(a), st, Inputs{Verdicts: s.verdicts, Now: epoch.Add(time.Duration(s.at) * time.Second)})
+		if got := st.Servers[a.Server.Key].Since.Sub(epoch); got != time.Duration(s.since)*time.Second {
+			t.Errorf("after %d s: since %v, want %d s", s.at, got, s.since)
+		}
+	}
+}
+
 // TestSlowStart: from 1 to the full weight, in steps that are told beforehand.
 func TestSlowStart(t *testing.T) {
 	a, b := server("192.168.16.103:80", 5, "a"), server("192.168.16.104:80", 2, "b")
