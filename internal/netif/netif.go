@@ -1,11 +1,13 @@
 // Package netif is Baton's hand on the machine's network configuration: the
-// virtual addresses, the facts about links that an election rests on, and the
-// two rule sets that let established connections outlive a change of master.
+// virtual addresses, routes, rules and interfaces, the facts about links that an
+// election rests on, and the rule sets that let established connections outlive
+// a change of master.
 //
-// Everything goes over netlink; no command is run and no firewall is touched
-// but the one table the package makes and removes itself. Whatever it adds to
-// the kernel carries [Tag], so that a later run can tell it from what belongs
-// to the administrator.
+// Everything goes over netlink, but for sysctls; no command is run, and no
+// firewall is touched but the tables that the package makes and removes itself.
+// Whatever it adds to the kernel carries a mark, so that a later run can tell it
+// from what belongs to the administrator: [Tag] or [RouteTag], an nftables table
+// its name's beginning, a VMAC its alias.
 package netif
 
 import (
@@ -20,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tag marks what Baton adds: the IFA_PROTO of its addresses and the protocol
-// of its routes and rules. It is VRRP's own IP protocol number.
+// Tag marks what Baton adds: the IFA_PROTO of its addresses, and the protocol of
+// the routes and rules of a handover. It is VRRP's own IP protocol number.
 //
 // linux/if_addr.h reserves IFAPROT_* 0 to 3 and linux/rtnetlink.h RTPROT_*
 // values of which none is 112; neither does iproute2's rt_protos name it.

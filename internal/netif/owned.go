@@ -39,28 +39,20 @@ func (m *Manager) OwnedRoutes() ([]Route, error) {
 func (m *Manager) OwnedRules() ([]Rule, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	all, err := m.virtualRules()
+	if err != nil {
+		return nil, err
+	}
 	var out []Rule
-	for _, f := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		all, err := m.h.RuleList(f)
-		if err != nil {
-			if f == netlink.FAMILY_V6 {
-				break // a kernel without IPv6
-			}
-			return nil, fmt.Errorf("list rules: %w", err)
+	for _, t := range all {
+		r := Rule{IPv6: t.Family == netlink.FAMILY_V6, IIF: t.IifName, OIF: t.OifName, Mark: t.Mark, Priority: uint32(t.Priority), Table: uint32(t.Table)}
+		if t.Src != nil {
+			r.From = prefixOf(t.Src, t.Family)
 		}
-		for _, t := range all {
-			if t.Protocol != RouteTag {
-				continue
-			}
-			r := Rule{IPv6: f == netlink.FAMILY_V6, IIF: t.IifName, OIF: t.OifName, Mark: t.Mark, Priority: uint32(t.Priority), Table: uint32(t.Table)}
-			if t.Src != nil {
-				r.From = prefixOf(t.Src, f)
-			}
-			if t.Dst != nil {
-				r.To = prefixOf(t.Dst, f)
-			}
-			out = append(out, r)
+		if t.Dst != nil {
+			r.To = prefixOf(t.Dst, t.Family)
 		}
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -52,7 +52,7 @@ type RelaySupport struct {
 	SeesIPVS bool
 }
 
-// relayPrefix begins the name of every nftables table of ours.
+// relayPrefix begins the name of the nftables table of a relay.
 const relayPrefix = "baton-relay-"
 
 // ProbeRelay finds out what the kernel can do for relays and lingers, and does
@@ -194,7 +194,7 @@ func (m *Manager) removeRelay(name string) error {
 	return m.removeTables(tableName(relayPrefix, name))
 }
 
-// removeTables removes tables of ours. Adding each first makes removing one
+// removeTables removes tables of IPv4. Adding each first makes removing one
 // that is not there succeed.
 func (m *Manager) removeTables(names ...string) error {
 	err := m.transact(func(c *nftables.Conn) {
@@ -210,7 +210,7 @@ func (m *Manager) removeTables(names ...string) error {
 	return nftError(err)
 }
 
-// relayTables lists the tables of ours, whichever run made them.
+// relayTables lists the tables of relays, whichever run made them.
 func (m *Manager) relayTables() ([]string, error) {
 	c, err := m.nft()
 	if err != nil {

@@ -90,8 +90,28 @@ func (m *Manager) RemoveRule(r Rule) (bool, error) {
 func (m *Manager) RemoveStrayRules(keep []Rule) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	all, err := m.virtualRules()
+	if err != nil {
+		return nil, err
+	}
 	var removed []string
 	var errs []error
+	for _, t := range all {
+		if slices.ContainsFunc(keep, func(k Rule) bool { return sameRule(k.message(), &t) }) {
+			continue
+		}
+		if err := m.h.RuleDel(&t); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("remove left-over rule %d: %w%s", t.Priority, err, hint(err)))
+			continue
+		}
+		removed = append(removed, fmt.Sprintf("priority %d table %d", t.Priority, t.Table))
+	}
+	return removed, errors.Join(errs...)
+}
+
+// virtualRules lists the rules that are ours, of both families.
+func (m *Manager) virtualRules() ([]netlink.Rule, error) {
+	var out []netlink.Rule
 	for _, f := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		all, err := m.h.RuleList(f)
 		if err != nil {
@@ -101,18 +121,13 @@ func (m *Manager) RemoveStrayRules(keep []Rule) ([]string, error) {
 			return nil, fmt.Errorf("list rules: %w", err)
 		}
 		for _, t := range all {
-			t.Family = f
-			if t.Protocol != RouteTag || slices.ContainsFunc(keep, func(k Rule) bool { return sameRule(k.message(), &t) }) {
-				continue
+			if t.Protocol == RouteTag {
+				t.Family = f
+				out = append(out, t)
 			}
-			if err := m.h.RuleDel(&t); err != nil && !errors.Is(err, unix.ENOENT) {
-				errs = append(errs, fmt.Errorf("remove left-over rule %d: %w%s", t.Priority, err, hint(err)))
-				continue
-			}
-			removed = append(removed, fmt.Sprintf("priority %d table %d", t.Priority, t.Table))
 		}
 	}
-	return removed, errors.Join(errs...)
+	return out, nil
 }
 
 func sameRule(a, b *netlink.Rule) bool {
