@@ -1,9 +1,6 @@
 package ipvs
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Forward is how packets reach a real server, in keepalived's words (lb_kind).
 type Forward string
@@ -14,15 +11,6 @@ const (
 	NAT Forward = "NAT" // ipvsadm -m, Masq
 	TUN Forward = "TUN" // ipvsadm -i, Tunnel
 )
-
-// ParseForward reads keepalived's lb_kind, in any case.
-func ParseForward(s string) (Forward, error) {
-	switch f := Forward(strings.ToUpper(s)); f {
-	case DR, NAT, TUN:
-		return f, nil
-	}
-	return "", fmt.Errorf("parse forwarding method %q: not one of DR, NAT, TUN", s)
-}
 
 // Server is one real server of a service.
 type Server struct {

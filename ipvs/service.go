@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,9 +24,6 @@ type Service struct {
 func Schedulers() []string {
 	return []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos"}
 }
-
-// KnownScheduler says whether Linux has a scheduler of that name.
-func KnownScheduler(name string) bool { return slices.Contains(Schedulers(), name) }
 
 // SchedFlags are the three bits that a scheduler interprets
 // (IP_VS_SVC_F_SCHED1…3 in linux/ip_vs.h, shifted to bit 0).
