@@ -38,6 +38,7 @@ type core struct {
 	lastReload time.Time
 	lastOK     bool
 	problems   []string
+	reloading  chan struct{} // holds one: who reads the file and puts it in force
 
 	verdicts map[string]healthcheck.Verdict
 	record   *orderWriter
@@ -111,7 +112,7 @@ func newCore(opts Options, log *logger) *core {
 		levels:    levels{event.LevelInfo, map[event.Subsystem]levelSet{}},
 		tracedOps: bucket{size: tracedOperations}, tracedChanges: bucket{size: tracedChanges},
 		tracks: map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
-		figures: newFigures(),
+		figures: newFigures(), reloading: make(chan struct{}, 1),
 	}
 	posted := func(n event.Name, fields ...event.Field) {
 		c.postAlways(func() { c.say(n, fields...) })

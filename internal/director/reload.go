@@ -21,30 +21,10 @@ const applyWithin = 15 * time.Second
 func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyWithin)
 	defer cancel()
-	// Read outside the core: a slow disk must not hold up anything.
-	var old *conf.Config
-	if err := c.ask(ctx, func() { old = c.cfg }); err != nil {
-		return control.Reload{}, err
-	}
-	next, err := conf.Reload(old, c.opts.ConfigFile, c.opts.Node)
-	var out control.Reload
 	applied := make(chan error, 2) // the table and the settings
-	asked := c.ask(ctx, func() {
-		c.lastReload = time.Now()
-		if err != nil {
-			out = c.reject(err)
-			applied <- nil
-			applied <- nil
-			return
-		}
-		var seq uint64
-		out, seq = c.change(next)
-		c.passWaiters = append(c.passWaiters, passWaiter{seq, applied})
-		_, seq = c.steward.get()
-		c.settleWaiters = append(c.settleWaiters, passWaiter{seq, applied})
-	})
-	if asked != nil {
-		return out, asked
+	out, err := c.readAgain(ctx, applied)
+	if err != nil {
+		return out, err
 	}
 	var refused error
 	for range cap(applied) {
@@ -59,6 +39,40 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 		return out, fmt.Errorf("apply configuration to the kernel (it is tried again): %w", refused)
 	}
 	return out, nil
+}
+
+// readAgain reads the file and puts it in force, or refuses it; applied gets two
+// answers. One reload after the other does so: of two at a time, by SIGHUP and
+// through the control socket, the one that has read an older file could else be
+// the last.
+func (c *core) readAgain(ctx context.Context, applied chan<- error) (out control.Reload, err error) {
+	select {
+	case c.reloading <- struct{}{}:
+		defer func() { <-c.reloading }()
+	case <-ctx.Done():
+		return out, fmt.Errorf("wait for another reload: %w", ctx.Err())
+	}
+	// Read outside the core: a slow disk must not hold up anything.
+	var old *conf.Config
+	if err := c.ask(ctx, func() { old = c.cfg }); err != nil {
+		return out, err
+	}
+	next, problem := conf.Reload(old, c.opts.ConfigFile, c.opts.Node)
+	err = c.ask(ctx, func() {
+		c.lastReload = time.Now()
+		if problem != nil {
+			out = c.reject(problem)
+			applied <- nil
+			applied <- nil
+			return
+		}
+		var seq uint64
+		out, seq = c.change(next)
+		c.passWaiters = append(c.passWaiters, passWaiter{seq, applied})
+		_, seq = c.steward.get()
+		c.settleWaiters = append(c.settleWaiters, passWaiter{seq, applied})
+	})
+	return out, err
 }
 
 // gcPercent is the collector's at rest. Ten thousand servers are 20 MiB that
