@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -221,15 +222,15 @@ func TestDrainOfAFailedServer(t *testing.T) {
 		s.directing(t, two(), func(c *core) {
 			c.tell(t, down(up("b"), "a"))
 			s.connections("192.168.16.104:80", 3)
-			for _, sv := range []string{"192.168.16.103", "192.168.16.104"} {
-				if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named(sv)}); err != nil {
+			for i, why := range []pool.Why{pool.Drained, pool.Draining} {
+				if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named(fmt.Sprintf("192.168.16.%d", 103+i))}); err != nil {
 					t.Error(err)
+				}
+				if sv := c.now(t).Services[0].Servers[i]; sv.Why != string(why) {
+					t.Errorf("status says %q, want %q", sv.Why, why)
 				}
 			}
 			s.holds(t, "the other drains", hasWeb+quietRS2)
-			if sv := c.now(t).Services[0].Servers; sv[0].Why != string(pool.Drained) || sv[1].Why != string(pool.Draining) {
-				t.Errorf("status says %q and %q", sv[0].Why, sv[1].Why)
-			}
 			c.tell(t, down(up(), "b"))
 			s.holds(t, "until it fails", hasWeb)
 			if got := c.told(event.ServerDrained); len(got) != 2 || !strings.Contains(got[1], "reason=the server has failed") {
@@ -255,6 +256,40 @@ func TestReloadChangesAPool(t *testing.T) {
 			}
 			s.holds(t, "after", "-A -t 192.168.16.200:80 -s wrr\n"+hasRS1+
 				"-a -t 192.168.16.200:80 -r 192.168.16.104:80 -g -w 9\n-a -t 192.168.16.200:80 -r 192.168.16.105:80 -g -w 1\n")
+		})
+	})
+}
+
+// TestServiceWithoutADrainGoesAtOnce, with all that is in it.
+func TestServiceWithoutADrainGoesAtOnce(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	cfg := two()
+	cfg.Services[0].DrainTimeout = 0
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, cfg, func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 1)
+			if err := c.ask(t.Context(), func() { c.change(tracking()) }); err != nil {
+				t.Error(err)
+			}
+			s.holds(t, "after", "")
+		})
+	})
+}
+
+// TestWeightRisesWithTime alone, after a server has come back.
+func TestWeightRisesWithTime(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	cfg := two()
+	cfg.Services[0].Servers[1].SlowStart = 20 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, cfg, func(c *core) {
+			c.tell(t, up("a", "b"))
+			c.tell(t, down(up(), "b"))
+			c.tell(t, up("b"))
+			s.holds(t, "it is back", hasWeb+hasRS1+strings.Replace(hasRS2, "-w 2", "-w 1", 1))
+			later(22 * time.Second)
+			s.holds(t, "it has risen", hasWeb+hasRS1+hasRS2)
 		})
 	})
 }
