@@ -71,6 +71,7 @@ const rawQuestion = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07
 // realSpecs are the checks of the servers that checkRealServers starts.
 func realSpecs(dir string) []healthcheck.Spec {
 	tls := healthcheck.TLSSpec{CAFile: dir + "/cert.pem", CertFile: dir + "/cert.pem", KeyFile: dir + "/key.pem"}
+	verify := healthcheck.TLSSpec{CAFile: tls.CAFile}
 	page := healthcheck.HTTPRequest{Path: "/page", BodyRegex: "^nginx .* HTTP/2.0$"}
 	ask := healthcheck.DNSSpec{Name: "www.example.org", Type: "A", Answer: []string{"192.0.2.1"}}
 	overTCP := ask
@@ -86,6 +87,8 @@ func realSpecs(dir string) []healthcheck.Spec {
 		{ID: "udp dnsmasq", Kind: healthcheck.UDP, Target: loopback(5353), Socket: healthcheck.SocketSpec{BindIf: "lo"},
 			UDP: &healthcheck.UDPSpec{Payload: []byte(rawQuestion), Reply: []byte("\x12\x34\x81"), ReplyMask: []byte{0xff, 0xff, 0x81}}},
 		{ID: "smtp opensmtpd", Kind: healthcheck.SMTP, Target: loopback(2525), SMTP: &healthcheck.SMTPSpec{Helo: "lvs-a"}},
+		{ID: "smtp nginx with STARTTLS of OpenSSL", Kind: healthcheck.SMTP, Target: loopback(2587), SMTP: &healthcheck.SMTPSpec{Helo: "lvs-a", Security: healthcheck.SMTPStartTLS, TLS: verify}},
+		{ID: "smtp nginx over TLS of OpenSSL", Kind: healthcheck.SMTP, Target: loopback(2465), SMTP: &healthcheck.SMTPSpec{Security: healthcheck.SMTPImplicit, TLS: verify}},
 		{ID: "grpc", Kind: healthcheck.GRPC, Target: loopback(5051), GRPC: &healthcheck.GRPCSpec{Service: "shop"}},
 	}
 	for i := range out {
@@ -259,6 +262,10 @@ func ownMachine(dir string) error {
 	return certify(dir)
 }
 
+// mailModule is nginx as an SMTP server, with OpenSSL's TLS. OpenSMTPD of Debian 12
+// has none that works with OpenSSL 3: it loses the private key in each handshake.
+const mailModule = "/usr/lib/nginx/modules/ngx_mail_module.so"
+
 // startRealServers starts the servers; stop ends them, once.
 func startRealServers(ctx context.Context, dir string) (stop func(), err error) {
 	gs := grpc.NewServer()
@@ -284,9 +291,16 @@ func startRealServers(ctx context.Context, dir string) (stop func(), err error) 
 	for _, w := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temp += fmt.Sprintf("%s_temp_path %s/%s; ", w, dir, w)
 	}
+	if _, err := os.Stat(mailModule); err != nil {
+		return stop, fmt.Errorf("find nginx's part that speaks SMTP: %w (apt-get install libnginx-mod-mail)", err)
+	}
 	for name, text := range map[string]string{
-		"nginx.conf": `user root root; daemon off; master_process off; pid ` + dir + `/nginx.pid; error_log stderr;
+		"nginx.conf": `load_module ` + mailModule + `; user root root; daemon off; master_process off; pid ` + dir + `/nginx.pid; error_log stderr;
 events { worker_connections 64; }
+mail { server_name mail.example.org; smtp_auth plain; auth_http 127.0.0.1:8080/auth;
+  ssl_certificate ` + dir + `/cert.pem; ssl_certificate_key ` + dir + `/key.pem;
+  server { listen 127.0.0.1:2587; protocol smtp; starttls on; }
+  server { listen 127.0.0.1:2465 ssl; protocol smtp; } }
 http { access_log off; default_type text/plain; ` + temp + `
   server { listen 127.0.0.1:8080; listen 127.0.0.1:8081 http2; listen 127.0.0.1:8443 ssl http2;
     ssl_certificate ` + dir + `/cert.pem; ssl_certificate_key ` + dir + `/key.pem;
