@@ -125,6 +125,15 @@ func addTools(a *Initramfs, m Machine) error {
 			return err
 		}
 	}
+	for _, file := range toolFiles {
+		p, err := findFile(file, m.Roots...)
+		if err != nil {
+			return err
+		}
+		if err := a.Add(File{Host: p, Guest: file}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

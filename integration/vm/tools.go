@@ -17,6 +17,9 @@ var Tools = map[string]string{
 	"dnsmasq": "dnsmasq-base", "nginx": "nginx", "smtpd": "opensmtpd", "tcpdump": "tcpdump",
 }
 
+// toolFiles are what Tools load by themselves, where Debian has it.
+var toolFiles = []string{"/usr/lib/nginx/modules/ngx_mail_module.so"}
+
 // toolFlags stand in for what a package's installation would have done: the
 // user to whom tcpdump drops its privileges.
 var toolFlags = map[string]string{"tcpdump": "-Z root"}
