@@ -52,6 +52,13 @@ type Options struct {
 // reservedDescriptors are left for all else that the process opens.
 const reservedDescriptors = 64
 
+// grain is what beats are gathered to: checks that begin within it of one another
+// begin together, for to wake up costs as much as half a check.
+const grain = 5 * time.Millisecond
+
+// coarse is the interval from which on that changes nothing for anybody.
+const coarse = 100 * time.Millisecond
+
 // firstWithin bounds the random delay of a new check's first attempt.
 const firstWithin = time.Second
 
@@ -170,6 +177,9 @@ func (s *Scheduler) Apply(specs []Spec) error {
 				c.since = s.wall
 			}
 			c.due = now + s.opt.Random(cmp.Or(c.spec.Warmup, min(c.spec.Interval, firstWithin)))
+			if c.spec.Interval >= coarse {
+				c.due = (c.due + grain - 1).Truncate(grain)
+			}
 			c.at, c.scheduled = c.due, c.due
 			s.line.set(c)
 		}
