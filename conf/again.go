@@ -89,9 +89,9 @@ func split(data []byte) (rest []byte, sections [][]byte, starts []int, ok bool) 
 
 // sourceOf notes where the services of a configuration came from. It is nil
 // where what stands in one virtual_server bears on another one.
-func (d *decoder) sourceOf(cfg *Config, raw *rawFile, data []byte, node string) *source {
-	rest, sections, _, ok := split(data)
-	if !ok || d.recovered || len(sections) != len(cfg.Services) {
+// rest and sums stand for its text.
+func (d *decoder) sourceOf(cfg *Config, raw *rawFile, rest textSum, sums []textSum, node string) *source {
+	if d.recovered || len(sums) != len(cfg.Services) {
 		return nil
 	}
 	for _, t := range d.tables {
@@ -99,7 +99,7 @@ func (d *decoder) sourceOf(cfg *Config, raw *rawFile, data []byte, node string) 
 			return nil // it names the nodes
 		}
 	}
-	at := make([]section, len(sections))
+	at := make([]section, len(sums))
 	for i := range at {
 		vs := &cfg.Services[i]
 		at[i] = section{service: i, name: vs.Name, group: raw.VirtualServers[i].Group.v, files: !vs.ofTextAlone(),
@@ -115,9 +115,9 @@ func (d *decoder) sourceOf(cfg *Config, raw *rawFile, data []byte, node string) 
 			at[i].first = local
 		}
 	}
-	s := &source{node: node, host: shortHostname(), rest: sha256.Sum256(rest), sections: make(map[textSum]section, len(sections))}
-	for i, text := range sections {
-		s.sections[sha256.Sum256(text)] = at[i]
+	s := &source{node: node, host: shortHostname(), rest: rest, sections: make(map[textSum]section, len(sums))}
+	for i, sum := range sums {
+		s.sections[sum] = at[i]
 	}
 	return s
 }

@@ -123,7 +123,9 @@ func parse(name string, data []byte, node string, d *decoder) (*Config, error) {
 	}
 	cfg.File, cfg.Hash, cfg.Warnings = name, hashOf(data), problems
 	if alone {
-		cfg.source = d.sourceOf(cfg, &raw, data, node)
+		if t, ok := textOf(data); ok {
+			cfg.source = d.sourceOf(cfg, &raw, t.sum, t.sums, node)
+		}
 	}
 	return cfg, nil
 }

@@ -136,7 +136,11 @@ func (t *text) part(name, node string, disk bool, sections []int, kept []section
 	if cfg == nil || len(d.problems) > 0 || d.more > 0 || len(cfg.Services) != len(sections) {
 		return part{}
 	}
-	return part{cfg, d.sourceOf(cfg, &raw, data, node)}
+	sums := make([]textSum, len(sections))
+	for i, at := range sections {
+		sums[i] = t.sums[at]
+	}
+	return part{cfg, d.sourceOf(cfg, &raw, t.sum, sums, node)}
 }
 
 // assemble puts the services of parts into the order of the text; of says which

@@ -35,6 +35,9 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 			return out, fmt.Errorf("wait for the kernel's table: not programmed within %v, it is tried again", applyWithin)
 		}
 	}
+	if len(out.Changes) > manyChanges {
+		defer trim()
+	}
 	if refused != nil {
 		return out, fmt.Errorf("apply configuration to the kernel (it is tried again): %w", refused)
 	}
@@ -83,7 +86,10 @@ const gcPercent = 25
 // programmed: nothing of it is to be had back yet, and trim ends it.
 func plenty() { debug.SetGCPercent(200) }
 
-// trim gives back the memory that reading the first configuration took.
+// manyChanges are so many that a reload leaves megabytes behind.
+const manyChanges = 500
+
+// trim gives back the memory that reading a large configuration took.
 func trim() {
 	debug.SetGCPercent(gcPercent)
 	debug.FreeOSMemory()
@@ -135,7 +141,8 @@ func (c *core) change(next *conf.Config) (control.Reload, uint64) {
 	}
 	seq := c.install(next, begun)
 	c.tellApplied(diff, begun)
-	c.traceChanges(diff.Lines())
+	lines := diff.Lines()
+	c.traceChanges(lines)
 	c.tellWarnings(next)
-	return control.Reload{OK: true, Changes: diff.Lines()}, seq
+	return control.Reload{OK: true, Changes: lines}, seq
 }
