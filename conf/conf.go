@@ -82,7 +82,13 @@ type Notify struct {
 
 // Checks returns every health check of every real server.
 func (c *Config) Checks() []healthcheck.Spec {
-	var out []healthcheck.Spec
+	n := 0
+	for _, s := range c.Services {
+		for _, r := range s.Servers {
+			n += len(r.Checks)
+		}
+	}
+	out := make([]healthcheck.Spec, 0, n)
 	for _, s := range c.Services {
 		for _, r := range s.Servers {
 			out = append(out, r.Checks...)

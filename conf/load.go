@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -60,7 +61,9 @@ func readBounded(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	data := bytes.NewBuffer(make([]byte, 0, min(fi.Size(), maxFileSize)+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(f, maxFileSize+1))
+	return data.Bytes(), err
 }
 
 // reason is the error without the operation and path around it: the problem

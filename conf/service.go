@@ -48,9 +48,20 @@ func (v VirtualServer) Equal(o VirtualServer) bool {
 		v.SorryInhibit == o.SorryInhibit && v.DrainTimeout == o.DrainTimeout && v.PathCheck == o.PathCheck
 }
 
+// SameChecks says whether both have the same health checks, in the same order.
+func SameChecks(a, b *Config) bool {
+	return slices.EqualFunc(a.Services, b.Services, func(v, w VirtualServer) bool {
+		return sameList(v.Servers, w.Servers) || slices.EqualFunc(v.Servers, w.Servers, func(r, s RealServer) bool {
+			return slices.EqualFunc(r.Checks, s.Checks, sameCheck)
+		})
+	})
+}
+
+func sameCheck(a, b healthcheck.Spec) bool { return a == b || reflect.DeepEqual(a, b) }
+
 func (r RealServer) equal(o RealServer) bool {
 	return r.Server == o.Server && r.InhibitOnFailure == o.InhibitOnFailure && r.SlowStart == o.SlowStart &&
-		slices.EqualFunc(r.Checks, o.Checks, func(a, b healthcheck.Spec) bool { return a == b || reflect.DeepEqual(a, b) }) &&
+		slices.EqualFunc(r.Checks, o.Checks, sameCheck) &&
 		same(r.NotifyUp, o.NotifyUp) && same(r.NotifyDown, o.NotifyDown)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -242,6 +243,7 @@ func (c *core) adopt(cfg *conf.Config, observed ipvs.Table, ours ipvs.Ownership)
 // follow from it. It returns the number of the table.
 func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.retire(cfg)
+	told := c.proberKnows(cfg)
 	c.cfg, c.loaded = cfg, now
 	c.relevel("log_level", func(l *levels) { l.base = cmp.Or(event.Level(cfg.Global.LogLevel), event.LevelInfo) })
 	vis := cfg.Instances
@@ -268,8 +270,10 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.steward.set(cfg.IPVS)
 	c.evaluateGates()
 	c.sendSpeaker()
-	c.sendProber()
-	c.watchTargets()
+	if !told {
+		c.sendProber()
+		c.watchTargets()
+	}
 	return seq
 }
 
@@ -318,6 +322,17 @@ func (c *core) sendProber() {
 	}
 	c.prober.send(kindApply, string(kindApply), st)
 	c.watcher.Apply(own, known)
+}
+
+// proberKnows says whether the prober has been told already what cfg wants of it:
+// ten thousand checks are megabytes, and most reloads change none.
+func (c *core) proberKnows(cfg *conf.Config) bool {
+	if c.cfg == nil || time.Since(c.prober.started) < stable || !conf.SameChecks(c.cfg, cfg) {
+		return false
+	}
+	was, ownWas := trackSpecs(c.cfg)
+	is, ownIs := trackSpecs(cfg)
+	return reflect.DeepEqual(was, is) && reflect.DeepEqual(ownWas, ownIs)
 }
 
 func (c *core) readiness() map[string]bool {

@@ -186,9 +186,13 @@ func (r *reach) run(ctx context.Context, targets <-chan map[netip.Addr][]string,
 // it has not taken yet.
 func (c *core) watchTargets() {
 	targets := map[netip.Addr][]string{}
-	for _, s := range c.cfg.Checks() {
-		a := s.Target.Addr().Unmap()
-		targets[a] = append(targets[a], s.ID)
+	for _, vs := range c.cfg.Services {
+		for _, rs := range vs.Servers {
+			for i := range rs.Checks {
+				a := rs.Checks[i].Target.Addr().Unmap()
+				targets[a] = append(targets[a], rs.Checks[i].ID)
+			}
+		}
 	}
 	select {
 	case <-c.targets:

@@ -10,8 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/netif"
+	"baton/ipvs"
+	"baton/vrrp"
 )
 
 var (
@@ -161,4 +164,50 @@ func TestTriggerTellsWhatHadAnEffect(t *testing.T) {
 		{Interface: "eth0", Reason: "interface down", IDs: []string{"b", "gone"}},
 	})
 	s.want(t, "check.triggered interface=eth0 address=192.168.16.103 count=1 reason=neighbour does not answer")
+}
+
+// TestProberIsToldWhatIsNew: a reload that changes no check and nothing that is
+// tracked has nothing for the prober; it is told the rest at once.
+func TestProberIsToldWhatIsNew(t *testing.T) {
+	base := func() *conf.Config {
+		cfg := tracking(vrrp.Track{Kind: vrrp.TrackScript, Name: "s"})
+		cfg.Scripts = []conf.TrackScript{{Name: "s", Command: conf.Command{Args: []string{"/bin/true"}}, Interval: time.Second}}
+		vs := serving(ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.168.16.200:80")))
+		vs.Servers = []conf.RealServer{server("10.0.0.1:80", 1, "a"), server("10.0.0.2:80", 1, "b")}
+		cfg.Services = []conf.VirtualServer{vs}
+		return cfg
+	}
+	for what, edit := range map[string]struct {
+		told bool
+		of   func(*conf.Config)
+	}{
+		"nothing":         {false, func(*conf.Config) {}},
+		"a weight":        {false, func(c *conf.Config) { c.Services[0].Servers[0].Server.Weight = 7 }},
+		"a check":         {true, func(c *conf.Config) { c.Services[0].Servers[1].Checks[0].Interval = time.Hour }},
+		"a server":        {true, func(c *conf.Config) { c.Services[0].Servers = c.Services[0].Servers[:1] }},
+		"a service":       {true, func(c *conf.Config) { c.Services = nil }},
+		"a script":        {true, func(c *conf.Config) { c.Scripts[0].Interval = time.Minute }},
+		"what is tracked": {true, func(c *conf.Config) { c.Instances[0].Track = nil }},
+	} {
+		c := testCore(t, base())
+		<-c.targets
+		next := base()
+		edit.of(next)
+		c.install(next, time.Now())
+		select {
+		case <-c.targets:
+			if !edit.told {
+				t.Errorf("%s: told", what)
+			}
+		default:
+			if edit.told {
+				t.Errorf("%s: not told", what)
+			}
+		}
+		c.prober.started = time.Now() // what it was told first may be on its way
+		c.install(next, time.Now())
+		if len(c.targets) == 0 {
+			t.Errorf("%s: a young prober is not told", what)
+		}
+	}
 }
