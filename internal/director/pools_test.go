@@ -191,6 +191,75 @@ func TestDrainWaitsForConnectionsAndOutlivesTheDirector(t *testing.T) {
 	})
 }
 
+// TestSecondDrainSetsTheDeadline, where it names a time.
+func TestSecondDrainSetsTheDeadline(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 1)
+			for _, within := range []*time.Duration{new(time.Hour), nil, new(5 * time.Second)} {
+				if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104"), Timeout: within}); err != nil {
+					t.Error(err)
+				}
+			}
+			later(8 * time.Second)
+			s.holds(t, "after the second time-out", hasWeb+hasRS1)
+		})
+	})
+}
+
+// TestOrderForAServerThatWasDropped is forgotten: it comes back in service.
+func TestOrderForAServerThatWasDropped(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	one := two()
+	one.Services[0].Servers = one.Services[0].Servers[:1]
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104")}); err != nil {
+				t.Error(err)
+			}
+			later(5 * time.Second)
+			for _, cfg := range []*conf.Config{one, two()} {
+				if err := c.ask(t.Context(), func() { c.change(cfg) }); err != nil {
+					t.Error(err)
+				}
+			}
+			c.tell(t, up("a", "b"))
+			s.holds(t, "it is back", hasWeb+hasRS1+hasRS2)
+			if got := c.told(event.ServerUndrained); len(got) != 1 || !strings.Contains(got[0], gone) {
+				t.Errorf("told %q", got)
+			}
+		})
+	})
+}
+
+// TestDrainOfAGroupWaitsForAllItsServices, not for the last of them.
+func TestDrainOfAGroupWaitsForAllItsServices(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	cfg := two()
+	cfg.Services[0].Keys = append(cfg.Services[0].Keys, ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.168.16.200:443")))
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, cfg, func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 1)
+			if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104")}); err != nil {
+				t.Error(err)
+			}
+			later(10 * time.Second)
+			if d := c.now(t).Services[0].Servers[1].Drain; d == nil || !d.Done.IsZero() {
+				t.Errorf("status says %+v", d)
+			}
+			s.connections("192.168.16.104:80", 0)
+			later(4 * time.Second)
+			if d := c.now(t).Services[0].Servers[1].Drain; d == nil || d.Done.IsZero() {
+				t.Errorf("status says %+v", d)
+			}
+		})
+	})
+}
+
 func TestDrainEndsAtItsDeadline(t *testing.T) {
 	s := site{ipvstest.New(""), t.TempDir()}
 	synctest.Test(t, func(t *testing.T) {
