@@ -306,6 +306,7 @@ func kindFaults(t *testing.T) []fault {
 		{name: "dns silent", kind: DNS, packet: silent, want: Timeout, detail: "no answer from 127.0.0.1:"},
 		{name: "dns refused", kind: DNS, target: closedDatagramPort, want: Refused},
 		{name: "dns over TCP fine", kind: DNS, set: overStream, serve: overTCP(fine)},
+		{name: "dns over TCP wrong class", kind: DNS, set: overStream, serve: overTCP(named(func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS })), want: Protocol, detail: "another question"},
 		{name: "dns over TCP wrong id", kind: DNS, set: overStream, serve: overTCP(named(func(m *dns.Msg) { m.Id++ })), want: Protocol, detail: "another question"},
 		{name: "dns over TCP truncated", kind: DNS, set: overStream, serve: answerAndClose("\x00\x20short"), want: Protocol, detail: "before the answer's end"},
 		{name: "dns over TCP closed", kind: DNS, set: overStream, serve: answerAndClose(""), want: Protocol, detail: "before the answer's end"},

@@ -15,14 +15,21 @@ import (
 )
 
 // TestMarker: a check with a mark has each of its sockets marked before it is
-// connected, and none without one has.
+// connected, and none without one has; while that takes its time, other checks
+// are made.
 func TestMarker(t *testing.T) {
 	target := server(t, hold)
 	var mu sync.Mutex
 	marked := map[uint32]int{}
+	others := make(chan struct{}) // closed when the check without a mark is up
 	mark := func(_ context.Context, fd int, m uint32) error {
 		if _, err := unix.Getpeername(fd); !errors.Is(err, unix.ENOTCONN) {
 			t.Errorf("mark %d: the socket is connected: %v", m, err)
+		}
+		select {
+		case <-others:
+		case <-time.After(10 * sec):
+			t.Errorf("mark %d: the check without a mark waits for it", m)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -34,8 +41,15 @@ func TestMarker(t *testing.T) {
 		spec("b", func(s *Spec) { s.Kind, s.Target, s.Socket.FWMark = UDP, target, 1<<32-1 }),
 		spec("c", func(s *Spec) { s.Kind, s.Target = TCP, target }),
 	}
+	for i := range checks {
+		checks[i].Timeout = 30 * sec
+	}
 	verdicts := make(chan Verdict, 100)
-	s := NewScheduler(Options{Mark: mark, Notify: func(v Verdict) { verdicts <- v }})
+	later := []time.Duration{0, 0, 50 * ms}
+	s := NewScheduler(Options{Mark: mark, Notify: func(v Verdict) { verdicts <- v }, Random: func(time.Duration) (d time.Duration) {
+		d, later = later[0], later[1:]
+		return d
+	}})
 	if err := s.Apply(checks); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +57,9 @@ func TestMarker(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx) }()
 	for range checks {
-		<-verdicts
+		if v := <-verdicts; v.ID == "c" {
+			close(others)
+		}
 	}
 	cancel()
 	if err := <-ran; err != nil {
