@@ -11,6 +11,7 @@ import (
 
 	"baton/conf"
 	"baton/internal/director"
+	"baton/vrrp"
 )
 
 // directories are where a director keeps what others need to know of it.
@@ -60,6 +61,15 @@ func (d *directories) resolve(needState bool) error {
 	return nil
 }
 
+// instances are those of the configuration, for this node.
+func (d *directories) instances() ([]vrrp.Config, error) {
+	cfg, err := conf.Load(d.config, d.node)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.Instances, nil
+}
+
 func newCleanup() *cobra.Command {
 	var d directories
 	var o director.CleanupOptions
@@ -71,6 +81,11 @@ virtual addresses, virtual routes and rules, VMAC interfaces and the rules of a
 handover, so that this node does not answer for an address that another one holds
 by now. It knows them by the mark that they carry; nothing else is touched. It
 prints what it removed, and may be run again.
+
+The peers of an instance whose addresses it removed are told so with an advert of
+priority 0, and take over after their skew, which is less than an advertisement
+interval, instead of three intervals later. For that the configuration is read; when
+that is not possible the addresses are removed all the same.
 
 The IPVS table stays, and with it the connections that go through it, unless --ipvs
 is given. While a director runs it refuses. A speaker that outlived its director is
@@ -85,7 +100,7 @@ The systemd unit runs it after each stop and crash.`,
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
 			said := false
-			o.RuntimeDir, o.StateDir = d.runtime, d.state
+			o.RuntimeDir, o.StateDir, o.Instances = d.runtime, d.state, d.instances
 			o.Say = func(line string) {
 				said = true
 				fmt.Fprintln(cmd.OutOrStdout(), line)

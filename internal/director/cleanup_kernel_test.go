@@ -4,6 +4,7 @@ package director
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -39,7 +40,8 @@ func TestCleanup(t *testing.T) {
 	}
 	said := []string{}
 	o := CleanupOptions{RuntimeDir: filepath.Join(dir, "run"), StateDir: dir, SpeakerWithin: nstest.Patience,
-		Say: func(line string) { said = append(said, line) }}
+		Say:       func(line string) { said = append(said, line) },
+		Instances: func() ([]vrrp.Config, error) { return nil, errors.New("no such file") }}
 	lock, err := lockRuntime(o.RuntimeDir)
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +107,7 @@ func TestCleanup(t *testing.T) {
 	}
 	for _, want := range []string{"removed address 192.168.16.200/32 from eth0", "removed address 192.168.16.201/24 from eth0",
 		"removed route 198.51.100.0/24", "removed route 0.0.0.0/0", "removed rule priority 1000 table 100",
+		"the peers of these addresses are not told, and take over when they have heard nothing for the master down interval: no such file",
 		"removed interface vrrp.52", "removed route of a handover, 192.168.16.201/32 table 112000"} {
 		if !slices.Contains(said, want) {
 			t.Errorf("it does not say %q but %q", want, said)
@@ -188,5 +191,101 @@ func TestCleanupAwaitsTheSpeaker(t *testing.T) {
 	<-said
 	if line := <-said; !strings.HasPrefix(line, "killed the speaker, pid "+strconv.Itoa(hung.Process.Pid)) {
 		t.Errorf("it says %q", line)
+	}
+}
+
+// Of an instance whose addresses were all here the peers are told, by whatever
+// way its adverts go; of any other they are not, for another node may be its
+// master.
+func TestCleanupResigns(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	here, peer := nstest.Here(t), nstest.New(t)
+	here.Cable("eth0", peer, "peer0")
+	here.Address("eth0", "192.168.16.102/24")
+	peer.Address("peer0", "192.168.16.112/24")
+	dir := t.TempDir()
+	m, err := newNetif(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	group := vrrp.Config{Name: "VI_group", Interface: "eth0", VRID: 51, Version: vrrp.V2, AdvertInterval: time.Second, Password: "secret", Addresses: virtual("192.168.16.200/24", "192.168.16.201/24")}
+	unicast := vrrp.Config{Name: "VI_unicast", Interface: "eth0", VRID: 52, Version: vrrp.V3, AdvertInterval: time.Second, UnicastTTL: 64,
+		Peers: []netip.Addr{netip.MustParseAddr("192.168.16.112")}, Addresses: virtual("192.168.16.202/24")}
+	mac := vrrp.Config{Name: "VI_mac", Interface: "eth0", VRID: 53, Version: vrrp.V3, AdvertInterval: time.Second, VMAC: &vrrp.VMAC{Name: "vrrp.53"}, Addresses: virtual("192.168.16.203/32")}
+	six := vrrp.Config{Name: "VI_six", Interface: "eth0", VRID: 54, Version: vrrp.V3, AdvertInterval: time.Second, Addresses: virtual("fe80::54/64", "2001:db8::54/64")}
+	backup := vrrp.Config{Name: "VI_backup", Interface: "eth0", VRID: 55, Version: vrrp.V3, AdvertInterval: time.Second, Addresses: virtual("192.168.16.205/24")}
+	part := vrrp.Config{Name: "VI_part", Interface: "eth0", VRID: 56, Version: vrrp.V3, AdvertInterval: time.Second, Addresses: virtual("192.168.16.206/24", "192.168.16.207/24")}
+	killed := newAddresses(m, newMouth(t).hear)
+	killed.vmacs.want([]vrrp.Config{mac})
+	killed.reconcileVMACs()
+	held := part // before its configuration was edited
+	held.Addresses = part.Addresses[:1]
+	for _, c := range []vrrp.Config{group, unicast, mac, six, held} {
+		if err := killed.Set(c, true, vrrp.Handover{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nstest.Eventually(t, "an own address for adverts over IPv6", func() bool {
+		l, err := m.Link("eth0")
+		return err == nil && l.LinkLocal.IsValid()
+	}, func() string { return run(t, "ip", "address") })
+
+	var heard []vrrp.Conn
+	for _, at := range []vrrp.Endpoint{{Interface: "peer0", Family: vrrp.IPv4, Group: vrrp.Group}, {Interface: "peer0", Family: vrrp.IPv6, Group: vrrp.Group6}} {
+		peer.Must(func() error {
+			conn, err := vrrp.Listen(at)
+			if err == nil {
+				heard = append(heard, conn)
+			}
+			return err
+		})
+		defer heard[len(heard)-1].Close()
+	}
+	said := []string{}
+	o := CleanupOptions{RuntimeDir: dir, StateDir: dir, SpeakerWithin: nstest.Patience, Say: func(line string) { said = append(said, line) },
+		Instances: func() ([]vrrp.Config, error) { return []vrrp.Config{group, unicast, mac, six, backup, part}, nil }}
+	if err := Cleanup(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, line := range said {
+		if strings.HasPrefix(line, "told the peers of ") {
+			told++
+		}
+	}
+	if told != 4 {
+		t.Errorf("it tells of %d instances: %q", told, said)
+	}
+	want := map[uint8]*vrrp.Config{51: &group, 52: &unicast, 53: &mac, 54: &six}
+	got := map[uint8]bool{}
+	for _, conn := range heard {
+		buf := make([]byte, vrrp.MaxPacket)
+		for {
+			message, meta, err := conn.Receive(buf)
+			if errors.Is(err, vrrp.ErrEmpty) {
+				break
+			}
+			if err != nil || len(message) < 2 {
+				t.Fatal(err, message)
+			}
+			c := want[message[1]]
+			if c == nil || got[message[1]] {
+				t.Errorf("an advert of VRID %d, or a second one", message[1])
+				continue
+			}
+			got[message[1]] = true
+			w := c.Wanted(netip.MustParseAddr("192.168.16.112")) // the peer's, of which these are not
+			w.Peers, w.TTLMin = []netip.Addr{netip.MustParseAddr("192.168.16.102")}, 64
+			a, drop := vrrp.Parse(message, meta, &w)
+			if drop != vrrp.DropNone || a.Priority != 0 {
+				t.Errorf("%s: dropped %v, priority %d", c.Name, drop, a.Priority)
+			}
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("the peer has heard %v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"baton/internal/netif"
 	"baton/internal/settings"
 	"baton/ipvs"
+	"baton/vrrp"
 )
 
 // CleanupOptions say what a clean-up removes, and from where it knows what
@@ -31,12 +33,15 @@ type CleanupOptions struct {
 	// SpeakerWithin bounds the wait for a speaker that outlived its director
 	// and hands its addresses over; after it the speaker is killed.
 	SpeakerWithin time.Duration
-	Say           func(line string) // of what was done and what is waited for
+	// Instances reads the configuration's, so that the peers can be told of those
+	// that were master here. It is called when addresses were removed.
+	Instances func() ([]vrrp.Config, error)
+	Say       func(line string) // of what was done and what is waited for
 }
 
 // Cleanup removes what a director that is dead has left in the kernel:
-// addresses, virtual routes and rules, VMACs, relays. Whatever does not carry
-// our mark stays. It refuses while a director runs. What fails does not keep
+// addresses, virtual routes and rules, VMACs, relays; and tells the peers of
+// instances that were master. Whatever does not carry our mark stays. It refuses while a director runs. What fails does not keep
 // the rest from being removed.
 func Cleanup(ctx context.Context, o CleanupOptions) error {
 	lock, err := lockForCleanup(o.RuntimeDir)
@@ -110,7 +115,8 @@ const (
 )
 
 // network removes what a speaker sets: first what leads to the addresses, then
-// the addresses, then what keeps packets away from them.
+// the addresses, then what keeps packets away from them. The peers are told as
+// soon as the addresses are gone, and before the VMACs that adverts leave from.
 func (o CleanupOptions) network() error {
 	m, err := newNetif(o.RuntimeDir)
 	if err != nil {
@@ -124,6 +130,14 @@ func (o CleanupOptions) network() error {
 	routes, err := m.RemoveStrayRoutes(nil)
 	o.removed("route %s", routes)
 	errs = append(errs, err)
+	addresses, err := m.RemoveStrayAddresses(nil)
+	for _, dev := range slices.Sorted(maps.Keys(addresses)) {
+		for _, p := range addresses[dev] {
+			o.removed("address %s", []string{p.String() + " from " + dev})
+		}
+	}
+	errs = append(errs, err)
+	o.resign(m, addresses)
 	vmacs, err := m.VMACs()
 	errs = append(errs, err)
 	for _, name := range vmacs {
@@ -134,16 +148,48 @@ func (o CleanupOptions) network() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, m.RestoreParents(nil))
-	addresses, err := m.RemoveStrayAddresses(nil)
-	for _, dev := range slices.Sorted(maps.Keys(addresses)) {
-		for _, p := range addresses[dev] {
-			o.removed("address %s", []string{p.String() + " from " + dev})
-		}
-	}
-	errs = append(errs, err)
 	rest, err := m.CleanLeftovers()
 	o.removed("%s", rest)
 	return errors.Join(append(errs, err)...)
+}
+
+// resign tells the peers of each instance that was master here: whose addresses
+// were all here with our mark, and are gone. That of any other may be one that
+// another node holds. What fails costs the peers a master down interval, no more.
+func (o CleanupOptions) resign(m *netif.Manager, removed map[string][]netip.Prefix) {
+	if len(removed) == 0 {
+		return
+	}
+	untold := func(whose string, err error) {
+		o.Say(fmt.Sprintf("the peers of %s are not told, and take over when they have heard nothing for the master down interval: %v", whose, err))
+	}
+	instances, err := o.Instances()
+	if err != nil {
+		untold("these addresses", err)
+		return
+	}
+	for _, c := range instances {
+		if !wasMaster(c, removed) {
+			continue
+		}
+		l, err := m.Link(c.Interface)
+		if err == nil {
+			err = vrrp.Resign(c, linkState(l), listen)
+		}
+		if err != nil {
+			untold(c.Name, err)
+			continue
+		}
+		o.Say(fmt.Sprintf("told the peers of %s that it has no master here (priority 0)", c.Name))
+	}
+}
+
+// wasMaster says whether all that a master of c holds was removed.
+func wasMaster(c vrrp.Config, removed map[string][]netip.Prefix) bool {
+	all := c.All()
+	return len(all) > 0 && !slices.ContainsFunc(all, func(a vrrp.Address) bool {
+		return !slices.Contains(removed[c.AddressDevice(a)], a.Prefix)
+	})
 }
 
 func (o CleanupOptions) removed(format string, what []string) {

@@ -14,8 +14,8 @@ import (
 // lingers says whether TCP to the virtual address still comes to IPVS here.
 func lingers(t *testing.T) bool {
 	t.Helper()
-	return strings.Contains(run(t, "ip", "route", "show", "table", "all", "proto", "112"), "local 192.168.16.200 dev lo table 112000") &&
-		strings.Contains(run(t, "ip", "rule"), "iif eth0 ipproto tcp lookup 112000")
+	routes, rules := run(t, "ip", "route", "show", "table", "112000"), run(t, "ip", "rule")
+	return strings.Contains(routes, "local 192.168.16.200 dev lo") && strings.Contains(rules, "iif eth0 ipproto") && strings.Contains(rules, "lookup 112000")
 }
 
 // An instance that a reload renames is another one: the old name hands over,
