@@ -36,7 +36,7 @@ type Options struct {
 // Run is the daemon. It returns when it has been stopped by SIGTERM, SIGINT or
 // ctx and everything is handed over; an error before that means that nothing
 // was begun. conf.Problems are returned as they are.
-func Run(ctx context.Context, opts Options) error {
+func Run(ctx context.Context, opts Options) (refused error) {
 	begun := time.Now()
 	plenty()
 	// From the first moment to the last: a SIGHUP while it starts must not end it,
@@ -48,13 +48,24 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	lock, err := lockRuntime(cfg.Global.RuntimeDir)
+	var traces traces
+	lock, err := traces.lockRuntime(cfg.Global.RuntimeDir)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := os.MkdirAll(cfg.Global.StateDir, 0o750); err != nil {
+	started := false
+	defer func() {
+		if !started { // and while the lock is ours
+			refused = errors.Join(refused, traces.remove())
+		}
+	}()
+	if err := traces.makeDir(cfg.Global.StateDir, 0o750); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
+	}
+	gid, err := groupID(cfg.Global.ControlGroup)
+	if err != nil {
+		return err
 	}
 	kernel, err := ipvs.OpenKernel()
 	if err != nil {
@@ -90,6 +101,7 @@ func Run(ctx context.Context, opts Options) error {
 		c.post(context.Background(), func() { c.gotSettled(p) })
 	})
 	c.notifier.run = runNotify(cfg.Global.ProberUser)
+	started = true
 	c.say(event.DirectorStarted, event.F(event.Version, opts.Version), event.F(event.PID, os.Getpid()), event.F(event.File, opts.ConfigFile))
 	c.loadOrders(cfg.Global.StateDir)
 	c.adopt(cfg, observed, c.prog.owned)
@@ -107,7 +119,7 @@ func Run(ctx context.Context, opts Options) error {
 	var core sync.WaitGroup
 	core.Go(func() { c.run(coreCtx) })
 
-	tasks, err := c.tasks(cfg, caught, stop)
+	tasks, err := c.tasks(cfg, gid, caught, stop)
 	if err == nil {
 		err = runTasks(ctx, tasks, func() {
 			notifySystemd("READY=1")
@@ -135,17 +147,13 @@ func Run(ctx context.Context, opts Options) error {
 	return err
 }
 
-// tasks are the daemon's parts.
-func (c *core) tasks(cfg *conf.Config, caught <-chan os.Signal, stop context.CancelCauseFunc) ([]Task, error) {
+// tasks are the daemon's parts. The control socket is gid's.
+func (c *core) tasks(cfg *conf.Config, gid int, caught <-chan os.Signal, stop context.CancelCauseFunc) ([]Task, error) {
 	speaker, err := c.speakerChild()
 	if err != nil {
 		return nil, err
 	}
 	prober, err := c.proberChild(cfg.Global.ProberUser)
-	if err != nil {
-		return nil, err
-	}
-	gid, err := groupID(cfg.Global.ControlGroup)
 	if err != nil {
 		return nil, err
 	}

@@ -24,12 +24,9 @@ type errHeld struct{ pid, file string }
 
 func (e *errHeld) Error() string { return fmt.Sprintf("%s is held by pid %s", e.file, e.pid) }
 
-// lockRuntime makes the runtime directory and takes its lock, which lives as
-// long as the returned file. A second daemon is refused with the first's pid.
+// lockRuntime takes the lock of a runtime directory, which lives as long as the
+// returned file. A second daemon is refused with the first's pid.
 func lockRuntime(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make runtime directory: %w", err)
-	}
 	f, err := lockFile(filepath.Join(dir, directorLock), false)
 	var held *errHeld
 	if errors.As(err, &held) {
@@ -41,12 +38,8 @@ func lockRuntime(dir string) (*os.File, error) {
 // lockFile takes a lock and writes the pid into its file. If somebody else has
 // it, that is an *errHeld, or it is waited for.
 func lockFile(name string, wait bool) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := lockNamed(name, wait)
 	if err != nil {
-		return nil, fmt.Errorf("open pid file: %w", err)
-	}
-	if err := lock(f, wait); err != nil {
-		f.Close()
 		return nil, err
 	}
 	err = f.Truncate(0)
@@ -58,6 +51,30 @@ func lockFile(name string, wait bool) (*os.File, error) {
 		return nil, fmt.Errorf("write pid file: %w", err)
 	}
 	return f, nil
+}
+
+// lockNamed locks the file that has the name. A start that is refused takes its
+// own away: a lock of a file that is gone keeps nobody out.
+func lockNamed(name string, wait bool) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("open pid file: %w", err)
+		}
+		if err := lock(f, wait); err != nil {
+			f.Close()
+			return nil, err
+		}
+		locked, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("look at pid file: %w", err)
+		}
+		if named, err := os.Stat(name); err == nil && os.SameFile(locked, named) {
+			return f, nil
+		}
+		f.Close()
+	}
 }
 
 func lock(f *os.File, wait bool) error {
