@@ -36,7 +36,7 @@ func (g Global) facts() []fact {
 		late("state_dir", g.StateDir),
 		late("control_socket", g.ControlSocket),
 		late("control_group", g.ControlGroup),
-		late("control_listen", addrPortText(g.ControlListen)),
+		{key: "control_listen", value: addrPortText(g.ControlListen)},
 		{key: "keepalived_names", value: yes(g.KeepalivedNames)},
 		late("prober_user", g.ProberUser),
 	}

@@ -14,6 +14,7 @@ import (
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/internal/control"
 	"baton/internal/event"
 	"baton/internal/journal"
 	"baton/internal/pool"
@@ -33,6 +34,7 @@ type core struct {
 	steward *steward
 	inbox   chan func()
 	begun   time.Time
+	readers *control.Reading // nil in tests
 
 	cfg        *conf.Config
 	loaded     time.Time

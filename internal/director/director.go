@@ -97,6 +97,7 @@ func Run(ctx context.Context, opts Options) (refused error) {
 		return err
 	}
 	c.reading = &reading{kernel: kernel}
+	c.readers = c.newReaders(cfg.Global)
 	c.steward = newSteward(settings.On(kernel), cfg.Global.RuntimeDir, cfg.Global.ResyncInterval, func(p settled) {
 		c.post(context.Background(), func() { c.gotSettled(p) })
 	})
@@ -176,7 +177,7 @@ func (c *core) tasks(cfg *conf.Config, gid int, caught <-chan os.Signal, stop co
 		}),
 		newTask("control listener", func(ctx context.Context, ready func()) error {
 			ready()
-			c.serveReaders(ctx, cfg.Global)
+			c.readers.Run(ctx)
 			return nil
 		}),
 		newTask("reachability", c.watchReach),

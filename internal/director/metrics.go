@@ -182,13 +182,9 @@ func (c *core) electionFigures(s *metrics.Snapshot) {
 	}
 }
 
-// serveReaders serves the read-only part over TCP, where the configuration says
-// so.
-func (c *core) serveReaders(ctx context.Context, g conf.Global) {
-	if !g.ControlListen.IsValid() {
-		return
-	}
-	control.NewReadServer(control.ReadOptions{Address: g.ControlListen, Socket: g.ControlSocket, Reader: c, Notify: c.controlFault(ctx)}).Keep(ctx)
+// newReaders serves the read-only part over TCP, where the configuration says so.
+func (c *core) newReaders(g conf.Global) *control.Reading {
+	return control.NewReading(control.ReadOptions{Address: g.ControlListen, Socket: g.ControlSocket, Reader: c, Notify: c.controlFault(context.Background())})
 }
 
 // controlFault tells what goes wrong with a listener of the control interface.

@@ -61,6 +61,8 @@ func (c *core) readAgain(ctx context.Context, applied chan<- error) (out control
 		return out, err
 	}
 	next, problem := conf.Reload(old, c.opts.ConfigFile, c.opts.Node)
+	readers, problem := c.openReaders(ctx, next, problem)
+	defer readers.Close() // unless it is used
 	err = c.ask(ctx, func() {
 		c.lastReload = time.Now()
 		if problem != nil {
@@ -71,11 +73,26 @@ func (c *core) readAgain(ctx context.Context, applied chan<- error) (out control
 		}
 		var seq uint64
 		out, seq = c.change(next)
+		readers.Use()
 		c.passWaiters = append(c.passWaiters, passWaiter{seq, applied})
 		_, seq = c.steward.get()
 		c.settleWaiters = append(c.settleWaiters, passWaiter{seq, applied})
 	})
 	return out, err
+}
+
+// openReaders listens where a configuration that is valid so far wants readers
+// to be served. Where that is not possible the reload is refused: what is in force
+// goes on.
+func (c *core) openReaders(ctx context.Context, next *conf.Config, invalid error) (*control.Opening, error) {
+	if invalid != nil || c.readers == nil {
+		return nil, invalid
+	}
+	o, err := c.readers.Open(ctx, next.Global.ControlListen)
+	if err != nil {
+		return nil, fmt.Errorf("%s: global.control_listen = %q: %w", c.opts.ConfigFile, next.Global.ControlListen, err)
+	}
+	return o, nil
 }
 
 // gcPercent is the collector's at rest. Ten thousand servers are 20 MiB that
