@@ -24,9 +24,12 @@ type errHeld struct{ pid, file string }
 
 func (e *errHeld) Error() string { return fmt.Sprintf("%s is held by pid %s", e.file, e.pid) }
 
-// lockRuntime takes the lock of a runtime directory, which lives as long as the
-// returned file. A second daemon is refused with the first's pid.
+// lockRuntime makes the runtime directory and takes its lock, which lives as
+// long as the returned file. A second daemon is refused with the first's pid.
 func lockRuntime(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make runtime directory: %w", err)
+	}
 	f, err := lockFile(filepath.Join(dir, directorLock), false)
 	var held *errHeld
 	if errors.As(err, &held) {
