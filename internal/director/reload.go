@@ -62,7 +62,7 @@ func (c *core) readAgain(ctx context.Context, applied chan<- error) (out control
 	}
 	next, problem := conf.Reload(old, c.opts.ConfigFile, c.opts.Node)
 	readers, problem := c.openReaders(ctx, next, problem)
-	defer readers.Close() // unless it is used
+	defer func() { readers.Close() }() // unless it is used
 	err = c.ask(ctx, func() {
 		c.lastReload = time.Now()
 		if problem != nil {
