@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -18,10 +17,6 @@ import (
 	"baton/internal/plan"
 	"baton/vrrp"
 )
-
-// recordFile is where the tagged addresses are noted for kernels that do not
-// keep the tag.
-func recordFile(runtimeDir string) string { return filepath.Join(runtimeDir, "addresses.json") }
 
 // setWithin bounds one change of addresses.
 const setWithin = 2 * time.Second

@@ -17,6 +17,7 @@ import (
 
 	"baton/conf"
 	"baton/internal/netif"
+	"baton/internal/plan"
 	"baton/internal/settings"
 	"baton/ipvs"
 	"baton/vrrp"
@@ -201,13 +202,13 @@ func (o CleanupOptions) removed(format string, what []string) {
 // newNetif opens the kernel's network with the records of a director that has
 // this runtime directory.
 func newNetif(runtimeDir string) (*netif.Manager, error) {
-	return netif.New(netif.Options{RecordFile: recordFile(runtimeDir), ParentsFile: filepath.Join(runtimeDir, "vmac-parents.json")})
+	return netif.New(netif.Options{RecordFile: netif.RecordFile(runtimeDir), ParentsFile: filepath.Join(runtimeDir, "vmac-parents.json")})
 }
 
 // ipvs removes the services that are recorded as ours and takes the settings
 // back.
 func (o CleanupOptions) ipvs(ctx context.Context) error {
-	_, noRecord := os.Stat(filepath.Join(o.StateDir, ownedFile))
+	_, noRecord := os.Stat(plan.OwnershipFile(o.StateDir))
 	_, noSettings := os.Stat(settings.RecordFile(o.RuntimeDir))
 	if errors.Is(noRecord, fs.ErrNotExist) && errors.Is(noSettings, fs.ErrNotExist) {
 		return nil // no director ever had this state directory

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"baton/internal/plan"
 	"baton/ipvs"
 )
 
@@ -36,9 +36,6 @@ type programmer struct {
 	wake  chan struct{}
 }
 
-// ownedFile, in the state directory, says which services are ours.
-const ownedFile = "ipvs-owned.json"
-
 // pass is the outcome of one reconciliation.
 type pass struct {
 	seq  uint64 // of the table that was wanted
@@ -48,20 +45,16 @@ type pass struct {
 }
 
 func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report func(pass)) (*programmer, error) {
-	p := &programmer{
-		rec: ipvs.NewReconciler(k), owned: ipvs.Ownership{}, resync: resync, report: report,
-		record: filepath.Join(stateDir, ownedFile), wake: make(chan struct{}, 1),
+	owned, recorded, err := plan.ReadOwnership(stateDir)
+	if err != nil {
+		return nil, err
 	}
-	raw, err := os.ReadFile(p.record)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("read ownership record: %w", err)
-	default:
-		if err := json.Unmarshal(raw, &p.owned); err != nil {
-			return nil, fmt.Errorf("read ownership record %s: %w (remove the file: services that were taken out of the configuration meanwhile then count as foreign)", p.record, err)
-		}
-		p.recorded = p.owned
+	p := &programmer{
+		rec: ipvs.NewReconciler(k), owned: owned, resync: resync, report: report,
+		record: plan.OwnershipFile(stateDir), wake: make(chan struct{}, 1),
+	}
+	if recorded {
+		p.recorded = owned
 	}
 	return p, nil
 }

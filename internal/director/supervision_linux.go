@@ -290,7 +290,7 @@ func (c *core) withdraw() {
 		return // it came back in this very moment
 	}
 	c.withdrawIn = nil
-	m, err := netif.New(netif.Options{RecordFile: recordFile(c.cfg.Global.RuntimeDir)})
+	m, err := netif.New(netif.Options{RecordFile: netif.RecordFile(c.cfg.Global.RuntimeDir)})
 	if err != nil {
 		c.say(event.AddressFailed, event.F(event.Err, err))
 		return

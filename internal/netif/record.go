@@ -12,6 +12,9 @@ import (
 	"slices"
 )
 
+// RecordFile is where the record of a director with that runtime directory is.
+func RecordFile(runtimeDir string) string { return filepath.Join(runtimeDir, "addresses.json") }
+
 // maxRecord bounds the file: 20,000 addresses take less than a mebibyte.
 const maxRecord = 4 << 20
 

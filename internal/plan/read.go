@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -70,7 +71,7 @@ func (m Machine) Read(ctx context.Context, cfg *conf.Config, client *control.Cli
 	default:
 		return now, err
 	}
-	if now.Owned, err = readOwnership(cfg.Global.StateDir); err != nil {
+	if now.Owned, _, err = ReadOwnership(cfg.Global.StateDir); err != nil {
 		return now, err
 	}
 	if now.Status != nil {
@@ -79,21 +80,36 @@ func (m Machine) Read(ctx context.Context, cfg *conf.Config, client *control.Cli
 	return now, err
 }
 
-// readOwnership reads which services the director has programmed.
-func readOwnership(stateDir string) (ipvs.Ownership, error) {
-	name := filepath.Join(stateDir, "ipvs-owned.json")
-	owned := ipvs.Ownership{}
-	raw, err := os.ReadFile(name)
+// OwnershipFile is where a director with that state directory remembers which
+// services are its own.
+func OwnershipFile(stateDir string) string { return filepath.Join(stateDir, "ipvs-owned.json") }
+
+// maxOwnership bounds the file, in bytes: 10,000 services take less than one MiB.
+const maxOwnership = 64 << 20
+
+// ReadOwnership reads which services the director has programmed. Without the
+// file, recorded is false, there are none.
+func ReadOwnership(stateDir string) (owned ipvs.Ownership, recorded bool, err error) {
+	name := OwnershipFile(stateDir)
+	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return owned, nil
+		return ipvs.Ownership{}, false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read ownership record: %w", err)
+		return nil, false, fmt.Errorf("read ownership record: %w", err)
 	}
-	if err := json.Unmarshal(raw, &owned); err != nil {
-		return nil, fmt.Errorf("read ownership record %s: %w", name, err)
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxOwnership+1))
+	if err == nil && len(raw) > maxOwnership {
+		err = fmt.Errorf("larger than %d bytes", maxOwnership)
 	}
-	return owned, nil
+	if err == nil {
+		err = json.Unmarshal(raw, &owned)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read ownership record %s: %w (remove the file: services that were taken out of the configuration meanwhile then count as foreign)", name, err)
+	}
+	return owned, true, nil
 }
 
 // readNetwork reads the interfaces of the configuration and of the running
@@ -109,7 +125,7 @@ func readNetwork(cfg *conf.Config, st *control.Status) (Network, error) {
 	for _, i := range st.Instances {
 		names[i.Interface] = true
 	}
-	m, err := netif.New(netif.Options{RecordFile: filepath.Join(cfg.Global.RuntimeDir, "addresses.json")})
+	m, err := netif.New(netif.Options{RecordFile: netif.RecordFile(cfg.Global.RuntimeDir)})
 	if err != nil {
 		return out, err
 	}
