@@ -43,6 +43,11 @@ func TestFindings(t *testing.T) {
 			s.Instances[0].Tracks = []Track{{Kind: "script", Name: "chk", Weight: -20, State: "down", Reason: "exit status 1"}}
 		}, "WARNING VI_1: script chk is down: exit status 1"},
 		"tracked is a fault": {func(s *Status) { s.Instances[0].Tracks = []Track{{Kind: "script", Name: "chk", State: "down"}} }, ""},
+		"tracked reversed": {func(s *Status) {
+			s.Instances[0].Tracks = []Track{{Kind: "script", Name: "chk", Weight: 5, State: "down", Reverse: true}}
+		}, ""},
+		"tracked file":   {func(s *Status) { s.Instances[0].Tracks = []Track{{Kind: "file", Name: "f", Weight: 1, State: "down"}} }, ""},
+		"started lately": {func(s *Status) { s.Children[0].Started, s.Children[0].Restarts = now.Add(-time.Minute), 0 }, ""},
 		"tracked by a group": {func(s *Status) {
 			s.Groups = []Group{{Name: "G", Tracks: []Track{{Kind: "process", Name: "p", Weight: 5, State: "down"}}}}
 		}, "WARNING group G: process p is down: "},
