@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -69,9 +71,9 @@ func TestKill(t *testing.T) {
 	drill(t, start(t, lab.Options{AdvertInterval: 100 * time.Millisecond}), "kill")
 }
 
-// TestKillBackup: the backup's whole director dies and comes back; no client
-// notices.
-func TestKillBackup(t *testing.T) {
+// TestKillAndCleanUp: the backup's whole director dies and comes back; no client
+// notices. Then the master's does and stays away; its clean-up tells the peer.
+func TestKillAndCleanUp(t *testing.T) {
 	l := start(t, lab.Options{})
 	stop := load(t, l)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -88,6 +90,44 @@ func TestKillBackup(t *testing.T) {
 	noFailure(t, stop())
 	if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
 		t.Errorf("the master logged %d transitions, want the two of its start", n)
+	}
+
+	// Adverts every 10 s: the peer would wait for half a minute.
+	rewrite(t, l, bytes.Replace(config(t, l), []byte(`advert_int = "1s"`), []byte(`advert_int = "10s"`), 1))
+	for _, node := range []string{lab.LVSA, lab.LVSB} {
+		if r := reload(t, l, node); !r.OK || len(r.Changes) != 1 {
+			t.Fatalf("%s: reload says %+v", node, r)
+		}
+	}
+	heard := func() uint64 {
+		st, err := l.DirectorStatus(ctx, lab.LVSB)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Instances[0].Received
+	}
+	before := heard()
+	within(t, "an advert that tells the interval", func() string {
+		if now := heard(); now < before+2 { // the first may have been under way
+			return fmt.Sprintf("%d adverts, %d before", now, before)
+		}
+		return ""
+	})
+	if err := l.KillDirector(ctx, lab.LVSA); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(t, l, lab.LVSA, "baton", "cleanup", "-c", l.ConfigFile(), "--node", lab.LVSA); !strings.Contains(out, "told the peers of VI_1") {
+		t.Errorf("cleanup says %q", out)
+	}
+	within(t, "the peer to be master", func() string {
+		if masters := l.Masters(ctx); len(masters) != 1 || masters[0] != lab.LVSB {
+			return fmt.Sprint(masters)
+		}
+		return ""
+	})
+	all := logged(t, l, lab.LVSB, event.VRRPTransition)
+	if last := all[len(all)-1]; last.Get(event.To) != "MASTER" || last.Get(event.Reason) != "master resigned" {
+		t.Errorf("the peer became master by %v", last)
 	}
 }
 
