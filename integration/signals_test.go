@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,6 +46,8 @@ func state(t *testing.T, l *lab.Lab, node string) string {
 	return strings.Join(words, ", ")
 }
 
+var reloads = flag.Int("reloads", 100, "reloads one after the other in TestReloadsAndSignals")
+
 // TestReloadsAndSignals is faults 31, 32 and 38: reloads one after the other,
 // storms of SIGHUP, an instance that gets another priority, address, interface and
 // name, and SIGTERM again and again, all under traffic of which nothing fails.
@@ -76,7 +79,8 @@ func TestReloadsAndSignals(t *testing.T) {
 	// Fault 31, bounded. The first reload opens what stays open.
 	reload(t, l, lab.LVSA)
 	before := open(t, l, lab.LVSA)
-	for n := range 40 {
+	occupied := used(t, processes(t, l, lab.LVSA), func(process) bool { return true }).pss
+	for n := range *reloads {
 		changed("weight = 1", fmt.Sprintf("weight = %d", 1+n%3))
 		if r := reload(t, l, lab.LVSA); !r.OK {
 			t.Fatalf("reload %d: %+v", n, r)
@@ -86,7 +90,14 @@ func TestReloadsAndSignals(t *testing.T) {
 	reload(t, l, lab.LVSA)
 	within(t, "all that the reloads opened to be closed", func() string {
 		if now := open(t, l, lab.LVSA); now > before+8 { // of clients that are about to go
-			return fmt.Sprintf("%d descriptors, %d before 40 reloads", now, before)
+			return fmt.Sprintf("%d descriptors, %d before %d reloads", now, before, *reloads)
+		}
+		return ""
+	})
+	within(t, "the memory of the reloads to be given back", func() string {
+		now := used(t, processes(t, l, lab.LVSA), func(process) bool { return true }).pss
+		if now > occupied+8<<10 { // KiB; a collection may be due
+			return fmt.Sprintf("%.1f MiB, %.1f MiB before %d reloads", mib(now), mib(occupied), *reloads)
 		}
 		return ""
 	})
