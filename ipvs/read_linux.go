@@ -42,7 +42,11 @@ func (s *sockets) readServices(ctx context.Context, beat func(), keys []ServiceK
 		case err != nil:
 			return nil, fmt.Errorf("read service %s: %w", k, err)
 		}
-		if err := s.conn.readServers(k, t[k]); err != nil {
+		e, told := t[k]
+		if !told {
+			return nil, fmt.Errorf("read service %s: the kernel has acknowledged the request and not answered it", k)
+		}
+		if err := s.conn.readServers(k, e); err != nil {
 			return nil, err
 		}
 	}

@@ -380,6 +380,9 @@ func (a *addresses) wait() { a.done.Wait() }
 // old master that gives way on purpose answers within a millisecond.
 const askWithin = 50 * time.Millisecond
 
+// maxMACs bounds the masters whose link-layer address is remembered.
+const maxMACs = 4096
+
 // learn looks a master's link-layer address up as soon as it is heard: in the
 // moment of a takeover there is no time to lose.
 func (a *addresses) learn(c vrrp.Config, peer netip.Addr) {
@@ -388,6 +391,12 @@ func (a *addresses) learn(c vrrp.Config, peer netip.Addr) {
 		return
 	}
 	a.mu.Lock()
+	if len(a.macs) >= maxMACs { // somebody invents masters; what is gone is asked for again
+		for old := range a.macs {
+			delete(a.macs, old)
+			break
+		}
+	}
 	a.macs[peer] = mac
 	a.mu.Unlock()
 	a.say(event.VRRPPeerStation, event.F(event.Instance, c.Name), event.F(event.Interface, c.Interface), event.F(event.Peer, peer), event.F(event.MAC, mac))

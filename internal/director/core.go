@@ -183,8 +183,12 @@ func (c *core) flush() {
 	c.evaluateGates()
 }
 
-// errStopping is returned to whoever asks a director that is about to end.
-var errStopping = errors.New("the director is stopping")
+// errStopping is returned to whoever asks a director that is about to end, and
+// errBusy to whoever has waited as long as he would.
+var (
+	errStopping = errors.New("the director is stopping")
+	errBusy     = errors.New("the director has not answered in time (try again; what holds it up is in baton events)")
+)
 
 // post hands f to the core and does not wait for it.
 func (c *core) post(ctx context.Context, f func()) {
@@ -194,20 +198,38 @@ func (c *core) post(ctx context.Context, f func()) {
 	}
 }
 
-// ask hands f to the core and waits until it has run.
+// ask hands f to the core and waits until it has run. After an error it has not,
+// and will not: what f writes is the caller's.
 func (c *core) ask(ctx context.Context, f func()) error {
+	var claimed atomic.Bool // by the core, or by who gives up
 	done := make(chan struct{})
+	job := func() {
+		if claimed.CompareAndSwap(false, true) {
+			f()
+			close(done)
+		}
+	}
 	select {
-	case c.inbox <- func() { f(); close(done) }:
+	case c.inbox <- job:
 	case <-ctx.Done():
-		return errStopping
+		return gaveUp(ctx)
 	}
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
-		return errStopping
+		if claimed.CompareAndSwap(false, true) {
+			return gaveUp(ctx)
+		}
+		<-done // it runs at this moment
 	}
+	return nil
+}
+
+func gaveUp(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errBusy
+	}
+	return errStopping
 }
 
 // emit writes an event to the log and to the journal. Both never block.
