@@ -223,3 +223,40 @@ func TestDamagedOwnershipRecordIsAClearError(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// failing is a kernel whose readings fail so many times.
+type failing struct {
+	ipvs.Kernel
+	left *int
+}
+
+func (f failing) Read(ctx context.Context) (ipvs.Table, error) {
+	if *f.left--; *f.left >= 0 {
+		return nil, ipvs.ErrHung
+	}
+	return f.Kernel.Read(ctx)
+}
+
+// TestFailedPassIsTriedAgain within a second, long before the next resync.
+func TestFailedPassIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := 2
+		var l passes
+		p, err := newProgrammer(failing{ipvstest.New(""), &left}, t.TempDir(), 30*time.Second, l.add)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { _ = p.run(ctx, func() {}) })
+		p.set(holding(server("192.168.16.103:80", 1)))
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+		made := l.all()
+		if len(made) != 3 || made[0].err == nil || made[1].err == nil || made[2].err != nil || len(made[2].res.Applied) != 2 {
+			t.Errorf("after 2.5 s of two failures: %+v", made)
+		}
+		cancel()
+		run.Wait()
+	})
+}
