@@ -88,8 +88,9 @@ func TestClientIsBalancedOverBothServers(t *testing.T) {
 	if d := r.Answers[RS1] - r.Answers[RS2]; d < -2 || d > 2 {
 		t.Errorf("answers are not balanced: %v", r.Answers)
 	}
+	// What was on its way at the mark belongs to the first half and is answered in the second.
 	half, ok := r.Phase("second half")
-	if !ok || half.Answered() < 100 || half.Answered() >= r.Answered() {
+	if !ok || half.Answered() < 50 || half.Answered() >= r.Answered() {
 		t.Errorf("second half is %+v of %d", half, r.Answered())
 	}
 	if table := run(t, l, LVSA, "ipvsadm -Ln"); strings.Count(table, "Route") != 2 {
