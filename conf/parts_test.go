@@ -33,7 +33,7 @@ func inParts(t *testing.T, text []byte) bool {
 
 // TestPartsReadWhatTheWholeReads over random edits.
 func TestPartsReadWhatTheWholeReads(t *testing.T) {
-	const n = 80
+	const n = 40
 	read := 0
 	for p, text := range pairs(t) {
 		r := rand.New(rand.NewPCG(2, uint64(p)))

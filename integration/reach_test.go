@@ -18,6 +18,8 @@ func TestNeighbourFails(t *testing.T) {
 	for _, s := range []string{"base_reachable_time_ms=500", "delay_first_probe_time=1", "retrans_time_ms=200"} {
 		run(t, l, lab.LVSA, "sysctl", "-qw", "net.ipv4.neigh."+lab.LANInterface+"."+s)
 	}
+	// What is known already has its old time still.
+	run(t, l, lab.LVSA, "ip", "neigh", "flush", "dev", lab.LANInterface)
 	stop := load(t, l)
 	if err := l.Cut(lab.RS1); err != nil {
 		t.Fatal(err)

@@ -92,8 +92,8 @@ func TestKillAndCleanUp(t *testing.T) {
 		t.Errorf("the master logged %d transitions, want the two of its start", n)
 	}
 
-	// Adverts every 10 s: the peer would wait for half a minute.
-	rewrite(t, l, bytes.Replace(config(t, l), []byte(`advert_int = "1s"`), []byte(`advert_int = "10s"`), 1))
+	// Adverts every 5 s: the peer would wait for more than 15 s.
+	rewrite(t, l, bytes.Replace(config(t, l), []byte(`advert_int = "1s"`), []byte(`advert_int = "5s"`), 1))
 	for _, node := range []string{lab.LVSA, lab.LVSB} {
 		if r := reload(t, l, node); !r.OK || len(r.Changes) != 1 {
 			t.Fatalf("%s: reload says %+v", node, r)
