@@ -3,38 +3,52 @@
 package director
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
 
+	"baton/conf"
 	"baton/internal/metrics"
 	"baton/ipvs"
 )
 
 // BenchmarkKernelScrape is what a whole scrape of 10,000 servers costs, the
-// kernel's counters included.
+// kernel's counters included, of many services and of few.
 func BenchmarkKernelScrape(b *testing.B) {
+	for _, n := range []int{2500, 250} {
+		each := 10_000 / n
+		b.Run(fmt.Sprintf("%dx%d", n, each), func(b *testing.B) { benchmarkKernelScrape(b, services(n, each)) })
+	}
+}
+
+func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
 	k, err := ipvs.OpenKernel()
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer k.Close()
-	cfg := many()
 	c := testCore(b, cfg)
-	var ops []ipvs.Op
+	var ops, undo []ipvs.Op
 	for _, s := range cfg.Services {
 		ops = append(ops, ipvs.Op{Kind: ipvs.AddService, Service: s.Service})
+		undo = append(undo, ipvs.Op{Kind: ipvs.DeleteService, Service: s.Service})
 		for _, rs := range s.Servers {
 			sv := rs.Server
 			sv.Key.Port = s.Keys[0].Port
 			ops = append(ops, ipvs.Op{Kind: ipvs.AddServer, Service: s.Service, Server: sv})
 		}
 	}
-	for _, err := range k.Apply(b.Context(), ops) {
-		if err != nil {
-			b.Fatal(err)
+	apply := func(ctx context.Context, ops []ipvs.Op) {
+		for _, err := range k.Apply(ctx, ops) {
+			if err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
+	apply(b.Context(), ops)
+	defer apply(context.Background(), undo)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		b.Fatal(err)

@@ -17,13 +17,16 @@ import (
 )
 
 // many is a configuration of 2,500 services with four servers each.
-func many() *conf.Config {
+func many() *conf.Config { return services(2500, 4) }
+
+// services is a configuration of so many services with so many servers each.
+func services(n, each int) *conf.Config {
 	cfg := tracking()
-	for i := range 2500 {
+	for i := range n {
 		k := ipvs.AddressKey(ipvs.TCP, netip.AddrPortFrom(netip.MustParseAddr("192.168.16.200"), uint16(i+1)))
 		vs := serving(k)
-		for j := range 4 {
-			vs.Servers = append(vs.Servers, server(fmt.Sprintf("10.0.%d.%d:80", i/250, i%250+1+j), 1, fmt.Sprintf("%d/%d", i, j)))
+		for j := range each {
+			vs.Servers = append(vs.Servers, server(fmt.Sprintf("10.%d.%d.%d:80", j, i/250, i%250+1), 1, fmt.Sprintf("%d/%d", i, j)))
 		}
 		cfg.Services = append(cfg.Services, vs)
 	}
