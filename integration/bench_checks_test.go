@@ -64,13 +64,13 @@ func targetAddress(pool, server int) string { return fmt.Sprintf("10.9.%d.%d", p
 // holesIn is how many servers of a pool swallow packets: the last ones.
 func (c targets) holesIn() int { return poolSize * c.holes / 100 }
 
-// toml is the configuration of lvs-a.
+// toml is the configuration of lvs-a. path_check has no counterpart on the other side.
 func (c targets) toml(dir string) string {
 	var b strings.Builder
 	p := lab.PathsIn(dir, lab.LVSA)
 	fmt.Fprintf(&b, "[global]\ncontrol_socket = %q\nruntime_dir = %q\nstate_dir = %q\n", p.Socket, p.Runtime, p.State)
 	for pool := range c.pools() {
-		fmt.Fprintf(&b, "\n[[virtual_server]]\naddress = \"%s:%d\"\nlb_algo = \"rr\"\nlb_kind = \"DR\"\ndelay_loop = %q\n", poolAddress(pool), targetPort, c.interval)
+		fmt.Fprintf(&b, "\n[[virtual_server]]\naddress = \"%s:%d\"\nlb_algo = \"rr\"\nlb_kind = \"DR\"\npath_check = false\ndelay_loop = %q\n", poolAddress(pool), targetPort, c.interval)
 		check := "tcp_check]"
 		if c.kind == roleHTTPTargets {
 			check = "http_get]\npath = \"/healthz\""
