@@ -83,7 +83,7 @@ func edit(r *rand.Rand, text []byte) []byte {
 
 // TestReloadReadsWhatLoadReads over random edits, one after the other.
 func TestReloadReadsWhatLoadReads(t *testing.T) {
-	const n = 40
+	const n = 80
 	quick := 0
 	for p, text := range pairs(t) {
 		r := rand.New(rand.NewPCG(1, uint64(p)))

@@ -34,7 +34,7 @@ func TestAskOfABusyCore(t *testing.T) {
 		go c.handle(256)
 		done := make(chan error)
 		go func() {
-			done <- c.ask(ctx, func() { giveUp(); time.Sleep(time.Minute); ran = true })
+			done <- c.ask(ctx, func() { giveUp(); <-time.After(time.Minute); ran = true })
 		}()
 		synctest.Wait()
 		c.handle(1)

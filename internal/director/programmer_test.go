@@ -250,7 +250,7 @@ func TestFailedPassIsTriedAgain(t *testing.T) {
 		var run sync.WaitGroup
 		run.Go(func() { _ = p.run(ctx, func() {}) })
 		p.set(holding(server("192.168.16.103:80", 1)))
-		time.Sleep(2500 * time.Millisecond)
+		<-time.After(2500 * time.Millisecond)
 		synctest.Wait()
 		made := l.all()
 		if len(made) != 3 || made[0].err == nil || made[1].err == nil || made[2].err != nil || len(made[2].res.Applied) != 2 {

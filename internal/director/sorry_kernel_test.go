@@ -12,10 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/internal/nstest"
 	"baton/ipvs"
 )
 
@@ -154,16 +154,12 @@ func (w *watch) look(ctx context.Context, k *ipvs.LinuxKernel, key ipvs.ServiceK
 }
 
 // until waits until so many servers of the last service, whose turn comes last
-// in each step of a plan, take connections. The reader beside it takes what the
-// machine has, so this has more time than what the kernel does at once.
+// in each step of a plan, take connections.
 func (w *watch) until(t *testing.T, what string, servers int) {
 	t.Helper()
 	last := w.keys[len(w.keys)-1]
-	for deadline := time.Now().Add(time.Minute); w.look(t.Context(), w.own, last) != servers; time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s\n%s", what, run(t, "ipvsadm", "-Ln"))
-		}
-	}
+	nstest.Eventually(t, what, func() bool { return w.look(t.Context(), w.own, last) == servers },
+		func() string { return run(t, "ipvsadm", "-Ln") })
 }
 
 // begin starts a reader with sockets of its own. It tells once what it must not
