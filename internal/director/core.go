@@ -176,6 +176,7 @@ func (c *core) handle(n int) {
 // flush draws the consequences that several facts may share: a thousand
 // verdicts of one moment are one table.
 func (c *core) flush() {
+	c.settleVerdicts(time.Now())
 	if c.dirty {
 		c.program()
 	}
@@ -205,6 +206,7 @@ func (c *core) ask(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	job := func() {
 		if claimed.CompareAndSwap(false, true) {
+			c.settleVerdicts(time.Now()) // who asks is told what follows from them
 			f()
 			close(done)
 		}

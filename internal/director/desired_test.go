@@ -86,6 +86,7 @@ func TestGateWaits(t *testing.T) {
 		for _, v := range tc.verdicts {
 			c.judged(v)
 		}
+		c.settleVerdicts(time.Now())
 		if got := gateWaits(vi, c.list, tc.programmed, tc.elapsed, limit); got != tc.want {
 			t.Errorf("%s: waits for %q, want %q", tc.name, got, tc.want)
 		}

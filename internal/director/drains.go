@@ -129,7 +129,7 @@ func (c *core) readDrains(observed ipvs.Table, now time.Time) {
 			ended = true
 		}
 		if ended {
-			c.settle(s, now, event.Field{})
+			c.settle(s, now)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (c *core) command(ctx context.Context, server, inService string, do func(ta
 			if note := do(t, now); note != "" && !slices.Contains(out.Notes, note) {
 				out.Notes = append(out.Notes, note)
 			}
-			c.settle(t.s, now, event.Field{})
+			c.settle(t.s, now)
 		}
 		out.Servers = c.orderStatus(targets)
 	})

@@ -11,7 +11,7 @@ import (
 )
 
 // tellPool tells what has changed in a pool, and has the operator's scripts run.
-func (c *core) tellPool(s *service, was pool.State, now time.Time, cause event.Field) {
+func (c *core) tellPool(s *service, was pool.State, now time.Time) {
 	for _, rs := range s.Servers {
 		k := rs.Server.Key
 		before, seen := was.Servers[k]
@@ -20,7 +20,7 @@ func (c *core) tellPool(s *service, was pool.State, now time.Time, cause event.F
 			before.Health.State, before.Since = healthcheck.Unknown, now
 		}
 		if before.Health.State != after.Health.State {
-			c.tellServer(s, k, before, after, now, cause)
+			c.tellServer(s, k, before, after, now)
 			c.notifyServer(s, rs, before.Health.State, after.Health)
 		}
 		if seen && before.Target != after.Target && (before.By != pool.Configured || after.By != pool.Configured) {
@@ -49,8 +49,9 @@ func (c *core) tellPool(s *service, was pool.State, now time.Time, cause event.F
 }
 
 // tellServer tells a change of a server's health, unless it changes too often.
-func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now time.Time, cause event.Field) {
-	if is.Health.State == healthcheck.Unknown || cause.Value == "" && len(is.Health.Verdict.ID) == 0 {
+func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now time.Time) {
+	v := is.Health.Verdict
+	if is.Health.State == healthcheck.Unknown || v.ID == "" {
 		return // has no checks, or none that has answered: nothing was found out
 	}
 	fields := []event.Field{event.F(event.Service, s.Name), event.F(event.Server, k)}
@@ -64,12 +65,11 @@ func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now
 			return
 		}
 	}
-	fields = append(fields, cause)
+	fields = append(fields, event.F(event.Check, v.ID))
 	lasted := ""
 	if was.Health.State != healthcheck.Unknown {
 		lasted = round(now.Sub(was.Since))
 	}
-	v := is.Health.Verdict
 	latency := ""
 	if v.Latency > 0 {
 		latency = round(v.Latency)

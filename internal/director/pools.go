@@ -5,7 +5,6 @@ import (
 
 	"baton/conf"
 	"baton/healthcheck"
-	"baton/internal/event"
 	"baton/internal/pool"
 	"baton/ipvs"
 	"baton/vrrp"
@@ -21,6 +20,11 @@ type pools struct {
 	leaving map[ipvs.ServiceKey]*departure
 	unsaved bool // orders or leaving have changed since they were written down
 
+	// unsettled are the checks whose verdicts have come and moved nothing yet, and
+	// unsettledIn the services that they belong to, in the order in which they came.
+	unsettled   map[string]struct{}
+	unsettledIn []*service
+
 	flapping map[*service]bool // those with a server that flaps, or that do so themselves
 	starting bool              // the first configuration is being installed
 	// ours says which services of the kernel's table are the director's; nil:
@@ -35,6 +39,7 @@ type service struct {
 	since time.Time // of the quorum
 	sorry time.Time // since when the sorry server is in, or out
 
+	unsettled  bool   // some verdict has moved nothing yet
 	fresh      bool   // not as it was before the configuration was installed
 	unanswered int    // checks without a verdict
 	awaited    string // the first of them
@@ -45,7 +50,7 @@ type service struct {
 }
 
 func newPools() pools {
-	return pools{named: map[string]*service{}, flapping: map[*service]bool{},
+	return pools{named: map[string]*service{}, flapping: map[*service]bool{}, unsettled: map[string]struct{}{},
 		orders: map[string]map[ipvs.ServerKey]pool.Order{}, leaving: map[ipvs.ServiceKey]*departure{}}
 }
 
@@ -93,7 +98,7 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 	before := c.table
 	for _, s := range c.list {
 		if s.fresh || c.starting {
-			c.settle(s, now, event.Field{})
+			c.settle(s, now)
 		}
 	}
 	for k := range before {
@@ -104,9 +109,8 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 }
 
 // settle brings a virtual server in line with what is known, tells what has
-// changed and puts it into the table. The check that caused it is named in the
-// lines.
-func (c *core) settle(s *service, now time.Time, cause event.Field) {
+// changed and puts it into the table.
+func (c *core) settle(s *service, now time.Time) {
 	was := s.state
 	s.state = c.next(s, now)
 	if c.endDrains(s, now) {
@@ -122,7 +126,7 @@ func (c *core) settle(s *service, now time.Time, cause event.Field) {
 			}
 		}
 	}
-	c.tellPool(s, was, now, cause)
+	c.tellPool(s, was, now)
 	for _, k := range s.Keys {
 		c.keep(k)
 	}
@@ -154,7 +158,7 @@ func (c *core) keep(k ipvs.ServiceKey) {
 func (c *core) look(now time.Time) {
 	for _, s := range c.list {
 		if !s.state.Look.IsZero() && !now.Before(s.state.Look) {
-			c.settle(s, now, event.Field{})
+			c.settle(s, now)
 		}
 	}
 	c.calm(now)
@@ -169,7 +173,9 @@ func (c *core) look(now time.Time) {
 	}
 }
 
-// judged takes over a verdict of the prober.
+// judged takes over a verdict of the prober. What follows from it is found out
+// once for all that have come together, in settleVerdicts: a pool of a hundred
+// servers is looked at whole. Two of one check are two decisions.
 func (c *core) judged(v healthcheck.Verdict) {
 	s := c.checked[v.ID]
 	if s == nil {
@@ -178,10 +184,29 @@ func (c *core) judged(v healthcheck.Verdict) {
 	if c.verdicts[v.ID].Up != v.Up {
 		c.paths.stale = true
 	}
+	if _, again := c.unsettled[v.ID]; again {
+		c.settleVerdicts(time.Now())
+	}
 	c.verdicts[v.ID] = v
-	now := time.Now()
-	c.settle(s, now, event.F(event.Check, v.ID))
-	if c.settleTrack(s, now) {
+	c.unsettled[v.ID] = struct{}{}
+	if !s.unsettled {
+		s.unsettled = true
+		c.unsettledIn = append(c.unsettledIn, s)
+	}
+}
+
+// settleVerdicts draws the consequences of the verdicts that have come.
+func (c *core) settleVerdicts(now time.Time) {
+	tracked := false
+	for _, s := range c.unsettledIn {
+		s.unsettled = false
+		c.settle(s, now)
+		tracked = c.settleTrack(s, now) || tracked
+	}
+	clear(c.unsettledIn)
+	c.unsettledIn = c.unsettledIn[:0]
+	clear(c.unsettled)
+	if tracked {
 		c.sendTrack()
 	}
 }

@@ -37,15 +37,19 @@ func services(n, each int) *conf.Config {
 // told and put into the table that the programmer is handed; and what it costs
 // when it comes with others.
 func BenchmarkVerdict(b *testing.B) {
-	for _, batch := range []int{1, 100} {
-		b.Run(fmt.Sprintf("%d at a time", batch), func(b *testing.B) {
-			c := testCore(b, many())
+	for _, size := range []struct{ services, each, batch int }{{2500, 4, 1}, {2500, 4, 100}, {10, 100, 1}, {10, 100, 100}} {
+		batch := size.batch
+		b.Run(fmt.Sprintf("%d services of %d, %d at a time", size.services, size.each, batch), func(b *testing.B) {
+			c := testCore(b, services(size.services, size.each))
 			// An instance that waits for its gate looks at all checks, once for each
 			// batch; one that serves does not.
 			c.instances["VI_1"].ready = true
 			for b.Loop() {
 				for i := range batch {
-					id := fmt.Sprintf("%d/0", i*25)
+					id := fmt.Sprintf("%d/0", i*25%size.services)
+					if size.services < batch {
+						id = fmt.Sprintf("%d/%d", i%size.services, i/size.services)
+					}
 					c.judged(healthcheck.Verdict{ID: id, Up: !c.verdicts[id].Up, Reason: healthcheck.Refused})
 				}
 				c.flush()

@@ -597,6 +597,7 @@ func TestPoolScripts(t *testing.T) {
 		if err := c.ask(t.Context(), func() {
 			for _, v := range []healthcheck.Verdict{{ID: "a", Up: true}, {ID: "b", Reason: healthcheck.Refused}, {ID: "a", Reason: healthcheck.Timeout}, {ID: "b", Up: true}} {
 				c.judged(v)
+				c.settleVerdicts(time.Now())
 			}
 			c.notifyOmega()
 		}); err != nil {

@@ -130,6 +130,7 @@ func TestServiceTrack(t *testing.T) {
 		for _, v := range verdicts {
 			c.judged(v)
 		}
+		c.settleVerdicts(time.Now())
 		got := serviceTrack(c.list[0], tc.was, tc.waited)
 		if got.Up != tc.up || got.known != tc.known || !strings.Contains(got.Reason, tc.reason) {
 			t.Errorf("%v after %+v, waited %v: %+v", tc.servers, tc.was, tc.waited, got)
@@ -191,6 +192,7 @@ func TestTrackedServiceFaultsNobodyBeforeItsChecks(t *testing.T) {
 		t.Error("the gate is open before the checks of what is tracked have answered")
 	}
 	c.judged(healthcheck.Verdict{ID: "a", Reason: healthcheck.Refused})
+	c.flush()
 	if s := state(); !s.Up {
 		t.Errorf("with one unknown: %+v", s)
 	}
@@ -203,6 +205,7 @@ func TestTrackedServiceFaultsNobodyBeforeItsChecks(t *testing.T) {
 		t.Errorf("the gate waits for %s", c.instances["VI_1"].waits)
 	}
 	c.judged(healthcheck.Verdict{ID: "b", Up: true})
+	c.flush()
 	want := []string{
 		"track.changed track=" + key + " from=unknown to=down reason=no server is up",
 		"track.changed track=" + key + " from=down to=up reason=1 of 2 servers up",
@@ -292,5 +295,42 @@ func TestScriptsOfTheProberIgnoreNoSignal(t *testing.T) {
 	r := script.Run(t.Context(), script.Command{Args: []string{"/bin/sh", "-c", "grep SigIgn /proc/self/status"}, Timeout: time.Minute})
 	if more := ignored([]byte(r.Excerpt())) &^ ignored(own); more != 0 {
 		t.Errorf("%s: it ignores %#x as well", r.Reason(), more)
+	}
+}
+
+// TestVerdictsOfAMomentAreOneDecision: a server that comes up while the other one
+// fails costs no quorum; but nothing that a check has said is passed over.
+func TestVerdictsOfAMomentAreOneDecision(t *testing.T) {
+	cfg := tracking()
+	cfg.Services = web(server("192.168.16.103:80", 1, "a"), server("192.168.16.104:80", 1, "b"))
+	c := testCore(t, cfg)
+	down := func(id string) healthcheck.Verdict { return healthcheck.Verdict{ID: id, Reason: healthcheck.Refused} }
+	up := func(id string) healthcheck.Verdict { return healthcheck.Verdict{ID: id, Up: true} }
+	moment := func(verdicts ...healthcheck.Verdict) (lines []string) {
+		before := len(c.told(event.ServerUp, event.ServerDown, event.ServiceQuorum))
+		for _, v := range verdicts {
+			c.judged(v)
+		}
+		c.flush()
+		for _, line := range c.told(event.ServerUp, event.ServerDown, event.ServiceQuorum)[before:] {
+			name, _, _ := strings.Cut(line, " ")
+			_, check, _ := strings.Cut(line, "check=")
+			check, _, _ = strings.Cut(check, " ")
+			lines = append(lines, strings.TrimSpace(name+" "+check))
+		}
+		return lines
+	}
+	for _, tc := range []struct {
+		verdicts []healthcheck.Verdict
+		want     []string
+	}{
+		{[]healthcheck.Verdict{up("a"), down("b")}, []string{"server.up a", "server.down b"}},
+		{[]healthcheck.Verdict{down("a"), up("b")}, []string{"server.down a", "server.up b"}},
+		{[]healthcheck.Verdict{down("b"), up("b")}, []string{"server.down b", "service.quorum", "server.up b", "service.quorum"}},
+		{nil, nil},
+	} {
+		if got := moment(tc.verdicts...); !slices.Equal(got, tc.want) {
+			t.Errorf("%v told %q, want %q", tc.verdicts, got, tc.want)
+		}
 	}
 }

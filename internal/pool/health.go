@@ -24,7 +24,7 @@ func HealthOf(rs conf.RealServer, verdicts map[string]healthcheck.Verdict) Healt
 		case !known:
 			h.State = healthcheck.Unknown
 			continue
-		case h.Verdict.At.Before(v.At):
+		case h.Verdict.ID == "" || h.Verdict.At.Before(v.At):
 			h.Verdict = v
 		}
 		if v.Weight != nil && (h.Weight == nil || *v.Weight < *h.Weight) {
