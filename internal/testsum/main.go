@@ -63,7 +63,7 @@ type event struct {
 // summary counts one stage's tests. Subtests count as tests.
 type summary struct {
 	Stage                     string
-	Packages                  int
+	Packages                  []string // that have tests
 	Passed, Failed, Skipped   int
 	Seconds                   float64  // all packages' times together
 	FailedNames, SkippedNames []string `json:",omitempty"`
@@ -137,7 +137,7 @@ func (s *summary) endPackage(e event) {
 	if e.Action == "skip" {
 		return // no test files
 	}
-	s.Packages++
+	s.Packages = append(s.Packages, e.Package)
 	s.Seconds += e.Elapsed
 	if e.Action == "fail" {
 		s.show(key)
@@ -189,14 +189,36 @@ func printTable(w io.Writer, file string) error {
 	if err != nil {
 		return fmt.Errorf("read counts: %w", err)
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "stage\tpackages\tpassed\tfailed\tskipped\tseconds\t")
+	var stages []summary
 	for line := range strings.Lines(string(raw)) {
 		var s summary
 		if err := json.Unmarshal([]byte(line), &s); err != nil {
 			return fmt.Errorf("decode %s: %w", file, err)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%.1f\t\n", s.Stage, s.Packages, s.Passed, s.Failed, s.Skipped, s.Seconds)
+		if i := slices.IndexFunc(stages, func(x summary) bool { return x.Stage == s.Stage }); i >= 0 {
+			stages[i].add(s)
+			continue
+		}
+		stages = append(stages, s)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "stage\tpackages\tpassed\tfailed\tskipped\tseconds\t")
+	for _, s := range stages {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%.1f\t\n", s.Stage, len(s.Packages), s.Passed, s.Failed, s.Skipped, s.Seconds)
 	}
 	return t.Flush()
+}
+
+// add takes another part of the same stage, which may be other tests of the same
+// packages.
+func (s *summary) add(part summary) {
+	for _, p := range part.Packages {
+		if !slices.Contains(s.Packages, p) {
+			s.Packages = append(s.Packages, p)
+		}
+	}
+	s.Passed += part.Passed
+	s.Failed += part.Failed
+	s.Skipped += part.Skipped
+	s.Seconds += part.Seconds
 }
