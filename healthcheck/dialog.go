@@ -67,7 +67,15 @@ func (d *dialog) attempt(ctx context.Context) error {
 		}
 	}
 	err = d.talk(nc)
-	if d.silence && ReasonOf(err) == Timeout && !errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	return d.quiet(err)
+}
+
+// quiet makes a pass of silence where the server need not answer.
+func (d *dialog) quiet(err error) error {
+	if d.silence && ReasonOf(err) == Timeout {
 		return nil
 	}
 	return err

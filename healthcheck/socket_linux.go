@@ -90,6 +90,9 @@ func (d *dialog) prepare(ctx context.Context, fd int) error {
 			return failure(Resources, "set SO_LINGER: %v", err)
 		}
 	}
+	if err := d.hear(fd); err != nil {
+		return err
+	}
 	if d.from == (SocketSpec{}) {
 		return nil
 	}
@@ -130,6 +133,23 @@ func (d *dialog) prepare(ctx context.Context, fd int) error {
 		return failure(Resources, "bind to %s: %v", from, err)
 	case err != nil:
 		return failure(Config, "bind to %s: %v", from, err)
+	}
+	return nil
+}
+
+// hear has a socket without connections told of every ICMP error. By itself it
+// hears that a port is closed, and not that there is no way to its host: a dead
+// server that need not answer would pass.
+func (d *dialog) hear(fd int) error {
+	level, option := unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	switch {
+	case d.transport == stream: // it gives up by itself, while it connects
+		return nil
+	case d.target.Addr().Is4():
+		level, option = unix.IPPROTO_IP, unix.IP_RECVERR
+	}
+	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+		return failure(Resources, "ask for ICMP errors: %v", err)
 	}
 	return nil
 }

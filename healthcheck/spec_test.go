@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func web(kind Kind, change func(*HTTPSpec)) Spec {
@@ -257,6 +260,16 @@ func TestReasonOf(t *testing.T) {
 		{&net.DNSError{IsTimeout: true}, DNSAnswer},
 		{os.ErrDeadlineExceeded, Timeout},
 		{errors.New("whatever"), Protocol},
+		{context.DeadlineExceeded, Timeout},
+		{context.Canceled, Resources}, // of this process's own
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", unix.ECONNREFUSED)}, Refused},
+		{unix.ECONNRESET, Reset}, {unix.ECONNABORTED, Reset}, {unix.EPIPE, Reset}, {unix.ETIMEDOUT, Timeout},
+		{unix.EHOSTUNREACH, Unreachable}, {unix.ENETUNREACH, Unreachable}, {unix.ENETDOWN, Unreachable}, {unix.EHOSTDOWN, Unreachable},
+		{unix.EAFNOSUPPORT, Unreachable}, {unix.EACCES, Unreachable}, {unix.EPERM, Unreachable},
+		// What this machine lacks says nothing about the server.
+		{unix.EMFILE, Resources}, {unix.ENFILE, Resources}, {unix.ENOBUFS, Resources}, {unix.ENOMEM, Resources},
+		{unix.EADDRNOTAVAIL, Resources}, {unix.EAGAIN, Resources},
+		{unix.EBADMSG, Protocol},
 	} {
 		if got := ReasonOf(tc.err); got != tc.want {
 			t.Errorf("ReasonOf(%v) = %q, want %q", tc.err, got, tc.want)
