@@ -30,6 +30,9 @@ func (s *Scheduler) finish(c *check, err error) {
 		detail = detailOf(err)
 	}
 	was := c.reason
+	if reason == Unreachable && was != Unreachable {
+		s.hints.add(c.spec.Target.Addr())
+	}
 	c.record(s.wall, latency, reason, detail)
 	s.count(c, reason)
 	if reason == Resources || reason == Config && was != Config && !c.told() {
@@ -125,9 +128,9 @@ func (s *Scheduler) forget(c *check) {
 // socketError says during what the kernel reported err.
 func socketError(c *check, err error) error {
 	if c.phase == connecting {
-		return fmt.Errorf("connect to %s: %w", c.dialog.target, err)
+		return fmt.Errorf("connect to %s: %w", c.dialog.peer(), err)
 	}
-	return fmt.Errorf("wait for an answer from %s: %w", c.dialog.target, err)
+	return fmt.Errorf("wait for an answer from %s: %w", c.dialog.peer(), err)
 }
 
 // begun notes that the attempt begins now, and how late that is.

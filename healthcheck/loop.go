@@ -19,6 +19,7 @@ func (s *Scheduler) turn(p poller) error {
 	now := s.tick()
 	s.stall.note(now, s.line)
 	s.begin(now)
+	hint, hinted := s.follow(now)
 	verdicts := s.outbox
 	s.outbox = nil
 	failed := s.fails.take()
@@ -28,6 +29,9 @@ func (s *Scheduler) turn(p poller) error {
 	sleep := longestSleep
 	if c := s.line.first(); c != nil {
 		sleep = min(sleep, c.at-s.tick())
+	}
+	if len(s.hints.lost) > 0 {
+		sleep = min(sleep, s.hints.next-s.now)
 	}
 	if s.fds.ready() || s.talks.ready() {
 		sleep = 0
@@ -45,6 +49,9 @@ func (s *Scheduler) turn(p poller) error {
 	}
 	for _, a := range attempts {
 		s.opt.Attempted(a)
+	}
+	if hinted && s.opt.Hinted != nil {
+		s.opt.Hinted(hint)
 	}
 	if told && s.opt.Overload != nil {
 		s.opt.Overload(report)
@@ -227,7 +234,7 @@ func (s *Scheduler) talk(c *check) {
 		if err = conn.SetDeadline(time.Now().Add(left)); err != nil {
 			err = failure(Resources, "set deadline: %v", err)
 		} else {
-			err = c.dialog.talk(conn)
+			err = c.dialog.quiet(c.dialog.talk(conn))
 		}
 		conn.Close()
 		if err == nil && c.dialog.next != nil {
@@ -244,7 +251,7 @@ func (s *Scheduler) conclude(c *check, err error) {
 	defer s.mu.Unlock()
 	s.stall.note(s.tick(), s.line)
 	s.finish(c, err)
-	if len(s.outbox)+len(s.fails.list)+len(s.attempts) > 0 || s.overload.due(s.now) || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
+	if len(s.outbox)+len(s.fails.list)+len(s.attempts) > 0 || s.overload.due(s.now) || len(s.hints.lost) > 0 && s.hints.next < s.wakeAt || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
 		s.wake()
 	}
 }

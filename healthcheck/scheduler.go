@@ -26,6 +26,9 @@ type Options struct {
 	// Attempted is called like Notify with every attempt that ends while SetTracing
 	// is on. Nil: not told.
 	Attempted func(Attempt)
+	// Hinted is called like Notify when checks were made due because another one
+	// of their server has found no way to it. Nil: not told.
+	Hinted func(Hint)
 	// Now is the clock, default time.Now. Its monotonic reading counts.
 	Now func() time.Time
 	// Random returns a uniformly distributed duration in [0, n), default from
@@ -82,6 +85,7 @@ type Scheduler struct {
 	fails    failures
 	tracing  bool
 	attempts []Attempt // while tracing
+	hints    hints
 	kinds    map[Kind]*KindStats
 	known    map[string]Verdict // by Resume, until the first Apply
 	anchor   time.Time          // the time of day
@@ -198,41 +202,6 @@ func (s *Scheduler) Resume(known map[string]Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known = known
-}
-
-// triggerEvery is the least time between two triggers of one check that have an
-// effect.
-const triggerEvery = time.Second
-
-// Trigger makes the named checks due now, for something hints that their
-// servers have gone: or once more when an attempt is under way. It is for
-// checks that are up. Those that are down, or have just failed and are being
-// retried, know it already, and to try them would often bring the next hint:
-// so a storm of hints costs at most one attempt more for each check and
-// triggerEvery. Names that are not known are ignored. It returns how many
-// checks it has made due.
-func (s *Scheduler) Trigger(ids ...string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now, n := s.tick(), 0
-	for _, id := range ids {
-		c := s.checks[id]
-		if c == nil || c.phase == waiting || c.health.State != Up || c.health.Fails > 0 || c.hinted && now-c.triggered < triggerEvery {
-			continue
-		}
-		c.triggered, c.hinted = now, true
-		n++
-		if c.phase != idle {
-			c.again = true
-			continue
-		}
-		c.at, c.scheduled = now, now
-		s.line.set(c)
-	}
-	if n > 0 {
-		s.wake()
-	}
-	return n
 }
 
 // Status returns every check, in the order of Apply.

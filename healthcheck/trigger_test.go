@@ -1,6 +1,8 @@
 package healthcheck
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,5 +57,47 @@ func TestTriggerOfWhatIsNotUp(t *testing.T) {
 		r.after(time.Second)
 		wantTimes(t, r.begun("down"), 0)
 		wantTimes(t, r.begun("new"), 0)
+	})
+}
+
+// TestUnreachableTriggersTheOthers: a check that finds no way to its server has
+// the other checks of that server made at once, and nobody else's; of a storm
+// those that follow within a second are made together.
+func TestUnreachableTriggersTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := failure(Unreachable, "no route to host")
+		dead := func(after ...error) checkFunc { return script(append(after, away)...) }
+		var told []string
+		var r *rig
+		checks := map[string]checkFunc{
+			"a": dead(nil), "b": dead(nil), "busy": takes(600 * ms), "down": refuses, "else": passes, // "a" is found out at 1 s
+			"c": dead(nil, nil), "d": dead(nil), "e": dead(nil), // "c" at 1.2 s
+			"timeout": script(nil, failure(Timeout, "no connection")), "beside": passes,
+		}
+		r = newRig(t, Options{Hinted: func(h Hint) { told = append(told, fmt.Sprintf("%v %v %d", time.Since(r.start), h.Address, h.Checks)) }}, checks)
+		defer r.stop()
+		at := func(address string, interval time.Duration) func(*Spec) {
+			return func(s *Spec) {
+				s.Target, s.Interval, s.Retry, s.RetryDelay = netip.MustParseAddrPort(address), interval, 2, 5*sec
+			}
+		}
+		r.Apply([]Spec{
+			spec("a", at("192.0.2.1:80", sec)), spec("b", at("[::ffff:192.0.2.1]:25", time.Minute)),
+			spec("busy", at("192.0.2.1:81", 900*ms), func(s *Spec) { s.Timeout = 800 * ms }),
+			spec("down", at("192.0.2.1:82", time.Minute), func(s *Spec) { s.Retry = 0 }), spec("else", at("192.0.2.9:80", time.Minute)),
+			spec("c", at("192.0.2.2:80", 600*ms)), spec("d", at("192.0.2.2:81", time.Minute)), spec("e", at("192.0.2.3:80", time.Minute)),
+			spec("timeout", at("192.0.2.4:80", sec)), spec("beside", at("192.0.2.4:81", time.Minute)),
+		})
+		r.after(4 * sec)
+		wantTimes(t, r.begun("b"), 0, sec)
+		wantTimes(t, r.begun("busy")[:3], 0, 900*ms, 1500*ms) // once more when its attempt has ended
+		wantTimes(t, r.begun("d"), 0, 2*sec)
+		for _, id := range []string{"down", "else", "e", "beside"} {
+			wantTimes(t, r.begun(id), 0)
+		}
+		// What "b" and "c" found out waits for its second; "busy" is up still.
+		if want := "[1s 192.0.2.1 2 2s invalid IP 2]"; fmt.Sprint(told) != want {
+			t.Errorf("told %v, want %s", told, want)
+		}
 	})
 }

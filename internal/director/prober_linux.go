@@ -56,6 +56,7 @@ func RunProber(ctx context.Context) error {
 		Notify:    func(v healthcheck.Verdict) { out.Put(kindVerdict, v.ID, v) },
 		Overload:  func(o healthcheck.Overload) { tellOverload(say, o) },
 		Failed:    func(f healthcheck.Failure) { tellFailure(say, f) },
+		Hinted:    func(h healthcheck.Hint) { tellHint(say, h) },
 		Attempted: func(a healthcheck.Attempt) { tellAttempt(say, traced, a) },
 		Run:       programs(),
 		Mark:      mark.NewClient(records).Mark,

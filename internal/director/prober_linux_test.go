@@ -40,6 +40,15 @@ func TestTellOverload(t *testing.T) {
 		"server.unknown check=a reason=resources detail=open socket: too many open files; 2 attempts without an outcome")
 }
 
+func TestTellHint(t *testing.T) {
+	var s said
+	tellHint(s.tell, healthcheck.Hint{Address: onLink, Checks: 2})
+	tellHint(s.tell, healthcheck.Hint{Checks: 3})
+	s.want(t,
+		"check.triggered address=192.168.16.103 count=2 reason=another check found no way to it",
+		"check.triggered count=3 reason=other checks found no way to several servers")
+}
+
 func TestTellFailure(t *testing.T) {
 	var s said
 	f := healthcheck.Failure{ID: "a", Reason: healthcheck.Status, Detail: "answered 503", Latency: 12340 * time.Microsecond, Attempts: 2, Retry: 3}

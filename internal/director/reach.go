@@ -208,11 +208,24 @@ func trigger(say teller, sched *healthcheck.Scheduler, hints []hint) {
 		if n == 0 {
 			continue // known to be down, or found out at this moment
 		}
-		address := ""
-		if h.Address.IsValid() {
-			address = h.Address.String()
-		}
-		say(event.CheckTriggered, event.F(event.Interface, h.Interface), event.F(event.Address, address),
-			event.F(event.Count, n), event.F(event.Reason, h.Reason))
+		tellTriggered(say, h.Interface, h.Address, n, h.Reason)
 	}
+}
+
+// tellHint tells of checks that others have made due.
+func tellHint(say teller, h healthcheck.Hint) {
+	reason := "another check found no way to it"
+	if !h.Address.IsValid() {
+		reason = "other checks found no way to several servers"
+	}
+	tellTriggered(say, "", h.Address, h.Checks, reason)
+}
+
+func tellTriggered(say teller, iface string, a netip.Addr, n int, reason string) {
+	address := ""
+	if a.IsValid() {
+		address = a.String()
+	}
+	say(event.CheckTriggered, event.F(event.Interface, iface), event.F(event.Address, address),
+		event.F(event.Count, n), event.F(event.Reason, reason))
 }
