@@ -70,6 +70,8 @@ func TestModes(t *testing.T) {
 			if err := l.AwaitMaster(t.Context(), lab.LVSB); err != nil {
 				t.Fatal(err)
 			}
+			// The client is there until its connections are relayed no longer.
+			unrelayed(t, l, lab.LVSA)
 			planned := stop()
 			t.Logf("planned: %d requests, failures %v, answers %v", planned.Requests, planned.Failures, planned.Answers)
 			// In NAT the answers pass the director: what is too young to be
@@ -77,7 +79,6 @@ func TestModes(t *testing.T) {
 			if m.topology != lab.NAT {
 				noFailure(t, planned)
 			}
-			unrelayed(t, l, lab.LVSA)
 			alive("the planned change of master")
 			if err := l.KillDirector(t.Context(), lab.LVSB); err != nil {
 				t.Fatal(err)

@@ -172,6 +172,7 @@ func TestKillOneProcessOfTheMaster(t *testing.T) {
 		}
 		return ""
 	})
+	unrelayed(t, l, lab.LVSA)
 	noFailure(t, stop())
 }
 

@@ -104,6 +104,7 @@ func TestUpgrade(t *testing.T) {
 	must(l.StartDirector(ctx, lab.LVSA))
 	must(l.Settle(ctx))
 	runs(lab.LVSA, nextVersion)
+	unrelayed(t, l, lab.LVSB)
 	alive("the upgrade of the master")
 
 	r := finish()

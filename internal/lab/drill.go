@@ -117,24 +117,9 @@ func (b *bench) mark(ctx context.Context, phase string) func() error {
 	return func() error { return b.load.Mark(ctx, phase) }
 }
 
-// answersWithin is the time after which fewer answers do: a slow machine's beat
-// would make a drill long without telling more.
-const answersWithin = 2 * time.Second
-
-// answers waits for n more answers, after answersWithin for a fifth of them.
+// answers waits for n more answers, or what a slow machine has instead.
 func (b *bench) answers(ctx context.Context, n int) func() error {
-	return func() error {
-		enough := time.Now().Add(answersWithin)
-		if err := b.load.Await(ctx, n/5); err != nil {
-			return err
-		}
-		rest, cancel := context.WithDeadline(ctx, enough)
-		defer cancel()
-		if err := b.load.Await(rest, n-n/5); err != nil && (ctx.Err() != nil || rest.Err() == nil) {
-			return err
-		}
-		return nil
-	}
+	return func() error { return b.load.AwaitEnough(ctx, n) }
 }
 
 func inOrder(steps ...func() error) error {

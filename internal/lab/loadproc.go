@@ -142,6 +142,25 @@ func (l *Load) Await(ctx context.Context, n int) error {
 	return l.until(ctx, fmt.Sprintf("%d answers", n), func() (bool, error) { return l.latest.Report.Answered() >= target, nil })
 }
 
+// enoughAfter is the time after which a fifth of the answers does: a slow
+// machine's beat would make a wait long without telling more.
+const enoughAfter = 2 * time.Second
+
+// AwaitEnough returns when n more requests than now have been answered, or after
+// two seconds a fifth of them.
+func (l *Load) AwaitEnough(ctx context.Context, n int) error {
+	enough := time.Now().Add(enoughAfter)
+	if err := l.Await(ctx, n/5); err != nil {
+		return err
+	}
+	rest, cancel := context.WithDeadline(ctx, enough)
+	defer cancel()
+	if err := l.Await(rest, n-n/5); err != nil && (ctx.Err() != nil || rest.Err() == nil) {
+		return err
+	}
+	return nil
+}
+
 // Stop ends the beat, waits for the requests under way and returns the report.
 func (l *Load) Stop(ctx context.Context) (Report, error) {
 	if err := l.stop(ctx); err != nil {

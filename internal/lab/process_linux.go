@@ -15,8 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollInterval is the pause between two looks at a condition.
-const pollInterval = 10 * time.Millisecond
+// pollInterval is the pause between two looks at a condition, pausePerLook the
+// pause by how long a look takes: on an emulated processor looking without a rest
+// keeps what is looked at from getting on.
+const (
+	pollInterval = 10 * time.Millisecond
+	pausePerLook = 2
+)
 
 // process is one that the lab started. A pid alone is soon somebody else's:
 // the start time makes it one process's.
@@ -221,9 +226,8 @@ func emptyNamespace(ctx context.Context, namespace string, patience time.Duratio
 func await(ctx context.Context, patience time.Duration, check func() (missing string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
 	for {
+		begun := time.Now()
 		missing, err := check()
 		if err != nil || missing == "" {
 			return err
@@ -231,7 +235,7 @@ func await(ctx context.Context, patience time.Duration, check func() (missing st
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait: %s: %w", missing, ctx.Err())
-		case <-tick.C:
+		case <-time.After(max(pollInterval, pausePerLook*time.Since(begun))):
 		}
 	}
 }
