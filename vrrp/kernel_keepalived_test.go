@@ -40,6 +40,7 @@ func TestKernelKeepalived(t *testing.T) {
 		{"v3 over IPv6 from VMACs", V3, vip6, "use_vmac", vmac, linkB},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting, each on a cable of its own
 			a, b := cable(t)
 			a.t, b.t = t, t
 			cfg := instanceConfig(150)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,6 +87,10 @@ func testJob(ctx context.Context, o options, where vm.Where, packages []vm.TestP
 	return job, nil
 }
 
+// parallel is how many of the tests that say so run side by side: they wait for a
+// peer's timers, not for a processor.
+const parallel = 6
+
 func testArguments(o options, p vm.TestPackage) []string {
 	pattern := "^(" + strings.Join(p.Tests, "|") + ")$"
 	if o.run != "" {
@@ -95,7 +100,8 @@ func testArguments(o options, p vm.TestPackage) []string {
 	if o.json {
 		verbose = "test2json"
 	}
-	return []string{"-test.v=" + verbose, "-test.run=" + pattern, "-test.timeout=" + (o.timeout - time.Minute/2).String()}
+	return []string{"-test.v=" + verbose, "-test.run=" + pattern, "-test.parallel=" + strconv.Itoa(parallel),
+		"-test.timeout=" + (o.timeout - time.Minute/2).String()}
 }
 
 // sink is where the tests' output goes: to standard output, or through go's
