@@ -2,10 +2,14 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Reading serves the read-only part at an address that a reload may change. Its
@@ -14,10 +18,11 @@ type Reading struct {
 	o       ReadOptions
 	changed chan struct{} // next is another one
 
-	mu    sync.Mutex
-	at    netip.AddrPort // in force, or about to be
-	next  *Opening       // that Run has not seen
-	ended bool           // Run has returned
+	mu        sync.Mutex
+	at        netip.AddrPort // in force, or about to be
+	next      *Opening       // that Run has not seen
+	listening net.Listener   // the last that was opened for at; nil: none yet
+	ended     bool           // Run has returned
 }
 
 // Opening is an address that can be had, until Use or Close is called; what is
@@ -43,20 +48,47 @@ func NewReading(o ReadOptions) *Reading {
 // so, whether that works or not.
 func (r *Reading) Open(ctx context.Context, at netip.AddrPort) (*Opening, error) {
 	r.mu.Lock()
-	was := r.at
+	was, old := r.at, r.listening
 	r.mu.Unlock()
 	o := &Opening{of: r, at: at, same: at == was}
 	if o.same || !at.IsValid() {
 		return o, nil
 	}
 	var err error
-	if o.l, err = listenTCP(ctx, at); err != nil {
-		if was.IsValid() && was.Port() == at.Port() && (was.Addr().IsUnspecified() || at.Addr().IsUnspecified()) {
-			err = fmt.Errorf("%w; the one in force, %s, may be in the way: reload without control_listen first", err, was)
-		}
+	o.l, err = listenTCP(ctx, at)
+	if errors.Is(err, unix.EADDRINUSE) && old != nil && was.Port() == at.Port() {
+		o.l, err = listenBeside(ctx, old, at)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return o, nil
+}
+
+// listenBeside listens at another address of a port where one of the two stands
+// for all addresses. The kernel lets both have it if each allows that
+// (SO_REUSEPORT), which concerns sockets of one user alone.
+func listenBeside(ctx context.Context, old net.Listener, at netip.AddrPort) (net.Listener, error) {
+	t, ok := old.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("share the port of %s: it is no socket", old.Addr())
+	}
+	c, err := t.SyscallConn()
+	if err == nil {
+		err = sharePort(c)
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) { // a closed one is not in the way
+		return nil, fmt.Errorf("share the port of %s: %w", old.Addr(), err)
+	}
+	return listenWith(ctx, net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return sharePort(c) }}, at)
+}
+
+func sharePort(c syscall.RawConn) error {
+	var err error
+	if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
+		return e
+	}
+	return err
 }
 
 // Use makes it the address in force.
@@ -78,7 +110,7 @@ func (o *Opening) Use() {
 	if r.next != nil {
 		r.next.close()
 	}
-	r.at, r.next = o.at, o
+	r.at, r.next, r.listening = o.at, o, o.l
 	select {
 	case r.changed <- struct{}{}:
 	default:
@@ -149,11 +181,23 @@ func (o *Opening) server() *HTTPServer {
 	s := NewReadServer(options)
 	again, first := s.listen, o.l
 	s.listen = func(ctx context.Context) (net.Listener, error) {
-		if l := first; l != nil {
-			first = nil
-			return l, nil
+		l, err := first, error(nil)
+		if first = nil; l == nil {
+			l, err = again(ctx)
 		}
-		return again(ctx)
+		if err == nil {
+			o.of.opened(o.at, l)
+		}
+		return l, err
 	}
 	return s
+}
+
+// opened learns what listens at an address.
+func (r *Reading) opened(at netip.AddrPort, l net.Listener) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at == at {
+		r.listening = l
+	}
 }

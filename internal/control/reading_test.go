@@ -66,9 +66,9 @@ func TestReadersMove(t *testing.T) {
 	if _, err := r.Open(ctx, taken); err == nil || !strings.Contains(err.Error(), "address already in use") || !strings.Contains(err.Error(), "ss -ltnp") {
 		t.Errorf("a port that is taken: %v", err)
 	}
-	all := netip.AddrPortFrom(netip.IPv4Unspecified(), first.Port())
-	if _, err := r.Open(ctx, all); err == nil || !strings.Contains(err.Error(), "the one in force, "+first.String()) {
-		t.Errorf("its own port: %v", err)
+	every := netip.AddrPortFrom(netip.IPv4Unspecified(), taken.Port())
+	if _, err := r.Open(ctx, every); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("a port that somebody else has at one address: %v", err)
 	}
 	unused := open(second)
 	unused.Close()
@@ -82,6 +82,26 @@ func TestReadersMove(t *testing.T) {
 	moved.Close() // too late
 	await(second, true)
 	await(first, false)
+
+	// To all addresses of its port and back, each time at once, and nobody else is
+	// let in by that.
+	elsewhere := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), second.Port())
+	for _, to := range []netip.AddrPort{
+		netip.AddrPortFrom(netip.IPv4Unspecified(), second.Port()), second, netip.AddrPortFrom(netip.IPv6Unspecified(), second.Port()), second,
+	} {
+		unused := open(to)
+		unused.Close()
+		if !served(second) {
+			t.Errorf("nobody answers after a move to %v that was given up", to)
+		}
+		open(to).Use()
+		await(second, true)
+		await(elsewhere, to != second)
+		if l, err := net.Listen("tcp", second.String()); err == nil {
+			l.Close()
+			t.Errorf("somebody else can listen at %v after the move to %v", second, to)
+		}
+	}
 
 	// Nowhere, and back to an address that was left.
 	open(netip.AddrPort{}).Use()

@@ -39,7 +39,11 @@ func NewReadServer(o ReadOptions) *HTTPServer {
 }
 
 func listenTCP(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", at.String())
+	return listenWith(ctx, net.ListenConfig{}, at)
+}
+
+func listenWith(ctx context.Context, config net.ListenConfig, at netip.AddrPort) (net.Listener, error) {
+	l, err := config.Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen on control_listen: %w (ss -ltnp shows who has the port; the address must be one of this machine)", err)
 	}
