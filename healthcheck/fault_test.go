@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,7 +212,7 @@ func faults(t *testing.T) []fault {
 	wantCA := &HTTPSpec{TLS: TLSSpec{CAFile: ca}}
 	needle := &HTTPSpec{HTTPRequest: HTTPRequest{BodyContains: "needle"}}
 	long := strings.Repeat("x", 8192)
-	return append(kindFaults(t), []fault{
+	return append(slices.Concat(kindFaults(t), secureFaults(t), frameFaults()), []fault{
 		{name: "tcp fine", kind: TCP, serve: hold},
 		{name: "tcp refused", kind: TCP, target: closedPort, want: Refused, detail: "connect to 127.0.0.1:"},
 		{name: "tcp black hole", kind: TCP, target: blackHole, want: Timeout, detail: "no connection to 127.0.0.1:"},
@@ -240,8 +241,10 @@ func faults(t *testing.T) []fault {
 		{name: "http slow drip in the header", kind: HTTP, serve: endless(okHead, "X: y\r\n", 5*ms), want: Timeout},
 		{name: "http not HTTP at all", kind: HTTP, serve: func(c net.Conn) { io.WriteString(c, "220 mail ESMTP\r\n"); hold(c) }, want: Protocol, detail: "malformed"},
 		{name: "http wrong status", kind: HTTP, serve: answer("HTTP/1.1 503 Busy\r\n\r\n"), want: Status, detail: "status 503, wanted 200-299"},
+		{name: "http status below the wanted", kind: HTTP, http: &HTTPSpec{HTTPRequest: HTTPRequest{Status: []StatusRange{{201, 204}, {300, 399}}}}, serve: answer(fine), want: Status, detail: "status 200, wanted 201-204, 300-399"},
 		{name: "http endless body", kind: HTTP, http: needle, serve: endless(okHead+"\r\n", long, 0), want: Body, detail: "only the first 1048576 bytes"},
 		{name: "http endless chunks", kind: HTTP, http: needle, serve: endless(okHead+"Transfer-Encoding: chunked\r\n\r\n", "1;"+long[:64]+"\r\nx\r\n", 0), want: Protocol},
+		{name: "http endless small chunks", kind: HTTP, http: needle, serve: endless(okHead+"Transfer-Encoding: chunked\r\n\r\n", strings.Repeat("1;"+long[:8]+"\r\nx\r\n", 400), 0), want: Protocol, detail: "framing has more than"},
 		{name: "http endless body, needle first", kind: HTTP, http: needle, serve: endless(okHead+"\r\nneedle", long, 0)},
 		{name: "http slow drip in the body", kind: HTTP, http: needle, serve: endless(okHead+"\r\n", "x", 5*ms), want: Timeout},
 		{name: "http truncated body", kind: HTTP, http: needle, serve: answer(okHead + "Content-Length: 100\r\n\r\nneedle"), want: Protocol, detail: "before the body's end"},

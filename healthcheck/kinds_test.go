@@ -85,7 +85,7 @@ func named(change func(*dns.Msg)) func([]byte) []byte {
 			return nil
 		}
 		m := new(dns.Msg).SetReply(&q)
-		if q.Question[0].Qtype == dns.TypeA {
+		if q.Question[0].Qtype == dns.TypeA && q.Question[0].Name == "www.example.org." {
 			for _, s := range []string{"www.example.org. 60 IN CNAME web.example.org.", "web.example.org. 60 IN A 192.0.2.1", "web.example.org. 60 IN A 192.0.2.2"} {
 				rr, _ := dns.NewRR(s)
 				m.Answer = append(m.Answer, rr)
@@ -160,8 +160,10 @@ func startTLS(cfg *tls.Config, before []string, after ...string) func(net.Conn) 
 func frames(write func(f *http2.Framer)) func(net.Conn) {
 	return func(c net.Conn) {
 		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
+		heard := make(chan struct{})
+		go func() { defer close(heard); hold(c) }() // who writes for long must be read, too
 		write(http2.NewFramer(c, c))
-		hold(c)
+		<-heard
 	}
 }
 
@@ -314,7 +316,7 @@ func kindFaults(t *testing.T) []fault {
 		{name: "dns over TCP slow", kind: DNS, set: overStream, serve: answerAtOnce("\xff\xff\x00"), want: Timeout},
 		{name: "dns over TCP refused", kind: DNS, set: overStream, target: closedPort, want: Refused},
 
-		{name: "udp fine", kind: UDP, set: with(&UDPSpec{Payload: []byte("ping"), Reply: []byte("poNg"), ReplyMask: []byte{0xff, 0xff, 0, 0xff}, MinReply: 4, MaxReply: 8}), packet: reply([]byte("pong"))},
+		{name: "udp fine", kind: UDP, set: with(&UDPSpec{Payload: []byte("ping"), Reply: []byte("poNg"), ReplyMask: []byte{0xff, 0xff, 0, 0xff}, MinReply: 4, MaxReply: 8}), packet: overUDP(func(b []byte) []byte { return bytes.Replace(b, []byte("i"), []byte("o"), 1) })},
 		{name: "udp fine with silence", kind: UDP, set: func(s *Spec) { s.Timeout = 200 * ms }, packet: silent},
 		{name: "udp fine with anything at once", kind: UDP, packet: reply([]byte("?"))},
 		{name: "udp fine with an empty reply", kind: UDP, set: with(&UDPSpec{RequireReply: true}), packet: reply(nil)},
@@ -373,6 +375,11 @@ func kindFaults(t *testing.T) []fault {
 			for f.WriteContinuation(1, false, make([]byte, 4096)) == nil {
 			}
 		}), want: Protocol},
+		{name: "http/2 endless padding", kind: HTTP, http: ask("/", func(h *HTTPSpec) { h.BodyContains = "needle" }), serve: frames(func(f *http2.Framer) {
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x88}, EndHeaders: true})
+			for f.WriteDataPadded(1, false, []byte("x"), make([]byte, 255)) == nil {
+			}
+		}), want: Protocol, detail: "framing has more than"},
 		{name: "https/2 fine", kind: HTTPS, http: ask("/ok", func(h *HTTPSpec) { h.TLS = trusting }), target: webServer(t, own)},
 		{name: "https/2 not offered", kind: HTTPS, http: ask("/", func(h *HTTPSpec) { h.TLS = trusting }), serve: overTLS(&tls.Config{Certificates: own.Certificates}, hold), want: TLS, detail: "does not offer HTTP/2"},
 		{name: "https fine with a client certificate", kind: HTTPS, http: ask("/ok", func(h *HTTPSpec) { h.TLS = asClient }), target: webServer(t, mutual)},

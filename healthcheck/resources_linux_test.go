@@ -4,11 +4,40 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// TestDescriptorsAreRaised: a process whose soft limit is low takes the hard one,
+// less what it needs besides.
+func TestDescriptorsAreRaised(t *testing.T) {
+	const mark = "HEALTHCHECK_TEST_DESCRIPTORS"
+	if os.Getenv(mark) != "" {
+		fmt.Printf("bound %d\n", defaultDescriptors())
+		return
+	}
+	bound := func(limits string) (n int) {
+		cmd := exec.Command("sh", "-c", limits+` && exec "$0" -test.run='^TestDescriptorsAreRaised$'`, os.Args[0])
+		cmd.Env = append(os.Environ(), mark+"=1")
+		b, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, b)
+		}
+		if _, err := fmt.Sscanf(string(b), "bound %d\n", &n); err != nil {
+			t.Fatalf("%v: %s", err, b)
+		}
+		return n
+	}
+	if n := bound("ulimit -Sn 200 && ulimit -Hn 900"); n < 800 || n > 900-reservedDescriptors {
+		t.Errorf("of 200, raised to 900, it takes %d", n)
+	}
+	if n := bound("ulimit -n 30"); n != 1 {
+		t.Errorf("of 30 it takes %d", n)
+	}
+}
 
 // TestOutOfDescriptors: the kernel refuses new sockets, and no server changes
 // state by that.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"baton/internal/nstest"
@@ -16,7 +17,7 @@ import (
 // TestKernelUnreachable: a router says by ICMP that there is no way to the
 // server or that it is forbidden, or nobody has the address, and every kind of
 // check that sends packets hears of it. A udp check that wants no reply would else
-// take a dead host for a silent one.
+// take a dead host for a silent one. What vanishes without a word is a time-out.
 func TestKernelUnreachable(t *testing.T) {
 	if !nstest.InNamespace(t) {
 		return
@@ -30,7 +31,7 @@ func TestKernelUnreachable(t *testing.T) {
 	for _, set := range []string{"ipv4.ip_forward=1", "ipv6.conf.all.forwarding=1", "ipv4.icmp_ratelimit=0", "ipv6.icmp.ratelimit=0"} {
 		router.Run("sysctl", "-qw", "net."+set)
 	}
-	for dst, kind := range map[string]string{"10.9.0.0/24": "unreachable", "2001:db8:9::/64": "unreachable", "2001:db8:a::/64": "prohibit"} {
+	for dst, kind := range map[string]string{"10.9.0.0/24": "unreachable", "2001:db8:9::/64": "unreachable", "2001:db8:a::/64": "prohibit", "10.9.2.0/24": "blackhole", "2001:db8:b::/64": "blackhole"} {
 		router.Run("ip", "route", "add", kind, dst)
 	}
 	here.Run("ip", "route", "add", "10.0.0.0/8", "via", "192.168.16.1")
@@ -41,10 +42,16 @@ func TestKernelUnreachable(t *testing.T) {
 	var specs []Spec
 	// The kernel answers five packets of a host at a time so: one of each kind.
 	for _, kind := range []Kind{TCP, HTTP, DNS, UDP, Ping} {
-		for _, a := range []string{"10.9.0.1", "2001:db8:9::1", "2001:db8:a::1", "192.168.16.77", "2001:db8::77"} {
+		for _, a := range []string{"10.9.0.1", "2001:db8:9::1", "2001:db8:a::1", "192.168.16.77", "2001:db8::77", "10.9.2.1", "2001:db8:b::1"} {
 			specs = append(specs, spec(fmt.Sprint(kind, " ", a), func(s *Spec) {
 				s.Kind, s.Target = kind, netip.AddrPortFrom(netip.MustParseAddr(a), 80)
 				s.Interval, s.Timeout = 60*sec, 60*sec // far longer than the kernel waits for a neighbour
+				if vanishes(s.Target.Addr()) {
+					s.Timeout = sec
+					if kind == UDP {
+						s.UDP = &UDPSpec{RequireReply: true}
+					}
+				}
 			}))
 		}
 	}
@@ -65,8 +72,12 @@ func TestKernelUnreachable(t *testing.T) {
 		select {
 		case v := <-verdicts:
 			delete(left, v.ID)
-			if v.Up || v.Reason != Unreachable {
-				t.Errorf("%s: up %v, %s %s", v.ID, v.Up, v.Reason, v.Detail)
+			want := Unreachable
+			if vanishes(netip.MustParseAddr(strings.Fields(v.ID)[1])) {
+				want = Timeout
+			}
+			if v.Up || v.Reason != want {
+				t.Errorf("%s: up %v, %s %s, want %s", v.ID, v.Up, v.Reason, v.Detail, want)
 			}
 		case <-ctx.Done():
 			t.Fatalf("no verdict of %v", slices.Collect(maps.Keys(left)))
@@ -76,4 +87,9 @@ func TestKernelUnreachable(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// vanishes: the router drops what is for that address.
+func vanishes(a netip.Addr) bool {
+	return netip.MustParsePrefix("10.9.2.0/24").Contains(a) || netip.MustParsePrefix("2001:db8:b::/64").Contains(a)
 }

@@ -48,7 +48,7 @@ func TestCheckersOfRealServers(t *testing.T) {
 	}
 	want := []string{
 		"ping forbidden: config, remedy sysctl -w net.ipv4.ping_group_range",
-		"ping up", "ping unreachable",
+		"ping 127.0.0.1 up", "ping ::1 up", "ping unreachable",
 	}
 	for _, sp := range realSpecs("") {
 		want = append(want, sp.ID+" up", sp.ID+" refused")
@@ -193,7 +193,7 @@ func pingFirst(ctx context.Context) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0); err != nil {
 		return err
 	}
-	return pings(ctx, loopback(0).Addr(), "")
+	return errors.Join(pings(ctx, loopback(0).Addr(), ""), pings(ctx, netip.IPv6Loopback(), ""))
 }
 
 func pinger(target netip.Addr) (healthcheck.Checker, error) {
@@ -211,7 +211,7 @@ func pings(ctx context.Context, target netip.Addr, want healthcheck.Reason) erro
 	case healthcheck.ReasonOf(err) != want:
 		return fmt.Errorf("ping: %v, want %q", err, want)
 	case err == nil:
-		fmt.Println("ping up")
+		fmt.Println("ping", target, "up")
 	default:
 		fmt.Println("ping", want)
 	}
