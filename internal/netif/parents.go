@@ -94,15 +94,17 @@ func (p *parents) prepare(iface string) error {
 		p.changed[iface] = s
 	}
 	before := len(s.changed)
+	var err error
 	for _, ps := range parentSysctls {
-		if err := s.atLeast(fmt.Sprintf(ps.name, iface), ps.value); err != nil {
-			return err
+		if err = s.atLeast(fmt.Sprintf(ps.name, iface), ps.value); err != nil {
+			break
 		}
 	}
-	if len(s.changed) == before {
-		return nil
+	// Also of what was changed before something failed.
+	if len(s.changed) > before {
+		err = errors.Join(err, p.save())
 	}
-	return p.save()
+	return err
 }
 
 // restore sets back what carries no VMAC any more.

@@ -56,6 +56,33 @@ func TestParentsAreRemembered(t *testing.T) {
 	is("arp_ignore", "1")
 }
 
+// The second parameter cannot be set: the next run knows of the first one.
+func TestParentsAreRememberedWhenOneFails(t *testing.T) {
+	dir := t.TempDir()
+	defer func(was string) { procSys = was }(procSys)
+	procSys = filepath.Join(dir, "sys")
+	conf := filepath.Join(procSys, "net/ipv4/conf/eth0")
+	if err := os.MkdirAll(conf, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(conf, "arp_ignore"), []byte("0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "parents.json")
+	if err := readParents(file).prepare("eth0"); err == nil || !strings.Contains(err.Error(), "arp_announce") {
+		t.Errorf("without arp_announce: %v", err)
+	}
+	if got, err := ReadSysctl("net/ipv4/conf/eth0/arp_ignore"); err != nil || got != "1" {
+		t.Errorf("arp_ignore is %q, %v", got, err)
+	}
+	if err := readParents(file).restore(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadSysctl("net/ipv4/conf/eth0/arp_ignore"); err != nil || got != "0" {
+		t.Errorf("after the next run arp_ignore is %q, %v", got, err)
+	}
+}
+
 func TestParentsUnreadable(t *testing.T) {
 	for name, content := range map[string]string{
 		"cut off":         `{"eth0":[{"name":"net/ipv4/conf/eth0/arp`,
