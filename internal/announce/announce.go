@@ -12,8 +12,13 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// ErrNoInterface is why nothing can be sent or heard where there is no interface
+// of that name.
+var ErrNoInterface = errors.New("no such interface")
 
 // writeTimeout bounds one frame: a full transmit queue must not hold up the
 // election.
@@ -213,10 +218,24 @@ type packetSocket struct {
 	to   *packet.Addr // the frame itself says where to
 }
 
-func openPacket(iface string) (socket, error) {
-	ifi, err := net.InterfaceByName(iface)
+// find asks for one interface. net.InterfaceByName lists them all, which with a
+// VMAC for each of a thousand instances is a long list.
+func find(iface string) (*net.Interface, error) {
+	l, err := netlink.LinkByName(iface)
+	if _, none := errors.AsType[netlink.LinkNotFoundError](err); none {
+		err = ErrNoInterface
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find interface: %w", err)
+	}
+	a := l.Attrs()
+	return &net.Interface{Index: a.Index, MTU: a.MTU, Name: a.Name, HardwareAddr: a.HardwareAddr}, nil
+}
+
+func openPacket(iface string) (socket, error) {
+	ifi, err := find(iface)
+	if err != nil {
+		return nil, err
 	}
 	// Protocol 0 receives nothing, so the queue cannot fill with other
 	// people's frames.

@@ -204,3 +204,12 @@ type discard struct{}
 func (discard) hardwareAddr() net.HardwareAddr { return mac }
 func (discard) close() error                   { return nil }
 func (discard) send([]byte) error              { return nil }
+
+func TestFindsOneInterface(t *testing.T) {
+	if ifi, err := find("lo"); err != nil || ifi.Index == 0 || ifi.Name != "lo" {
+		t.Errorf("lo is found as %+v, %v", ifi, err)
+	}
+	if _, err := find("baton-none"); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("an interface that is not there: %v", err)
+	}
+}

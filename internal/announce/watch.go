@@ -71,9 +71,9 @@ func WatchAll(iface string, ours func(net.HardwareAddr) bool, report func(Confli
 }
 
 func watch(iface string, every time.Duration, ours func(net.HardwareAddr) bool, report func(Conflict)) (*Watcher, error) {
-	ifi, err := net.InterfaceByName(iface)
+	ifi, err := find(iface)
 	if err != nil {
-		return nil, fmt.Errorf("watch for conflicts on %s: find interface: %w", iface, err)
+		return nil, fmt.Errorf("watch for conflicts on %s: %w", iface, err)
 	}
 	// Filtered from the first packet on.
 	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: nothing})
