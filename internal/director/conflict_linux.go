@@ -1,6 +1,7 @@
 package director
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -29,6 +30,7 @@ const (
 // instances hold, tells of them and repeats the announcement.
 type conflicts struct {
 	addrs *addresses
+	watch func(dev string, ours func(net.HardwareAddr) bool, report func(announce.Conflict)) (*announce.Watcher, error)
 
 	work     sync.Mutex                   // held while sockets are opened; guards what follows
 	watchers map[string]*announce.Watcher // by interface
@@ -44,7 +46,7 @@ type conflicts struct {
 }
 
 func newConflicts(a *addresses) *conflicts {
-	return &conflicts{addrs: a, watchers: map[string]*announce.Watcher{}, leaving: map[string]bool{},
+	return &conflicts{addrs: a, watch: announce.Watch, watchers: map[string]*announce.Watcher{}, leaving: map[string]bool{},
 		told: map[netip.Addr]time.Time{}, counted: map[netip.Addr]int{}, stations: map[string]string{}}
 }
 
@@ -110,9 +112,12 @@ func (w *conflicts) follow() {
 	}
 	for dev, vips := range held {
 		if w.watchers[dev] == nil {
-			// Where there is no such interface its coming is told of.
-			n, err := announce.Watch(dev, w.ours, w.claimed)
+			n, err := w.watch(dev, w.ours, w.claimed)
+			if errors.Is(err, announce.ErrNoInterface) {
+				continue // its coming is told of
+			}
 			if err != nil {
+				w.addrs.say(event.AnnounceFailed, event.F(event.Interface, dev), event.F(event.Err, err))
 				continue
 			}
 			w.watchers[dev] = n
