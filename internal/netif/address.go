@@ -277,13 +277,10 @@ func (m *Manager) remove(ctx context.Context, link netlink.Link, observed, doome
 	iface := link.Attrs().Name
 	var errs []error
 	var removed []netip.Prefix
+	var saved Sysctls
 	risk := endangered(observed, doomed)
 	if len(risk) > 0 {
-		var saved Sysctls
-		if err := keepSecondaries(&saved, iface); err != nil {
-			errs = append(errs, err)
-		}
-		defer saved.Restore()
+		errs = append(errs, keepSecondaries(&saved, iface))
 	}
 	for _, a := range doomed {
 		if err := ctx.Err(); err != nil {
@@ -303,7 +300,7 @@ func (m *Manager) remove(ctx context.Context, link netlink.Link, observed, doome
 		errs = append(errs, m.record.remove(iface, []netip.Prefix{a.prefix}))
 	}
 	if len(risk) > 0 {
-		errs = append(errs, m.putBack(link, risk))
+		errs = append(errs, m.putBack(link, risk), saved.Restore())
 	}
 	return removed, errors.Join(errs...)
 }
