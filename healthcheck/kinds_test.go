@@ -280,6 +280,7 @@ func kindFaults(t *testing.T) []fault {
 	greeting := []string{"220 mail.example.org ESMTP", "250-mail.example.org\r\n250-PIPELINING\r\n250 STARTTLS", "220 go ahead"}
 	wantTLS := with(&SMTPSpec{Helo: "lvs.example.org", Security: SMTPStartTLS, TLS: trusting})
 	settings := func(f *http2.Framer) { f.WriteSettings() }
+	from := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.7"), closedPort(t).Port())
 	return []fault{
 		{name: "dns fine", kind: DNS, packet: overUDP(fine)},
 		{name: "dns fine through an alias", kind: DNS, set: a("192.0.2.2", "192.0.2.1"), packet: overUDP(fine)},
@@ -403,7 +404,11 @@ func kindFaults(t *testing.T) []fault {
 		{name: "grpc reset", kind: GRPC, serve: func(c net.Conn) { c.Read(make([]byte, 1)); reset(c) }, want: Reset},
 		{name: "grpc garbage", kind: GRPC, serve: answerAtOnce(strings.Repeat("garbage", 10)), want: Protocol},
 
-		{name: "from an address fine", kind: TCP, set: func(s *Spec) { s.Socket = SocketSpec{BindTo: netip.MustParseAddr("127.0.0.7")} }, serve: hold},
+		{name: "from an address and port fine", kind: HTTP, set: func(s *Spec) { s.Socket = SocketSpec{BindTo: from.Addr(), BindPort: from.Port()} }, serve: func(c net.Conn) {
+			if c.RemoteAddr().String() == from.String() {
+				answer(okHead + "\r\n")(c)
+			}
+		}},
 		{name: "by an interface fine", kind: UDP, set: func(s *Spec) { s.Socket.BindIf = "lo"; s.UDP = &UDPSpec{RequireReply: true} }, packet: reply(nil)},
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net"
 	"net/netip"
 	"os"
@@ -297,4 +300,34 @@ func TestDefaultsOfAScheduler(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReasonsAreAClosedSet: docs/checks.md explains each reason that there is, and
+// no other.
+func TestReasonsAreAClosedSet(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons, documented []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
+			if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "Reason" {
+				reasons = append(reasons, strings.Trim(v.Values[0].(*ast.BasicLit).Value, `"`))
+			}
+		}
+		return true
+	})
+	raw, err := os.ReadFile("../docs/checks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if word, _, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` |"); ok && strings.HasPrefix(line, "| `") {
+			documented = append(documented, word)
+		}
+	}
+	if len(reasons) < 10 || !slices.Equal(reasons, documented) {
+		t.Errorf("reasons are\n%q\nexplained are\n%q", reasons, documented)
+	}
 }
