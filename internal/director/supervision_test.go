@@ -91,3 +91,18 @@ func TestTimeToStopFollowsReloads(t *testing.T) {
 		t.Errorf("it may take %v, want %v", got, long)
 	}
 }
+
+// TestProberBackoff: a prober that dies at once is soon back, and one that keeps
+// dying costs a start in half a minute.
+func TestProberBackoff(t *testing.T) {
+	want := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond,
+		1600 * time.Millisecond, 3200 * time.Millisecond, 6400 * time.Millisecond, 12800 * time.Millisecond, 25600 * time.Millisecond, 30 * time.Second}
+	for i, d := range want {
+		if got := proberBackoff(i + 1); got != d {
+			t.Errorf("restart %d waits %v, want %v", i+1, got, d)
+		}
+	}
+	if got := proberBackoff(1 << 30); got != 30*time.Second {
+		t.Errorf("after very many: %v", got)
+	}
+}
