@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/event"
 	"baton/internal/pool"
@@ -20,7 +21,7 @@ func (c *core) tellPool(s *service, was pool.State, now time.Time) {
 			before.Health.State, before.Since = healthcheck.Unknown, now
 		}
 		if before.Health.State != after.Health.State {
-			c.tellServer(s, k, before, after, now)
+			c.tellServer(s, rs, before, after, now)
 			c.notifyServer(s, rs, before.Health.State, after.Health)
 		}
 		if seen && before.Target != after.Target && (before.By != pool.Configured || after.By != pool.Configured) {
@@ -49,8 +50,8 @@ func (c *core) tellPool(s *service, was pool.State, now time.Time) {
 }
 
 // tellServer tells a change of a server's health, unless it changes too often.
-func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now time.Time) {
-	v := is.Health.Verdict
+func (c *core) tellServer(s *service, rs conf.RealServer, was, is pool.Server, now time.Time) {
+	k, v := rs.Server.Key, is.Health.Verdict
 	if is.Health.State == healthcheck.Unknown || v.ID == "" {
 		return // has no checks, or none that has answered: nothing was found out
 	}
@@ -75,11 +76,21 @@ func (c *core) tellServer(s *service, k ipvs.ServerKey, was, is pool.Server, now
 		latency = round(v.Latency)
 	}
 	if is.Health.State == healthcheck.Up {
-		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Latency, latency), event.F(event.Took, lasted))...)
+		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted))...)
 		return
 	}
 	c.say(event.ServerDown, append(fields, event.F(event.Reason, v.Reason), event.F(event.Detail, v.Detail),
-		event.F(event.Latency, latency), event.F(event.Took, lasted))...)
+		event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted), event.F(event.Until, until(rs, v.ID)))...)
+}
+
+// until says what brings a server back that the check has taken out.
+func until(rs conf.RealServer, check string) string {
+	for i := range rs.Checks {
+		if s := &rs.Checks[i]; s.ID == check {
+			return fmt.Sprintf("it has passed %s, made every %v", inARow(max(1, s.Rise)), s.Interval)
+		}
+	}
+	return ""
 }
 
 // tellWeight tells a weight that is not, or no longer, the configuration's.

@@ -533,6 +533,36 @@ func TestSwapWithTheSorryServer(t *testing.T) {
 	}
 }
 
+// TestServerLinesSayWhy: the lines of a server's health have what explain has: which
+// check, why, how long it took, since when it was otherwise, what brings it back.
+func TestServerLinesSayWhy(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		cfg := two()
+		cfg.Services[0].Servers[1].Checks[0].Rise, cfg.Services[0].Servers[1].Checks[0].Interval = 2, 6*time.Second
+		s.directing(t, cfg, func(c *core) {
+			id := cfg.Services[0].Servers[1].Checks[0].ID
+			c.tell(t, map[string]healthcheck.Verdict{id: {ID: id, Up: true, First: true, Latency: 2 * time.Millisecond, Attempts: 1}})
+			later(time.Hour)
+			c.tell(t, map[string]healthcheck.Verdict{id: {ID: id, Reason: healthcheck.Status, Detail: "status 503, wanted 200-299", Latency: 12 * time.Millisecond, Attempts: 3}})
+			later(time.Minute)
+			c.tell(t, map[string]healthcheck.Verdict{id: {ID: id, Up: true, Latency: 3 * time.Millisecond, Attempts: 2}})
+			want := []string{
+				"server.up service=S server=R check=b from=unknown latency=2ms count=1",
+				"server.down service=S server=R check=b reason=status detail=status 503, wanted 200-299 latency=12ms count=3 took=1h0m0s until=it has passed 2 times in a row, made every 6s",
+				"server.up service=S server=R check=b from=down latency=3ms count=2 took=1m0s",
+			}
+			words := strings.NewReplacer("S", cfg.Services[0].Name, "R", cfg.Services[0].Servers[1].Server.Key.String())
+			for i := range want {
+				want[i] = words.Replace(want[i])
+			}
+			if got := c.told(event.ServerUp, event.ServerDown); !slices.Equal(got, want) {
+				t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	})
+}
+
 // TestFlappingIsToldOnce is fault 22: single lines stop, and what comes last is
 // told when it has calmed down.
 func TestFlappingIsToldOnce(t *testing.T) {

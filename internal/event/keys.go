@@ -33,4 +33,5 @@ const (
 	Version   Key = "version"
 	Err       Key = "error"
 	Detail    Key = "detail"
+	Until     Key = "until"
 )
