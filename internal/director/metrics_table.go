@@ -15,8 +15,8 @@ import (
 // order of the file, then those that leave, then who else is in the kernel.
 func (c *core) tableFigures(s *metrics.Snapshot, table ipvs.Table) {
 	servers := 0
-	for _, e := range c.table {
-		servers += len(e.Servers)
+	for _, sv := range c.list {
+		servers += len(sv.Servers) * len(sv.Keys)
 	}
 	s.Services = make([]metrics.Service, 0, len(c.table))
 	s.Servers = make([]metrics.Server, 0, servers)
@@ -56,41 +56,50 @@ func (c *core) tableFigures(s *metrics.Snapshot, table ipvs.Table) {
 func (c *core) serviceFigures(s *metrics.Snapshot, sv *service, k ipvs.ServiceKey, table ipvs.Table) {
 	out := metrics.Service{Key: k, Name: sv.Name, Quorum: sv.state.Quorum == pool.Gained, Needed: sv.Quorum, Weight: sv.state.Alive,
 		HasSorry: sv.Sorry != nil, Sorry: sv.state.Sorry}
-	at, e := len(s.Services), table[k]
-	configured := map[ipvs.ServerKey]bool{}
+	at, e, found := len(s.Services), table[k], 0
+	orders := c.orders[sv.Name]
 	for i := range sv.Servers {
 		rs := &sv.Servers[i]
 		key := conf.ServerAt(k, rs.Server).Key
 		known := sv.state.Servers[rs.Server.Key]
 		one := metrics.Server{Service: at, Key: key, Configured: true, Healthy: known.Health.State == healthcheck.Up, Weight: known.Weight}
 		one.State = stateOf(known.Health.State)
-		if d := c.order(sv, rs.Server.Key).Drain; d != nil {
+		if d := orders[rs.Server.Key].Drain; d != nil {
 			one.State, one.Deadline = metrics.Draining, d.Deadline
 			if !d.Done.IsZero() {
 				one.State = metrics.Drained
 			}
 		}
-		switch c.paths.is[serverID{k, key}].word {
-		case pathOK:
-			one.Path = metrics.PathOK
-		case pathBroken:
-			one.Path = metrics.PathBroken
+		if len(c.paths.is) > 0 {
+			switch c.paths.is[serverID{k, key}].word {
+			case pathOK:
+				one.Path = metrics.PathOK
+			case pathBroken:
+				one.Path = metrics.PathBroken
+			}
 		}
-		have, there := e.Servers[key]
-		inKernel(&one, have, there)
+		if have, there := e.Servers[key]; there {
+			inKernel(&one, have)
+			found++
+		}
 		out.States[one.State]++
 		s.Servers = append(s.Servers, one)
-		configured[key] = true
 	}
 	s.Services = append(s.Services, out)
-	c.otherServers(s, k, table, configured)
+	if found < len(e.Servers) {
+		c.otherServers(s, k, table, sv.Servers)
+	}
 }
 
 // otherServers adds the servers of the service added last that the
 // configuration does not list there: those that leave, the sorry server, and
 // all of a service that is not ours.
-func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.Table, configured map[ipvs.ServerKey]bool) {
+func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.Table, servers []conf.RealServer) {
 	e, at := table[k], len(s.Services)-1
+	configured := make(map[ipvs.ServerKey]bool, len(servers))
+	for _, rs := range servers {
+		configured[conf.ServerAt(k, rs.Server).Key] = true
+	}
 	var others []ipvs.ServerKey
 	for key := range e.Servers {
 		if !configured[key] {
@@ -105,15 +114,15 @@ func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.T
 				one.State, one.Deadline = metrics.Draining, l.Drain.Deadline
 			}
 		}
-		inKernel(&one, e.Servers[key], true)
+		inKernel(&one, e.Servers[key])
 		s.Servers = append(s.Servers, one)
 	}
 }
 
-func inKernel(to *metrics.Server, have ipvs.Server, there bool) {
-	to.There, to.KernelWeight = there, have.Weight
-	if have.Stats != nil {
-		to.Stats = *have.Stats
+func inKernel(to *metrics.Server, have ipvs.Server) {
+	to.There, to.KernelWeight, to.Stats = true, have.Weight, have.Stats
+	if to.Stats == nil { // a kernel for tests tells none
+		to.Stats = &ipvs.ServerStats{}
 	}
 }
 

@@ -36,8 +36,8 @@ func whole() *Snapshot {
 		Excluded:  []vrrp.Address{{Prefix: netip.MustParsePrefix("2001:db8::1/128")}}, GARP: vrrp.DefaultGARP()}
 	two := vrrp.Config{Name: "VI_2", Interface: "eth0", VRID: 52, Version: vrrp.V3, Priority: 100, AdvertInterval: time.Second,
 		Addresses: []vrrp.Address{{Prefix: netip.MustParsePrefix("fe80::1/64")}}}
-	stats := func(n uint64) ipvs.ServerStats {
-		return ipvs.ServerStats{Active: uint32(n), Inactive: uint32(n + 1), Counters: ipvs.Counters{Connections: n + 2, PacketsIn: n + 3, PacketsOut: n + 4, BytesIn: 1<<40 + n, BytesOut: n + 6}}
+	stats := func(n uint64) *ipvs.ServerStats {
+		return &ipvs.ServerStats{Active: uint32(n), Inactive: uint32(n + 1), Counters: ipvs.Counters{Connections: n + 2, PacketsIn: n + 3, PacketsOut: n + 4, BytesIn: 1<<40 + n, BytesOut: n + 6}}
 	}
 	tcp := healthcheck.KindStats{Attempts: 5, Reasons: map[healthcheck.Reason]uint64{healthcheck.Refused: 2}, Took: 1500 * time.Millisecond}
 	tcp.Latencies[0], tcp.Latencies[3], tcp.Latencies[len(tcp.Latencies)-1] = 2, 2, 1
@@ -273,7 +273,7 @@ func Many(services, servers int) *Snapshot {
 		for j := range servers {
 			at := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("192.168.%d.%d", i/250, i%250+j)), 80)
 			s.Servers = append(s.Servers, Server{Service: i, Key: ipvs.MakeServerKey(at), Configured: true, State: Up, Healthy: true, Weight: 1, Path: PathOK, There: true,
-				KernelWeight: 1, Stats: ipvs.ServerStats{Active: 123, Inactive: 1234, Counters: c}})
+				KernelWeight: 1, Stats: &ipvs.ServerStats{Active: 123, Inactive: 1234, Counters: c}})
 		}
 	}
 	return s

@@ -141,7 +141,7 @@ type Server struct {
 
 	There        bool // in the kernel
 	KernelWeight int
-	Stats        ipvs.ServerStats
+	Stats        *ipvs.ServerStats // of what is There, not nil
 }
 
 // Path is what the path check has found of a server.

@@ -79,13 +79,23 @@ var serverCounts = []count[Server]{
 		return uint64(s.Deadline.Unix()), s.State == Draining
 	}},
 	{gauge("baton_ipvs_backend_weight", "Weight in the kernel's table.", ofServer...), func(s *Server) (uint64, bool) { return uint64(max(s.KernelWeight, 0)), s.There }},
-	{gauge("baton_ipvs_backend_connections_active", "Established connections (ipvsadm: ActiveConn).", ofServer...), func(s *Server) (uint64, bool) { return uint64(s.Stats.Active), s.There }},
-	{gauge("baton_ipvs_backend_connections_inactive", "Connections in any other state (ipvsadm: InActConn).", ofServer...), func(s *Server) (uint64, bool) { return uint64(s.Stats.Inactive), s.There }},
-	{counter("baton_ipvs_backend_connections_total", "Connections that the server was given.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.Connections, s.There }},
-	{counter("baton_ipvs_backend_incoming_packets_total", "Packets for the server.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.PacketsIn, s.There }},
-	{counter("baton_ipvs_backend_outgoing_packets_total", "Packets from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.PacketsOut, s.There }},
-	{counter("baton_ipvs_backend_incoming_bytes_total", "Bytes for the server.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.BytesIn, s.There }},
-	{counter("baton_ipvs_backend_outgoing_bytes_total", "Bytes from the server that pass the director: with NAT alone.", ofServer...), func(s *Server) (uint64, bool) { return s.Stats.Counters.BytesOut, s.There }},
+	{gauge("baton_ipvs_backend_connections_active", "Established connections (ipvsadm: ActiveConn).", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return uint64(st.Active) })},
+	{gauge("baton_ipvs_backend_connections_inactive", "Connections in any other state (ipvsadm: InActConn).", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return uint64(st.Inactive) })},
+	{counter("baton_ipvs_backend_connections_total", "Connections that the server was given.", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return st.Counters.Connections })},
+	{counter("baton_ipvs_backend_incoming_packets_total", "Packets for the server.", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return st.Counters.PacketsIn })},
+	{counter("baton_ipvs_backend_outgoing_packets_total", "Packets from the server that pass the director: with NAT alone.", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return st.Counters.PacketsOut })},
+	{counter("baton_ipvs_backend_incoming_bytes_total", "Bytes for the server.", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return st.Counters.BytesIn })},
+	{counter("baton_ipvs_backend_outgoing_bytes_total", "Bytes from the server that pass the director: with NAT alone.", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return st.Counters.BytesOut })},
+}
+
+// ofEntry is what the kernel counts of a server that it has.
+func ofEntry(value func(*ipvs.ServerStats) uint64) func(*Server) (uint64, bool) {
+	return func(s *Server) (uint64, bool) {
+		if !s.There {
+			return 0, false
+		}
+		return value(s.Stats), true
+	}
 }
 
 func truth(v bool) uint64 { return uint64(number(v)) }
@@ -113,7 +123,9 @@ func (w *writer) table(s *Snapshot) {
 
 // number writes a line whose labels are rendered already.
 func (w *writer) number(labels []byte, v uint64) {
-	w.block(labels)
+	w.head()
+	w.b = append(w.b, w.fam.Name...)
+	w.b = append(w.b, labels...)
 	w.b = strconv.AppendUint(w.b, v, 10)
 	w.end()
 }
@@ -122,16 +134,19 @@ func (w *writer) number(labels []byte, v uint64) {
 func (w *writer) extended(labels []byte, name, value string, v uint64) {
 	w.head()
 	w.b = append(w.b, w.fam.Name...)
-	w.b = append(w.b, '{')
-	w.b = append(w.b, labels...)
+	w.b = append(w.b, labels[:len(labels)-len(closing)]...)
 	w.b = append(w.b, ',')
 	w.b = appendLabel(w.b, name, value)
-	w.b = append(w.b, '}', ' ')
+	w.b = append(w.b, closing...)
 	w.b = strconv.AppendUint(w.b, v, 10)
 	w.end()
 }
 
-// labels are those of all services and servers, rendered once for all metrics.
+// closing is what labels end with.
+const closing = "} "
+
+// labels are those of all services and servers, rendered once for all metrics, with
+// their braces.
 type labels struct {
 	text      []byte
 	serviceAt []int32 // where those of a service end
@@ -151,7 +166,7 @@ func cut(text []byte, ends []int32, i int, begin int32) []byte {
 }
 
 // labelSize is about what the labels of one server take.
-const labelSize = 112
+const labelSize = 116
 
 func render(s *Snapshot) *labels {
 	l := &labels{
@@ -186,22 +201,28 @@ func render(s *Snapshot) *labels {
 func appendLocal(b []byte, k ipvs.ServiceKey) []byte {
 	switch {
 	case k.FWMark == 0:
-		b = append(b, `local_address="`...)
+		b = append(b, `{local_address="`...)
 		b = k.Address.AppendTo(b)
 		b = append(b, `",local_port="`...)
 		b = strconv.AppendUint(b, uint64(k.Port), 10)
 		return append(b, `",`...)
 	case k.Family == ipvs.IPv6:
-		return append(b, `local_address="::",local_port="0",`...)
+		return append(b, `{local_address="::",local_port="0",`...)
 	}
-	return append(b, `local_port="0",`...)
+	return append(b, `{local_port="0",`...)
 }
+
+var protocols = map[ipvs.Protocol]string{ipvs.TCP: "TCP", ipvs.UDP: "UDP", ipvs.SCTP: "SCTP"}
 
 func appendRest(b []byte, k ipvs.ServiceKey) []byte {
 	if k.FWMark != 0 {
-		return fmt.Appendf(b, `proto="FWM",local_mark="%08X"`, k.FWMark)
+		return fmt.Appendf(b, `proto="FWM",local_mark="%08X"`+closing, k.FWMark)
 	}
 	b = append(b, `proto="`...)
-	b = append(b, strings.ToUpper(string(k.Protocol))...)
-	return append(b, '"')
+	name, known := protocols[k.Protocol]
+	if !known { // somebody else's
+		name = strings.ToUpper(string(k.Protocol))
+	}
+	b = append(b, name...)
+	return append(b, `"`+closing...)
 }

@@ -174,12 +174,3 @@ func (w *writer) histogram(bounds []time.Duration, counts []uint64, sum time.Dur
 	line("_sum", "", func() { w.b = appendSeconds(w.b, sum) })
 	line("_count", "", count)
 }
-
-// block begins a line whose labels are rendered already.
-func (w *writer) block(labels []byte) {
-	w.head()
-	w.b = append(w.b, w.fam.Name...)
-	w.b = append(w.b, '{')
-	w.b = append(w.b, labels...)
-	w.b = append(w.b, '}', ' ')
-}
