@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,9 +55,6 @@ const (
 	destTunFlags     = 15
 )
 
-// receiveSize is above the 32 KiB that the kernel puts into one piece of a dump.
-const receiveSize = 64 << 10
-
 // conn is a generic netlink socket for what moby/ipvs does not do. It reads
 // all: moby/ipvs cuts weights to 16 bits and drops the persistence engine,
 // the tunnel and the 64-bit counters. And it performs many operations at once,
@@ -68,8 +64,11 @@ type conn struct {
 	family uint16
 	pid    uint32
 	seq    uint32
-	buf    []byte
 	enc    encoder
+	*receiver
+
+	servers []Server // of the service that is being read
+	stats   []ServerStats
 }
 
 func dial(family uint16) (*conn, error) {
@@ -77,7 +76,7 @@ func dial(family uint16) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &conn{fd: fd, family: family, buf: make([]byte, receiveSize)}
+	c := &conn{fd: fd, family: family, receiver: newReceiver(fd)}
 	if err := c.setUp(); err != nil {
 		c.close()
 		return nil, fmt.Errorf("set up netlink socket: %w", err)
@@ -234,27 +233,6 @@ func (c *conn) overrun(answers []error, take func(reply) error) ([]error, error)
 
 func (c *conn) send() error {
 	return unix.Sendto(c.fd, c.enc.b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-}
-
-// receive returns the kernel's next datagram, valid until the next call.
-func (c *conn) receive(flags int) ([]byte, error) {
-	for {
-		n, _, rf, from, err := unix.Recvmsg(c.fd, c.buf, nil, flags)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EAGAIN):
-			return nil, fmt.Errorf("receive from netlink: %w", ErrHung)
-		case err != nil:
-			return nil, err
-		case rf&unix.MSG_TRUNC != 0:
-			return nil, fmt.Errorf("receive from netlink: message of more than %d bytes", receiveSize)
-		}
-		// Any local process may send to this socket.
-		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == nl.PidKernel {
-			return c.buf[:n], nil
-		}
-	}
 }
 
 var (

@@ -148,7 +148,7 @@ func parseService(payload []byte) (Entry, error) {
 		s.PersistenceMask = maskOf(mask, f)
 	}
 	c, err := parseCounters(stats, extended)
-	return Entry{Service: s, Counters: c, Servers: map[ServerKey]Server{}}, err
+	return Entry{Service: s, Counters: c}, err
 }
 
 func familyNumber(af uint16) Family {
@@ -158,12 +158,12 @@ func familyNumber(af uint16) Family {
 	return IPv4
 }
 
-// parseServer reads IPVS_CMD_ATTR_DEST. Kernels before 3.18 do not tell the
-// family; there it is the service's.
-func parseServer(payload []byte, f Family) (Server, error) {
+// parseServer reads IPVS_CMD_ATTR_DEST, what counts apart. Kernels before 3.18 do
+// not tell the family; there it is the service's.
+func parseServer(payload []byte, f Family) (Server, ServerStats, error) {
 	body, err := nested(payload, attrDest)
 	if err != nil {
-		return Server{}, err
+		return Server{}, ServerStats{}, err
 	}
 	var (
 		s                     Server
@@ -207,19 +207,18 @@ func parseServer(payload []byte, f Family) (Server, error) {
 		}
 	})
 	if err != nil {
-		return Server{}, err
+		return Server{}, ServerStats{}, err
 	}
 	a, err := addrOf(addr, f)
 	if err != nil {
-		return Server{}, err
+		return Server{}, ServerStats{}, err
 	}
 	s.Key = ServerKey{Address: a, Port: port}
 	if s.Forward == TUN {
 		s.Tunnel = t
 	}
 	st.Counters, err = parseCounters(stats, extended)
-	s.Stats = &st
-	return s, err
+	return s, st, err
 }
 
 // parseCounters reads STATS64 where the kernel has it (since 4.1), else STATS.

@@ -87,7 +87,7 @@ func TestParseServer(t *testing.T) {
 		long.AddRtAttr(int(i+1), nl.Uint64Attr(1<<40+i))
 	}
 	dest.Data = append(dest.Data, counted.Serialize()[unix.SizeofRtAttr:]...)
-	got, err := parseServer(genlPayload(dest), IPv4)
+	got, st, err := parseServer(genlPayload(dest), IPv4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +95,8 @@ func TestParseServer(t *testing.T) {
 		t.Errorf("server %+v, want %+v", got, want)
 	}
 	counters := Counters{1 << 40, 1<<40 + 1, 1<<40 + 2, 1<<40 + 3, 1<<40 + 4, 1<<40 + 5, 1<<40 + 6, 1<<40 + 7, 1<<40 + 8, 1<<40 + 9}
-	if *got.Stats != (ServerStats{Active: 4, Inactive: 5, Persistent: 6, Counters: counters}) {
-		t.Errorf("stats %+v", *got.Stats)
+	if st != (ServerStats{Active: 4, Inactive: 5, Persistent: 6, Counters: counters}) {
+		t.Errorf("stats %+v", st)
 	}
 }
 
@@ -110,10 +110,10 @@ func TestParseOldKernel(t *testing.T) {
 	stats := a.AddRtAttr(destStats, nil)
 	stats.AddRtAttr(1, nl.Uint32Attr(7))
 	stats.AddRtAttr(4, nl.Uint64Attr(1<<33))
-	got, err := parseServer(genlPayload(a), IPv4)
+	got, st, err := parseServer(genlPayload(a), IPv4)
 	if err != nil || got.Key.String() != "198.51.100.1:80" || got.Forward != DR ||
-		got.Stats.Counters.Connections != 7 || got.Stats.Counters.BytesIn != 1<<33 {
-		t.Errorf("%+v %+v, error %v", got, got.Stats, err)
+		st.Counters.Connections != 7 || st.Counters.BytesIn != 1<<33 {
+		t.Errorf("%+v %+v, error %v", got, st, err)
 	}
 }
 
@@ -180,7 +180,7 @@ func FuzzParse(f *testing.F) {
 		if e, err := parseService(b); err == nil {
 			_ = Table{e.Service.Key: e}.String()
 		}
-		if s, err := parseServer(b, IPv6); err == nil {
+		if s, _, err := parseServer(b, IPv6); err == nil {
 			_ = Op{Kind: AddServer, Server: s}.String()
 		}
 		if role, d, err := parseDaemon(b); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,9 +21,10 @@ func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
 			return nil, err
 		}
 		beat()
-		if err := s.conn.readServers(k, e); err != nil {
+		if e.Servers, err = s.conn.readServers(k); err != nil {
 			return nil, err
 		}
+		t[k] = e
 	}
 	return t, nil
 }
@@ -46,9 +48,10 @@ func (s *sockets) readServices(ctx context.Context, beat func(), keys []ServiceK
 		if !told {
 			return nil, fmt.Errorf("read service %s: the kernel has acknowledged the request and not answered it", k)
 		}
-		if err := s.conn.readServers(k, e); err != nil {
+		if e.Servers, err = s.conn.readServers(k); err != nil {
 			return nil, err
 		}
+		t[k] = e
 	}
 	return t, nil
 }
@@ -67,16 +70,20 @@ func (t Table) collect(payload []byte) error {
 //
 // These requests cannot be pipelined as operations are: a netlink socket has
 // one dump at a time, and answers a second with EBUSY.
-func (c *conn) readServers(k ServiceKey, into Entry) error {
+func (c *conn) readServers(k ServiceKey) (map[ServerKey]Server, error) {
+	c.servers, c.stats = c.servers[:0], c.stats[:0]
 	err := c.request(cmdGetDest, unix.NLM_F_DUMP, func(e *encoder) { e.serviceKey(k) }, func(payload []byte) error {
-		srv, err := parseServer(payload, k.AF())
-		if err == nil {
-			into.Servers[srv.Key] = srv
-		}
+		srv, st, err := parseServer(payload, k.AF())
+		c.servers, c.stats = append(c.servers, srv), append(c.stats, st)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("list servers of %s: %w", k, err)
+		return nil, fmt.Errorf("list servers of %s: %w", k, err)
 	}
-	return nil
+	servers, stats := make(map[ServerKey]Server, len(c.servers)), slices.Clone(c.stats)
+	for i, srv := range c.servers {
+		srv.Stats = &stats[i]
+		servers[srv.Key] = srv
+	}
+	return servers, nil
 }

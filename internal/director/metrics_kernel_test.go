@@ -35,9 +35,7 @@ func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
 		ops = append(ops, ipvs.Op{Kind: ipvs.AddService, Service: s.Service})
 		undo = append(undo, ipvs.Op{Kind: ipvs.DeleteService, Service: s.Service})
 		for _, rs := range s.Servers {
-			sv := rs.Server
-			sv.Key.Port = s.Keys[0].Port
-			ops = append(ops, ipvs.Op{Kind: ipvs.AddServer, Service: s.Service, Server: sv})
+			ops = append(ops, ipvs.Op{Kind: ipvs.AddServer, Service: s.Service, Server: conf.ServerAt(s.Keys[0], rs.Server)})
 		}
 	}
 	apply := func(ctx context.Context, ops []ipvs.Op) {
@@ -48,6 +46,9 @@ func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
 		}
 	}
 	apply(b.Context(), ops)
+	if t, err := k.Read(b.Context()); err != nil || len(c.snapshot(t, time.Now()).Servers) != 10_000 {
+		b.Fatalf("not 10,000 servers, or %v", err)
+	}
 	defer apply(context.Background(), undo)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

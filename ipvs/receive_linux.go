@@ -1,0 +1,90 @@
+package ipvs
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// receiveSize is above the 32 KiB that the kernel puts into one piece of a dump.
+	receiveSize = 64 << 10
+	// receiveAhead is how many datagrams one system call takes: a dump has at least
+	// two, for its end comes in one of its own.
+	receiveAhead = 2
+)
+
+// receiver takes the datagrams of a netlink socket. What is ahead of the reader
+// is handed out before the kernel is asked again.
+type receiver struct {
+	fd      int
+	buf     [receiveAhead][]byte
+	vec     [receiveAhead]unix.Iovec
+	from    [receiveAhead]unix.RawSockaddrNetlink
+	header  [receiveAhead]mmsghdr
+	next, n int // of those in header that are handed out next, and that are there
+}
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	unix.Msghdr
+	length uint32
+}
+
+// newReceiver must not be copied: the kernel is told addresses within it.
+func newReceiver(fd int) *receiver {
+	r := &receiver{fd: fd}
+	for i := range r.buf {
+		r.buf[i] = make([]byte, receiveSize)
+		r.vec[i].Base = &r.buf[i][0]
+		r.vec[i].SetLen(receiveSize)
+	}
+	return r
+}
+
+// receive returns the kernel's next datagram, valid until the next call. flags are
+// 0, or MSG_DONTWAIT; the error is ErrHung when none came in the socket's time.
+func (r *receiver) receive(flags int) ([]byte, error) {
+	for {
+		if r.next == r.n {
+			if err := r.fill(flags); err != nil {
+				return nil, err
+			}
+		}
+		i := r.next
+		r.next++
+		switch h := &r.header[i]; {
+		case h.Flags&unix.MSG_TRUNC != 0:
+			return nil, fmt.Errorf("receive from netlink: message of more than %d bytes", receiveSize)
+		case h.Namelen >= unix.SizeofSockaddrNetlink && r.from[i].Pid == nl.PidKernel:
+			return r.buf[i][:h.length], nil
+		}
+		// Any local process may send to this socket.
+	}
+}
+
+// fill waits for one datagram, and takes what has come besides.
+func (r *receiver) fill(flags int) error {
+	r.next, r.n = 0, 0
+	for {
+		for i := range r.header {
+			r.from[i] = unix.RawSockaddrNetlink{}
+			r.header[i] = mmsghdr{Msghdr: unix.Msghdr{Name: (*byte)(unsafe.Pointer(&r.from[i])), Namelen: unix.SizeofSockaddrNetlink, Iov: &r.vec[i]}}
+			r.header[i].SetIovlen(1)
+		}
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.header[0])), receiveAhead, uintptr(flags|unix.MSG_WAITFORONE), 0, 0)
+		switch {
+		case errno == 0:
+			r.n = int(n)
+			return nil
+		case errors.Is(errno, unix.EINTR):
+			continue
+		case errors.Is(errno, unix.EAGAIN):
+			return fmt.Errorf("receive from netlink: %w", ErrHung)
+		}
+		return errno
+	}
+}
