@@ -80,14 +80,7 @@ func (s *HTTPServer) explain(w http.ResponseWriter, r *http.Request) error {
 	case len(name) > maxName:
 		return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("parameter name is longer than %d bytes", maxName), Remedy: "name an instance or a real server"}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
-	defer cancel()
-	out, err := s.reader.Explain(ctx, name)
-	if err != nil {
-		return err
-	}
-	respond(w, http.StatusOK, out)
-	return nil
+	return answerWith(w, r, func(ctx context.Context) (Explanation, error) { return s.reader.Explain(ctx, name) })
 }
 
 // Explain asks why an instance or a real server, ADDRESS or ADDRESS:PORT, is in

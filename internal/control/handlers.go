@@ -47,14 +47,7 @@ func (s *HTTPServer) status(w http.ResponseWriter, r *http.Request) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
-	defer cancel()
-	st, err := s.reader.Status(ctx)
-	if err != nil {
-		return err
-	}
-	respond(w, http.StatusOK, st)
-	return nil
+	return answerWith(w, r, s.reader.Status)
 }
 
 func (s *HTTPServer) reload(w http.ResponseWriter, r *http.Request) error {
@@ -77,12 +70,15 @@ func (s *HTTPServer) reload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status := http.StatusOK
-	if !out.OK {
-		status = http.StatusUnprocessableEntity
-	}
-	respond(w, status, out)
+	respond(w, okOr(out.OK, http.StatusUnprocessableEntity), out)
 	return nil
+}
+
+func okOr(ok bool, otherwise int) int {
+	if ok {
+		return http.StatusOK
+	}
+	return otherwise
 }
 
 // failoverRequest is the body of POST /v1/failover.
@@ -104,11 +100,7 @@ func (s *HTTPServer) failover(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status := http.StatusOK
-	if !out.OK {
-		status = http.StatusConflict
-	}
-	respond(w, status, out)
+	respond(w, okOr(out.OK, http.StatusConflict), out)
 	return nil
 }
 
@@ -178,6 +170,18 @@ func fail(w http.ResponseWriter, err error) {
 		e.Status = http.StatusInternalServerError
 	}
 	respond(w, e.Status, e)
+}
+
+// answerWith responds with what the director says within statusWithin.
+func answerWith[T any](w http.ResponseWriter, r *http.Request, ask func(context.Context) (T, error)) error {
+	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
+	defer cancel()
+	out, err := ask(ctx)
+	if err != nil {
+		return err
+	}
+	respond(w, http.StatusOK, out)
+	return nil
 }
 
 // respond writes v within the time that a client has to read it.

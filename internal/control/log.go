@@ -87,14 +87,7 @@ func (s *HTTPServer) log(w http.ResponseWriter, r *http.Request) error {
 	if _, err := query(r); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
-	defer cancel()
-	out, err := s.reader.Log(ctx)
-	if err != nil {
-		return err
-	}
-	respond(w, http.StatusOK, out)
-	return nil
+	return answerWith(w, r, s.reader.Log)
 }
 
 func (s *HTTPServer) setLog(w http.ResponseWriter, r *http.Request) error {
@@ -108,14 +101,7 @@ func (s *HTTPServer) setLog(w http.ResponseWriter, r *http.Request) error {
 	if err := req.Check(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
-	defer cancel()
-	out, err := s.writer.SetLog(ctx, req)
-	if err != nil {
-		return err
-	}
-	respond(w, http.StatusOK, out)
-	return nil
+	return answerWith(w, r, func(ctx context.Context) (Log, error) { return s.writer.SetLog(ctx, req) })
 }
 
 // Log asks which log levels are in force.

@@ -120,7 +120,7 @@ func order[R interface{ check() error }](s *HTTPServer, do func(Backend, context
 		if err := req.check(); err != nil {
 			return err
 		}
-		return answerOrders(w, r, func(ctx context.Context) (Orders, error) { return do(s.writer, ctx, req) })
+		return answerWith(w, r, func(ctx context.Context) (Orders, error) { return do(s.writer, ctx, req) })
 	}
 }
 
@@ -131,18 +131,7 @@ func (s *HTTPServer) drains(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	req := ServerRequest{q.Get("server"), q.Get("service")}
-	return answerOrders(w, r, func(ctx context.Context) (Orders, error) { return s.reader.Drains(ctx, req) })
-}
-
-func answerOrders(w http.ResponseWriter, r *http.Request, ask func(context.Context) (Orders, error)) error {
-	ctx, cancel := context.WithTimeout(r.Context(), statusWithin)
-	defer cancel()
-	out, err := ask(ctx)
-	if err != nil {
-		return err
-	}
-	respond(w, http.StatusOK, out)
-	return nil
+	return answerWith(w, r, func(ctx context.Context) (Orders, error) { return s.reader.Drains(ctx, req) })
 }
 
 // Drain asks the director to take real servers out of service. It returns when
