@@ -42,7 +42,7 @@ func TestCleanup(t *testing.T) {
 	o := CleanupOptions{RuntimeDir: filepath.Join(dir, "run"), StateDir: dir, SpeakerWithin: nstest.Patience,
 		Say:       func(line string) { said = append(said, line) },
 		Instances: func() ([]vrrp.Config, error) { return nil, errors.New("no such file") }}
-	lock, err := lockRuntime(o.RuntimeDir)
+	lock, err := lockRuntime(o.RuntimeDir, runsAlready)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type CleanupOptions struct {
 // instances that were master. Whatever does not carry our mark stays. It refuses while a director runs. What fails does not keep
 // the rest from being removed.
 func Cleanup(ctx context.Context, o CleanupOptions) error {
-	lock, err := lockForCleanup(o.RuntimeDir)
+	lock, err := lockRuntime(o.RuntimeDir, stopFirst)
 	if err != nil {
 		return err
 	}
@@ -64,16 +64,9 @@ func Cleanup(ctx context.Context, o CleanupOptions) error {
 	return err
 }
 
-func lockForCleanup(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make runtime directory: %w", err)
-	}
-	f, err := lockFile(filepath.Join(dir, directorLock), false)
-	var held *errHeld
-	if errors.As(err, &held) {
-		return nil, fmt.Errorf("clean up: a director runs with pid %s (it holds %s) and removes what is its own itself; stop it first: systemctl stop baton", held.pid, held.file)
-	}
-	return f, err
+// stopFirst refuses a clean-up under a director.
+func stopFirst(held *errHeld) error {
+	return fmt.Errorf("clean up: a director runs with pid %s (it holds %s) and removes what is its own itself; stop it first: systemctl stop baton", held.pid, held.file)
 }
 
 // awaitSpeaker waits until no speaker holds addresses any more, and keeps

@@ -25,17 +25,23 @@ type errHeld struct{ pid, file string }
 func (e *errHeld) Error() string { return fmt.Sprintf("%s is held by pid %s", e.file, e.pid) }
 
 // lockRuntime makes the runtime directory and takes its lock, which lives as
-// long as the returned file. A second daemon is refused with the first's pid.
-func lockRuntime(dir string) (*os.File, error) {
+// long as the returned file. Where a director has it, refusal says why that is in
+// the way.
+func lockRuntime(dir string, refusal func(*errHeld) error) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make runtime directory: %w", err)
 	}
 	f, err := lockFile(filepath.Join(dir, directorLock), false)
 	var held *errHeld
 	if errors.As(err, &held) {
-		return nil, fmt.Errorf("start: baton runs already with pid %s (it holds %s); stop it, or choose another runtime_dir", held.pid, held.file)
+		return nil, refusal(held)
 	}
 	return f, err
+}
+
+// runsAlready refuses a second daemon.
+func runsAlready(held *errHeld) error {
+	return fmt.Errorf("start: baton runs already with pid %s (it holds %s); stop it, or choose another runtime_dir", held.pid, held.file)
 }
 
 // lockFile takes a lock and writes the pid into its file. If somebody else has

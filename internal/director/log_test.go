@@ -94,16 +94,16 @@ func TestBlockedLogReaderBlocksNobody(t *testing.T) {
 
 func TestSecondDaemonIsRefusedWithThePidOfTheFirst(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	first, err := lockRuntime(dir)
+	first, err := lockRuntime(dir, runsAlready)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = lockRuntime(dir)
+	_, err = lockRuntime(dir, runsAlready)
 	if err == nil || !strings.Contains(err.Error(), "runs already with pid "+pidOf(t, dir)) {
 		t.Errorf("second lock: %v", err)
 	}
 	first.Close()
-	again, err := lockRuntime(dir)
+	again, err := lockRuntime(dir, runsAlready)
 	if err != nil {
 		t.Fatalf("after the first ended: %v", err)
 	}

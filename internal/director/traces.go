@@ -37,7 +37,7 @@ func (t *traces) lockRuntime(dir string) (*os.File, error) {
 	}
 	pid := filepath.Join(dir, directorLock)
 	_, before := os.Lstat(pid)
-	f, err := lockRuntime(dir)
+	f, err := lockRuntime(dir, runsAlready)
 	if err != nil {
 		return nil, errors.Join(err, t.remove()) // not the pid file: it is another's
 	}

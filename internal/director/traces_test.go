@@ -50,7 +50,7 @@ func TestRefusedStartLeavesNothing(t *testing.T) {
 				}
 			}
 			if tt.held {
-				lock, err := lockRuntime(filepath.Join(dir, "a", "run"))
+				lock, err := lockRuntime(filepath.Join(dir, "a", "run"), runsAlready)
 				if err != nil {
 					t.Fatal(err)
 				}
