@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"baton/internal/atomicfile"
 	"baton/internal/plan"
 	"baton/ipvs"
 )
@@ -188,28 +188,9 @@ func (p *programmer) remember(o ipvs.Ownership) error {
 		return fmt.Errorf("encode ownership record: %w", err)
 	}
 	p.recorded = nil
-	if err := writeFileAtomically(p.record, raw); err != nil {
+	if err := atomicfile.Write(p.record, raw, 0o600); err != nil {
 		return err
 	}
 	p.recorded = o
-	return nil
-}
-
-func writeFileAtomically(name string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer os.Remove(tmp.Name()) // gone after the rename
-	if _, err := tmp.Write(data); err != nil {
-		tmp.Close()
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := tmp.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
 	return nil
 }

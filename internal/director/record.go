@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"baton/internal/atomicfile"
 	"baton/internal/event"
 	"baton/internal/pool"
 	"baton/ipvs"
@@ -178,7 +179,7 @@ func (w *orderWriter) write() error {
 	if raw == nil {
 		return nil
 	}
-	err := writeFileAtomically(w.name, raw)
+	err := atomicfile.Write(w.name, raw, 0o600)
 	if err != nil {
 		w.mu.Lock()
 		if w.next == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"baton/conf"
+	"baton/internal/atomicfile"
 	"baton/internal/event"
 	"baton/internal/settings"
 )
@@ -43,7 +44,7 @@ func newSteward(m settings.Machine, runtimeDir string, resync time.Duration, rep
 		if err != nil {
 			return err
 		}
-		return writeFileAtomically(file, raw)
+		return atomicfile.Write(file, raw, 0o600)
 	})
 	return s
 }

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"strings"
+
+	"baton/internal/atomicfile"
 )
 
 // parentSysctls are what the interface below needs while it has a VMAC: it
@@ -137,7 +139,7 @@ func (p *parents) save() error {
 	}
 	raw, err := json.Marshal(all)
 	if err == nil {
-		err = replaceFile(p.file, append(raw, '\n'))
+		err = atomicfile.Write(p.file, append(raw, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write record of interfaces below a vmac: %w", err)

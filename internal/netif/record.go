@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"baton/internal/atomicfile"
 )
 
 // RecordFile is where the record of a director with that runtime directory is.
@@ -125,25 +127,8 @@ func (r *record) save() error {
 	if err != nil {
 		return fmt.Errorf("write address record: %w", err)
 	}
-	if err := replaceFile(r.file, append(data, '\n')); err != nil {
+	if err := atomicfile.Write(r.file, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write address record: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file as a whole or not at all.
-func replaceFile(name string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), name)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
 }

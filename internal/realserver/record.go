@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"baton/internal/atomicfile"
 )
 
 // maxFile bounds what is read: ten thousand addresses fit.
@@ -184,10 +186,7 @@ func replaceFile(name string, v any, empty bool) error {
 		err = os.MkdirAll(filepath.Dir(name), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(name+".new", append(data, '\n'), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(name+".new", name)
+		err = atomicfile.Write(name, append(data, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write record: %w", err)

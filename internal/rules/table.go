@@ -130,6 +130,12 @@ var Imports = []Rule{
 		Why:   "it must build while the product does not",
 	},
 	{
+		Name:  "a file is bytes",
+		Files: []string{"internal/atomicfile/..."},
+		Deny:  own("..."),
+		Why:   "what is recorded in it is its owner's to say",
+	},
+	{
 		Name:  "one place logs",
 		Files: []string{"cmd/...", "conf/...", "internal/..."},
 		// net/http hands its complaints to a *log.Logger, which makes events of them.
