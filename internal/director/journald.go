@@ -80,9 +80,18 @@ func journalEntry(e event.Event) []byte {
 	b = journalField(b, "EVENT", string(e.Name))
 	b = journalField(b, "SOURCE", e.Source)
 	for _, f := range e.Fields {
-		b = journalField(b, strings.ToUpper(string(f.Key)), f.Value)
+		b = journalField(b, journalName(f.Key), f.Value)
 	}
 	return b
+}
+
+// journalName is an event's field in the journal. PRIORITY is how grave an entry
+// is; a second one of VRRP's would hide it from journalctl -p.
+func journalName(k event.Key) string {
+	if k == event.Priority {
+		return "VRRP_PRIORITY"
+	}
+	return strings.ToUpper(string(k))
 }
 
 // journalField appends a field; one of several lines has its length before it.
