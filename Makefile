@@ -12,6 +12,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 PACKAGE_VERSION ?= $(shell echo '$(VERSION)' | sed -E '/^v?[0-9]+\./!s/^/0.0.0~/; s/^v//; s/-(rc|alpha|beta)/~\1/; s/-/+/g')
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DIST ?= dist
+PACKAGING ?= internal/packaging/nfpm.yaml
 FUZZTIME ?= 10s
 BENCH ?= .
 BENCHTIME ?= 1s
@@ -47,7 +48,7 @@ packages: build ## dist/*.deb and dist/*.rpm: binary, units, configuration, manu
 	@bin/baton man $(DIST)/man >/dev/null && gzip -9n $(DIST)/man/*
 	@for shell in bash zsh fish; do bin/baton completion $$shell >$(DIST)/completion/$$shell; done
 	@for kind in deb rpm; do DIST=$(DIST) PACKAGE_VERSION=$(PACKAGE_VERSION) ARCH=$(shell $(go) env GOARCH) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
-		$(go) tool -modfile=internal/tools/nfpm.mod nfpm package -f internal/packaging/nfpm.yaml -p $$kind -t $(DIST)/; done
+		$(go) tool -modfile=internal/tools/nfpm.mod nfpm package -f $(PACKAGING) -p $$kind -t $(DIST)/; done
 
 .PHONY: vmrun
 vmrun:

@@ -31,6 +31,10 @@ func actAs(role string) {
 		}
 	case roleWitness:
 		orExit(testify())
+	case roleMachine:
+		orExit(becomeMachine())
+	case roleTrespasser:
+		trespass()
 	case roleCheckers:
 		orExit(checkRealServers())
 		os.Exit(0)

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) {
 	actAs(os.Getenv(roleVariable))
 	vm.Main(m, vm.Program{Name: "baton", Package: "baton/cmd/baton", Flags: []string{"-ldflags=-X main.version=" + thisVersion}},
-		vm.Program{Name: packagesDir, Make: makePackages, For: "TestPackages"})
+		vm.Program{Name: packagesDir, Make: makePackages, For: []string{"TestPackages", "TestRPM", "TestUnit"}})
 }
 
 // patience bounds every wait for something that must happen. It is generous:

@@ -11,19 +11,43 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/cavaliergopher/rpm"
-	"golang.org/x/sys/unix"
 )
 
 // packagesDir is where the packages lie, beside the program under test.
 const packagesDir = "packages"
 
+// nextDir is where those of the next version lie, which differ in their default
+// configuration.
+const nextDir = "next"
+
 // makePackages makes them as `make packages` does.
 func makePackages(ctx context.Context, root, dir string) error {
-	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", "packages", "VERSION=v9.8.7", "DIST="+dir)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stderr, os.Stderr
-	return cmd.Run()
+	packages := func(variables ...string) error {
+		cmd := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "packages", "VERSION=v9.8.7"}, variables...)...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stderr, os.Stderr
+		return cmd.Run()
+	}
+	if err := packages("DIST=" + dir); err != nil {
+		return err
+	}
+	const config = "internal/packaging/baton.toml"
+	list, err := os.ReadFile(filepath.Join(root, "internal/packaging/nfpm.yaml"))
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(filepath.Join(root, config))
+	if err != nil {
+		return err
+	}
+	other := filepath.Join(dir, "baton.toml")
+	if err := os.WriteFile(other, append(content, "# "+nextDir+"\n"...), 0o644); err != nil {
+		return err
+	}
+	packaging := filepath.Join(dir, "nfpm.yaml")
+	if err := os.WriteFile(packaging, bytes.ReplaceAll(list, []byte(config), []byte(other)), 0o644); err != nil {
+		return err
+	}
+	return packages("DIST="+filepath.Join(dir, nextDir), "PACKAGE_VERSION=9.9.0", "PACKAGING="+packaging)
 }
 
 // packaged are the files that both packages have, and no others but manual
@@ -68,10 +92,9 @@ func packageFile(t *testing.T, pattern string) string {
 }
 
 // TestPackages installs the Debian package in a root that has nothing of ours,
-// runs a director there as the package set it up, installs it again over the
-// running one, and removes it. Of the other package it reads what it holds.
+// runs a director there as the package set it up, and removes it: all without
+// systemd. TestUnit has it.
 func TestPackages(t *testing.T) {
-	t.Run("rpm", func(t *testing.T) { rpmHolds(t, packageFile(t, "*.rpm")) })
 	deb := packageFile(t, "*.deb")
 	var files []string
 	for _, line := range strings.Split(call(t, "dpkg-deb", "-c", deb), "\n") {
@@ -90,37 +113,14 @@ func TestPackages(t *testing.T) {
 		return call(t, append([]string{"dpkg", "--root=" + root, "--force-depends", "--force-bad-path", "--force-not-root"}, args...)...)
 	}
 	dpkg("-i", deb)
-	user := ""
-	for _, line := range strings.Split(read(t, root, "etc/passwd"), "\n") {
-		if f := strings.Split(line, ":"); f[0] == "baton" {
-			user = f[2]
-			if f[6] != "/usr/sbin/nologin" {
-				t.Errorf("user baton may log in: %s", line)
-			}
-		}
-	}
-	if user == "" || user == "0" {
-		t.Fatalf("the installation made no user baton:\n%s", read(t, root, "etc/passwd"))
-	}
+	user := installedUser(t, root)
 	if enabled, err := filepath.Glob(filepath.Join(root, "etc/systemd/system/*.wants/baton*")); err != nil || len(enabled) > 0 {
 		t.Errorf("the installation enabled %v, %v", enabled, err)
 	}
-	if got := inRoot("/usr/sbin/baton", "version"); !strings.HasPrefix(got, "baton v9.8.7 ") {
-		t.Errorf("baton version says %q", got)
-	}
-	if got := inRoot("/usr/sbin/baton", "check"); !strings.Contains(got, "0 vrrp_instances, 0 virtual_servers") {
-		t.Errorf("baton check says of a fresh configuration %q", got)
-	}
+	answers(t, root)
 
 	pid := runInRoot(t, root)
 	status := func(args ...string) string { return inRoot(append([]string{"/usr/sbin/baton"}, args...)...) }
-	within(t, "the director to run", func() string {
-		out, err := exec.Command("chroot", root, "/usr/sbin/baton", "status").CombinedOutput()
-		if err != nil {
-			return string(out)
-		}
-		return ""
-	})
 	within(t, "the prober to run as baton", func() string {
 		children, err := filepath.Glob("/proc/[0-9]*")
 		if err != nil {
@@ -139,8 +139,6 @@ func TestPackages(t *testing.T) {
 		return "there is none with the uid " + user
 	})
 
-	// The operator's own configuration lives through an upgrade, and so does
-	// the director, its address with it.
 	write(t, root, "etc/baton/baton.toml", `[[vrrp_instance]]
 name = "VI_1"
 interface = "eth0"
@@ -159,13 +157,6 @@ virtual_ipaddress = ["192.0.2.200/24"]
 		}
 		return ""
 	})
-	dpkg("-i", deb)
-	if !held() || !alive(pid) {
-		t.Error("an upgrade ends the director, or takes its address")
-	}
-	if !strings.Contains(read(t, root, "etc/baton/baton.toml"), "VI_1") {
-		t.Error("an upgrade replaces the operator's configuration")
-	}
 
 	if out := dpkg("-r", "baton"); !strings.Contains(out, "stopped the director, pid "+strconv.Itoa(pid)) || alive(pid) || held() {
 		t.Errorf("after the removal the director lives: %v, the address is here: %v; dpkg says\n%s", alive(pid), held(), out)
@@ -181,115 +172,8 @@ virtual_ipaddress = ["192.0.2.200/24"]
 	}
 }
 
-func rpmHolds(t *testing.T, name string) {
-	p, err := rpm.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.Name() != "baton" || p.Version() != "9.8.7" || p.License() != "Apache-2.0" || p.Summary() != "High-availability director for Linux IPVS" {
-		t.Errorf("it is %s, version %s, licence %s: %s", p.Name(), p.Version(), p.License(), p.Summary())
-	}
-	var files []string
-	for _, f := range p.Files() {
-		files = append(files, f.Name())
-		if f.Name() == "/etc/baton/baton.toml" && f.Flags()&(rpm.FileFlagConfig|rpm.FileFlagNoReplace) != rpm.FileFlagConfig|rpm.FileFlagNoReplace {
-			t.Error("the configuration is not marked as one that an upgrade leaves alone")
-		}
-	}
-	checkFiles(t, "rpm", files)
-	for what, script := range map[string]string{
-		"systemd-sysusers baton.conf":    p.PostInstallScript(),
-		"systemctl --quiet disable":      p.PreUninstallScript(),
-		"systemctl daemon-reload":        p.PostUninstallScript(),
-		"[ -d /run/systemd/system ]; th": p.PostInstallScript(),
-	} {
-		if !strings.Contains(script, what) {
-			t.Errorf("no script does %q: %q", what, script)
-		}
-	}
-}
-
 // rootNetns is the name of the network namespace of what runs in a clean root.
 const rootNetns = "it-pkg"
-
-// cleanRoot is the least that a package can be installed in: a shell, the
-// program that makes users, and dpkg's own records.
-func cleanRoot(t *testing.T) string {
-	t.Helper()
-	root := filepath.Join(t.TempDir(), "root")
-	for _, dir := range []string{"etc", "usr/bin", "usr/sbin", "usr/lib", "usr/share", "usr/lib64", "run", "tmp", "proc", "sys", "dev", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, merged := range []string{"bin", "sbin", "lib", "lib64"} {
-		if err := os.Symlink("usr/"+merged, filepath.Join(root, merged)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(t, root, "var/lib/dpkg/status", "")
-	write(t, root, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-	write(t, root, "etc/group", "root:x:0:\n")
-	write(t, root, "etc/nsswitch.conf", "passwd: files\ngroup: files\n")
-	for _, name := range []string{"sh", "rm", "systemd-sysusers"} {
-		program, err := exec.LookPath(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if program, err = filepath.EvalSymlinks(program); err != nil {
-			t.Fatal(err)
-		}
-		transplant(t, root, program, "usr/bin/"+name)
-	}
-	for _, dir := range []string{"proc", "sys", "dev"} {
-		at := filepath.Join(root, dir)
-		if err := unix.Mount("/"+dir, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Mount("", at, "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	return root
-}
-
-// transplant copies a program with the libraries that it is linked to.
-func transplant(t *testing.T, root, program, to string) {
-	t.Helper()
-	raw, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, to), raw, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	const loader = "/lib64/ld-linux-x86-64.so.2"
-	out, err := exec.Command(loader, "--list", program).CombinedOutput()
-	if err != nil {
-		return // it is static
-	}
-	for _, word := range strings.Fields(string(out)) {
-		if !strings.HasPrefix(word, "/") {
-			continue
-		}
-		lib, err := os.ReadFile(word)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at := filepath.Join(root, word)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, lib, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // runInRoot starts the installed director in a network of its own.
 func runInRoot(t *testing.T, root string) (pid int) {
@@ -316,7 +200,42 @@ func runInRoot(t *testing.T, root string) (pid int) {
 			t.Logf("log of the director:\n%s", &log)
 		}
 	})
+	within(t, "the director to run", func() string {
+		out, err := exec.Command("chroot", root, "/usr/sbin/baton", "status").CombinedOutput()
+		if err != nil {
+			return string(out)
+		}
+		return ""
+	})
 	return cmd.Process.Pid
+}
+
+// installedUser is the uid of the user that the installation has made.
+func installedUser(t *testing.T, root string) string {
+	t.Helper()
+	all := read(t, root, "etc/passwd")
+	for _, line := range strings.Split(all, "\n") {
+		if f := strings.Split(line, ":"); f[0] == "baton" {
+			if f[6] != "/usr/sbin/nologin" || f[2] == "0" {
+				t.Errorf("user baton is root or may log in: %s", line)
+			}
+			return f[2]
+		}
+	}
+	t.Fatalf("the installation made no user baton:\n%s", all)
+	return ""
+}
+
+// answers has the program that was installed say what it is, and judge the
+// configuration that came with it.
+func answers(t *testing.T, root string) {
+	t.Helper()
+	if got := call(t, "chroot", root, "/usr/sbin/baton", "version"); !strings.HasPrefix(got, "baton v9.8.7 ") {
+		t.Errorf("baton version says %q", got)
+	}
+	if got := call(t, "chroot", root, "/usr/sbin/baton", "check"); !strings.Contains(got, "0 vrrp_instances, 0 virtual_servers") {
+		t.Errorf("baton check says of a fresh configuration %q", got)
+	}
 }
 
 // alive says whether a process runs; one that only waits to be asked for its
@@ -324,32 +243,4 @@ func runInRoot(t *testing.T, root string) (pid int) {
 func alive(pid int) bool {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(raw), ") Z ")
-}
-
-// call runs a program and returns what it printed.
-func call(t *testing.T, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%q: %v\n%s", args, err, out)
-	}
-	return string(out)
-}
-
-func read(t *testing.T, root, name string) string {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
-}
-
-func write(t *testing.T, root, name, content string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }

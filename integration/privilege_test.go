@@ -15,7 +15,13 @@ import (
 // procStatus reads the fields of /proc/PID/status.
 func procStatus(t *testing.T, pid int) map[string]string {
 	t.Helper()
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	return statusIn(t, "/proc", pid)
+}
+
+// statusIn is procStatus with a /proc of another namespace.
+func statusIn(t *testing.T, proc string, pid int) map[string]string {
+	t.Helper()
+	f, err := os.Open(fmt.Sprintf("%s/%d/status", proc, pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,16 +35,17 @@ func procStatus(t *testing.T, pid int) map[string]string {
 	return out
 }
 
+const (
+	none         = "0000000000000000"
+	netAdminRaw  = "0000000000003000" // CAP_NET_ADMIN 12, CAP_NET_RAW 13
+	schedRR      = "2"
+	policyField  = 41 // of /proc/PID/stat, proc(5)
+	unlockedZero = "0 kB"
+)
+
 // TestPrivileges reads from /proc what the three processes may do.
 func TestPrivileges(t *testing.T) {
 	l := start(t, lab.Options{})
-	const (
-		none         = "0000000000000000"
-		netAdminRaw  = "0000000000003000" // CAP_NET_ADMIN 12, CAP_NET_RAW 13
-		schedRR      = "2"
-		policyField  = 41 // of /proc/PID/stat, proc(5)
-		unlockedZero = "0 kB"
-	)
 	prober := childPID(t, l, lab.LVSA, "prober")
 	st := procStatus(t, prober)
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
@@ -66,7 +73,22 @@ func TestPrivileges(t *testing.T) {
 	if st["VmLck"] == unlockedZero {
 		t.Errorf("speaker has no locked memory, and says %v", logged(t, l, lab.LVSA, event.ChildLimited))
 	}
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", speaker))
+	inRealTime(t, "/proc", speaker)
+
+	st = procStatus(t, l.PID(lab.LVSA))
+	if st["CapEff"] == "000001ffffffffff" || st["CapEff"] == none {
+		t.Errorf("director: CapEff is %s", st["CapEff"])
+	}
+	info, err := os.Stat(l.Paths(lab.LVSA).Socket)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("control socket has mode %v, %v", info.Mode(), err)
+	}
+}
+
+// inRealTime wants all threads of a process under SCHED_RR.
+func inRealTime(t *testing.T, proc string, pid int) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("%s/%d/task/*/stat", proc, pid))
 	if err != nil || len(tasks) == 0 {
 		t.Fatalf("list threads: %v, %v", tasks, err)
 	}
@@ -79,14 +101,5 @@ func TestPrivileges(t *testing.T) {
 		if got := fields[policyField-3]; got != schedRR {
 			t.Errorf("%s: policy %s, want SCHED_RR", file, got)
 		}
-	}
-
-	st = procStatus(t, l.PID(lab.LVSA))
-	if st["CapEff"] == "000001ffffffffff" || st["CapEff"] == none {
-		t.Errorf("director: CapEff is %s", st["CapEff"])
-	}
-	info, err := os.Stat(l.Paths(lab.LVSA).Socket)
-	if err != nil || info.Mode().Perm() != 0o660 {
-		t.Errorf("control socket has mode %v, %v", info.Mode(), err)
 	}
 }

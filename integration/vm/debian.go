@@ -45,7 +45,7 @@ func guestBundle(kernel string) Bundle {
 	return Bundle{
 		Name: "guest",
 		Packages: []string{kernel, "busybox-static", "dash", "dnsmasq-base", "dpkg", "iproute2", "ipvsadm",
-			"keepalived", "kmod", "libc6", "libnginx-mod-mail", "nftables", "nginx", "opensmtpd", "systemd-standalone-sysusers", "tar", "tcpdump"},
+			"keepalived", "kmod", "libc6", "libnginx-mod-mail", "nftables", "nginx", "opensmtpd", "rpm", "rpm-common", "systemd", "tar", "tcpdump"},
 		Keep:   kernelParts,
 		Finish: depmod,
 	}

@@ -126,7 +126,7 @@ func addTools(a *Initramfs, m Machine) error {
 		}
 	}
 	for _, file := range toolFiles {
-		p, err := findFile(file, m.Roots...)
+		p, err := findFirst(file, m.Roots...)
 		if err != nil {
 			return err
 		}

@@ -32,15 +32,17 @@ func TestEveryToolRuns(t *testing.T) {
 		"ip": "-V", "tc": "-V", "bridge": "-V", "ss": "-V", "ipvsadm": "-Ln", "keepalived": "--help",
 		"nft": "--version", "nginx": "-v", "tcpdump": "--version", "dnsmasq": "--version",
 		"dpkg": "--version", "dpkg-deb": "--version", "dpkg-split": "--version", "tar": "--version", "systemd-sysusers": "--version",
-		"smtpd": "-h 2>&1 | grep OpenSMTPD", // it has no other way that needs no user, and that one ends with 1
+		"rpm": "-E %_vendor | grep debian", "rpmkeys": "--version", "systemctl": "--version", "journalctl": "--version",
+		"systemd-analyze": "unit-paths | grep /etc/systemd/system", // which needs no systemd that runs
+		"smtpd":           "-h 2>&1 | grep OpenSMTPD",              // it has no other way that needs no user, and that one ends with 1
 	} {
 		if _, ok := Tools[name]; !ok {
 			t.Errorf("%s is none of Tools", name)
 		}
 		shell(t, name+" "+args)
 	}
-	if len(Tools) != 16 {
-		t.Errorf("there are %d Tools, this test knows 16", len(Tools))
+	if len(Tools) != 21 {
+		t.Errorf("there are %d Tools, this test knows 21", len(Tools))
 	}
 }
 

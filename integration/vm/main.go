@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,9 +24,9 @@ type Program struct {
 	Flags []string
 	// Make, where it is set, makes a directory of that name instead.
 	Make func(ctx context.Context, root, dir string) error
-	// For is the only test that calls it; "" stands for all. Without that test
-	// it is not made.
-	For string
+	// For are the only tests that call it; none stands for all. Where none of
+	// them runs it is not made.
+	For []string
 }
 
 // Main is for TestMain of a package whose tests need a kernel with IPVS. Where
@@ -69,7 +70,7 @@ func rerun(ctx context.Context, args []string, programs []Program) (int, error) 
 	}
 	defer os.RemoveAll(bin)
 	for _, p := range programs {
-		if p.For != "" && !selected(args, p.For) {
+		if p.For != nil && !slices.ContainsFunc(p.For, func(test string) bool { return selected(args, test) }) {
 			continue
 		}
 		if p.Make != nil {

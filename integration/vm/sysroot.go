@@ -37,15 +37,14 @@ func findProgram(name string, roots ...string) (string, error) {
 	return "", fmt.Errorf("find program %s: not in %s", name, strings.Join(roots, " or "))
 }
 
-// findFile looks for a file of a package below the roots.
-func findFile(name string, roots ...string) (string, error) {
+// findFirst looks for a file or tree of a package below the roots.
+func findFirst(name string, roots ...string) (string, error) {
 	for _, root := range roots {
-		p := filepath.Join(root, name)
-		if fi, err := os.Stat(p); err == nil && fi.Mode().IsRegular() {
+		if p, err := findIn(root, name); err == nil {
 			return p, nil
 		}
 	}
-	return "", fmt.Errorf("find file %s: not in %s", name, strings.Join(roots, " or "))
+	return "", fmt.Errorf("find %s: not in %s", name, strings.Join(roots, " or "))
 }
 
 // libraryPath is the LD_LIBRARY_PATH with which a program of an unpacked root

@@ -13,12 +13,18 @@ import (
 var Tools = map[string]string{
 	"ip": "iproute2", "tc": "iproute2", "bridge": "iproute2", "ss": "iproute2",
 	"ipvsadm": "ipvsadm", "keepalived": "keepalived", "nft": "nftables",
-	"dpkg": "dpkg", "dpkg-deb": "dpkg", "dpkg-split": "dpkg", "tar": "tar", "systemd-sysusers": "systemd-standalone-sysusers",
+	"dpkg": "dpkg", "dpkg-deb": "dpkg", "dpkg-split": "dpkg", "tar": "tar", "rpm": "rpm", "rpmkeys": "rpm",
+	"systemctl": "systemd", "systemd-analyze": "systemd", "systemd-sysusers": "systemd", "journalctl": "systemd",
 	"dnsmasq": "dnsmasq-base", "nginx": "nginx", "smtpd": "opensmtpd", "tcpdump": "tcpdump",
 }
 
-// toolFiles are what Tools load by themselves, where Debian has it.
-var toolFiles = []string{"/usr/lib/nginx/modules/ngx_mail_module.so"}
+// toolFiles are what Tools load or start by themselves, files and trees, where
+// Debian has it: systemd, with its units, does not lie in PATH.
+var toolFiles = []string{
+	"/usr/lib/nginx/modules/ngx_mail_module.so",
+	"/lib/systemd/systemd", "/lib/systemd/systemd-journald", "/lib/systemd/system",
+	"/usr/lib/rpm/macros", "/usr/lib/rpm/platform", "/usr/lib/rpm/rpmrc",
+}
 
 // toolFlags stand in for what a package's installation would have done: the
 // user to whom tcpdump drops its privileges.
@@ -50,7 +56,7 @@ func missingTools(ctx context.Context, progress func(string)) ([]string, error) 
 			if err != nil {
 				return err
 			}
-			script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' exec '%s' %s \"$@\"\n", libraryPath(u.Root), p, toolFlags[name])
+			script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' RPM_CONFIGDIR='%s/usr/lib/rpm' exec '%s' %s \"$@\"\n", libraryPath(u.Root), u.Root, p, toolFlags[name])
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
 				return err
 			}
