@@ -165,7 +165,21 @@ regex = "error"
 regex_no_match = true
 [[virtual_server.real_server.https_get]]
 path = "/3"
+headers = { X-A = "1", X-B = "2" }
+status_code = ["200-204", 301]
+body_contains = "alive"
+sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+server_name = "tls.example.com"
+ca_file = "/ca.pem"
+connect_ip = "192.0.2.99"
+connect_port = 8443
 bind_port = 4000
+connect_timeout = "2s"
+retry = 4
+delay_before_retry = "4s"
+delay_loop = "20s"
+rise = 5
+warmup = "6s"
 log_all_failures = true
 [virtual_server.real_server.dns_check]
 name = "example.com"
@@ -210,8 +224,13 @@ weight = -2
 			More:        []healthcheck.HTTPRequest{{Method: "GET", Path: "/2", Host: "www.example.com", BodyRegex: "error", RegexNoMatch: true}},
 			Version:     "2", TLS: healthcheck.TLSSpec{CertFile: "/c.pem", KeyFile: "/c.key"},
 		}
-		three.HTTP = &healthcheck.HTTPSpec{HTTPRequest: healthcheck.HTTPRequest{Method: "GET", Path: "/3"}}
-		three.LogAllFailures, three.Socket.BindPort = true, 4000
+		three.HTTP = &healthcheck.HTTPSpec{HTTPRequest: healthcheck.HTTPRequest{
+			Method: "GET", Path: "/3", Headers: []healthcheck.Header{{Name: "X-A", Value: "1"}, {Name: "X-B", Value: "2"}},
+			Status: []healthcheck.StatusRange{{Low: 200, High: 204}, {Low: 301, High: 301}}, BodyContains: "alive",
+			BodySHA256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+		}, TLS: healthcheck.TLSSpec{ServerName: "tls.example.com", CAFile: "/ca.pem"}}
+		three.LogAllFailures, three.Socket.BindPort, three.Target = true, 4000, netip.MustParseAddrPort("192.0.2.99:8443")
+		three.Timeout, three.Retry, three.RetryDelay, three.Interval, three.Rise, three.Warmup = 2*time.Second, 4, 4*time.Second, 20*time.Second, 5, 6*time.Second
 		dns := base("dns_check", healthcheck.DNS)
 		dns.DNS = &healthcheck.DNSSpec{Name: "example.com", Type: "MX", TCP: true, RCode: []string{"NOERROR"}, Answer: []string{"10 mx.example.com."}}
 		smtp := base("smtp_check", healthcheck.SMTP)

@@ -28,7 +28,7 @@ func TestKernelUnreachable(t *testing.T) {
 	here.Address("eth0", "2001:db8::101/64")
 	router.Address("eth0", "192.168.16.1/24")
 	router.Address("eth0", "2001:db8::1/64")
-	for _, set := range []string{"ipv4.ip_forward=1", "ipv6.conf.all.forwarding=1", "ipv4.icmp_ratelimit=0", "ipv6.icmp.ratelimit=0"} {
+	for _, set := range []string{"ipv4.ip_forward=1", "ipv6.conf.all.forwarding=1", "ipv4.icmp_ratemask=0", "ipv6.icmp.ratelimit=0"} {
 		router.Run("sysctl", "-qw", "net."+set)
 	}
 	for dst, kind := range map[string]string{"10.9.0.0/24": "unreachable", "2001:db8:9::/64": "unreachable", "2001:db8:a::/64": "prohibit", "10.9.2.0/24": "blackhole", "2001:db8:b::/64": "blackhole"} {

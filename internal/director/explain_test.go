@@ -3,9 +3,12 @@ package director
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"baton/conf"
 	"baton/healthcheck"
@@ -126,6 +129,34 @@ it is handing over: the addresses stay until the successor is heard`},
 		if tt.got != tt.want {
 			t.Errorf("got\n%s\nwant\n%s", tt.got, tt.want)
 		}
+	}
+}
+
+// TestExplainedCheck: everything that the prober keeps of a check is handed on.
+func TestExplainedCheck(t *testing.T) {
+	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
+	spec := healthcheck.Spec{ID: "a", Kind: healthcheck.HTTP, Target: netip.MustParseAddrPort("192.0.2.1:80"), Interval: 6 * time.Second, Timeout: 3 * time.Second, Rise: 2}
+	r := healthcheck.Report{
+		CheckStatus: healthcheck.CheckStatus{ID: "a", Kind: healthcheck.HTTP, State: healthcheck.Down, Since: at(3), Next: at(9), Attempts: 5, Failures: 3, Reason: healthcheck.Status, Passes: 1},
+		Runs: []healthcheck.Run{
+			{Count: 2, From: at(1), To: at(2), Latency: 1, Longest: 2},
+			{Reason: healthcheck.Status, Detail: "status 503", Count: 3, From: at(3), To: at(5), Latency: 3, Longest: 4},
+		},
+		Latencies: healthcheck.Latencies{1: 5},
+		Reasons:   map[healthcheck.Reason]uint64{healthcheck.Status: 3},
+	}
+	var got control.ServerExplained
+	explainServer(&got, []healthcheck.Spec{spec}, map[string]healthcheck.Report{"a": r})
+	want := []control.CheckExplained{{
+		Name: "a", Kind: "http", Target: "192.0.2.1:80", State: "down", Since: at(3), Interval: 6 * time.Second, Timeout: 3 * time.Second,
+		Next: at(9), Attempts: 5, Failed: map[string]uint64{"status": 3}, P50: 500 * time.Microsecond, P99: 500 * time.Microsecond,
+		Runs: []control.Run{{Count: 2, From: at(1), To: at(2), Latency: 1, Longest: 2}, {Reason: "status", Detail: "status 503", Count: 3, From: at(3), To: at(5), Latency: 3, Longest: 4}},
+	}}
+	if d := cmp.Diff(want, got.Checks); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if want := []string{"a brings it back when it has passed 2 times in a row; it has once"}; !slices.Equal(got.Why, want) {
+		t.Errorf("why: %q", got.Why)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"baton/healthcheck"
+	"baton/internal/event"
 	"baton/internal/ipc"
 	"baton/internal/nstest"
 )
@@ -57,7 +58,8 @@ func markedChecks(mark uint32) []healthcheck.Spec {
 
 // TestKernelMarkedChecks: the prober, as it is started in production, has checks
 // marked by the director. Routing judges: only with the mark is there a way to
-// the servers. A mark that no check of the configuration has is not set.
+// the servers. A mark that no check of the configuration has is not set. A check
+// that comes later and finds no way has the others of its server made at once.
 func TestKernelMarkedChecks(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -89,12 +91,16 @@ func TestKernelMarkedChecks(t *testing.T) {
 	foreign := checks[0]
 	foreign.ID, foreign.Socket.FWMark = "foreign", mark+1
 	c.marks.learn(checks)
-	pids, said := make(chan int, 1), make(chan ipc.Message, 1000)
+	type started struct {
+		pid  int
+		conn *ipc.Conn
+	}
+	begun, said := make(chan started, 1), make(chan ipc.Message, 1000)
 	s.Started = func(pid int, conn *ipc.Conn) {
 		if err := conn.Send(kindApply, proberState{Checks: append(checks, foreign)}); err != nil {
 			t.Error(err)
 		}
-		pids <- pid
+		begun <- started{pid, conn}
 	}
 	s.Message = func(m ipc.Message) { said <- m }
 	s.Exited = func(int, string) {}
@@ -103,7 +109,7 @@ func TestKernelMarkedChecks(t *testing.T) {
 	go func() { ended <- s.Supervise(ctx, stopChild) }()
 	defer func() { cancel(); <-ended }()
 
-	pid := <-pids
+	prober := <-begun
 	got, refused := map[string]healthcheck.Verdict{}, false
 	for patience := time.After(time.Minute); len(got) < len(checks) || !refused; {
 		select {
@@ -131,7 +137,20 @@ func TestKernelMarkedChecks(t *testing.T) {
 	if _, ok := got["foreign"]; ok {
 		t.Error("a verdict about a check whose mark may not be set")
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	late := checks[1]
+	late.ID = "late"
+	if err := prober.conn.Send(kindApply, proberState{Checks: append(checks, foreign, late)}); err != nil {
+		t.Fatal(err)
+	}
+	for patience, hinted := time.After(time.Minute), false; !hinted; {
+		select {
+		case m := <-said:
+			hinted = m.Kind == kindEvent && strings.Contains(string(m.Body), string(event.CheckTriggered)) && strings.Contains(string(m.Body), "found no way")
+		case <-patience:
+			t.Fatal("a check that finds no way triggers no other")
+		}
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", prober.pid))
 	if err != nil {
 		t.Fatal(err)
 	}
