@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"baton/conf"
@@ -13,6 +14,7 @@ import (
 	"baton/internal/event"
 	"baton/internal/pathcheck"
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 func pathService(t *testing.T, protocol ipvs.Protocol, at string, servers ...ipvs.Server) conf.VirtualServer {
@@ -78,6 +80,40 @@ func TestWhoIsAskedAboutThePath(t *testing.T) {
 	if tt, _, _ := pathTarget(udp, udp.Keys[0], udp.Servers[0]); tt.Port != 0 || tt.Tunnel != nil {
 		t.Errorf("of udp the target is %+v", tt)
 	}
+}
+
+// TestPathIsAskedAfterServerUp: each time that a server comes up it is asked, and
+// while it is down it is not.
+func TestPathIsAskedAfterServerUp(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		cfg := two()
+		cfg.Services[0].PathCheck = time.Minute
+		s.directing(t, cfg, func(c *core) {
+			asked := func(when string, want ...string) {
+				t.Helper()
+				later(2 * time.Second)
+				var got []string
+				if err := c.ask(t.Context(), func() {
+					for _, w := range c.paths.asked {
+						got = append(got, w.id.server.String())
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+				if slices.Sort(got); !slices.Equal(got, want) {
+					t.Errorf("%s: asked are %q, want %q", when, got, want)
+				}
+			}
+			asked("before the first verdict")
+			c.tell(t, up("a", "b"))
+			asked("both are up", "192.168.16.103:80", "192.168.16.104:80")
+			c.tell(t, down(up(), "b"))
+			asked("one is down", "192.168.16.103:80")
+			c.tell(t, up("b"))
+			asked("it is back", "192.168.16.103:80", "192.168.16.104:80")
+		})
+	})
 }
 
 // Each change is told once, with the command that mends it.
