@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"io"
@@ -102,6 +103,12 @@ func frameFaults() []fault {
 		{name: "grpc cut message", kind: GRPC, serve: begun(func(f *http2.Framer) { f.WriteData(1, false, serving[:6]); head(f, true, "grpc-status", "0") }), want: Protocol, detail: "a message of 2 bytes in 1"},
 		{name: "grpc of another content", kind: GRPC, serve: frames(func(f *http2.Framer) { head(f, false, ":status", "200", "content-type", "text/html") }), want: Protocol, detail: "is not gRPC's"},
 
+		{name: "smtp fine under its name", kind: SMTP, set: with(&SMTPSpec{Helo: "lvs.example.org"}), serve: func(c net.Conn) {
+			io.WriteString(c, "220 hello\r\n")
+			if line, _ := bufio.NewReader(c).ReadString('\n'); line == "EHLO lvs.example.org\r\n" {
+				dialogue("250 hi", "221 bye")(c)
+			}
+		}},
 		{name: "smtp slow drip", kind: SMTP, serve: func(c net.Conn) { drip(c, "220-x\r\n") }, want: Timeout},
 		{name: "smtp reset at once", kind: SMTP, serve: reset, want: Reset},
 		{name: "smtp unwilling to end", kind: SMTP, serve: dialogue("220 hello", "250 hi", "500 what?", ""), want: Status, detail: "the answer to QUIT is 500"},

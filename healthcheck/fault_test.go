@@ -258,6 +258,7 @@ func faults(t *testing.T) []fault {
 
 		{name: "https fine", kind: HTTPS, http: wantCA, serve: overTLS(tlsOf(cert), answer(fine))},
 		{name: "https fine by name", kind: HTTPS, http: &HTTPSpec{HTTPRequest: HTTPRequest{Host: "www.example.org:8443"}, TLS: TLSSpec{CAFile: ca}}, serve: overTLS(wantSNI(cert, "www.example.org"), answer(fine))},
+		{name: "https fine by server_name", kind: HTTPS, http: &HTTPSpec{HTTPRequest: HTTPRequest{Host: "www.example.org"}, TLS: TLSSpec{ServerName: "other.example.org", CAFile: otherCA}}, serve: overTLS(wantSNI(other, "other.example.org"), answer(fine))},
 		{name: "https fine without verification", kind: HTTPS, http: &HTTPSpec{TLS: TLSSpec{SkipVerify: true}}, serve: overTLS(tlsOf(old), answer(fine))},
 		{name: "https of an unknown authority", kind: HTTPS, serve: overTLS(tlsOf(cert), answer(fine)), want: TLS, detail: "unknown authority"},
 		{name: "https wrong name", kind: HTTPS, http: &HTTPSpec{HTTPRequest: HTTPRequest{Host: "www.example.org"}, TLS: TLSSpec{CAFile: otherCA}}, serve: overTLS(tlsOf(other), answer(fine)), want: TLS, detail: "other.example.org, not www.example.org"},

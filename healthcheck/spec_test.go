@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -19,6 +21,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"golang.org/x/sys/unix"
 )
 
@@ -180,6 +184,41 @@ func TestRequestOnTheWire(t *testing.T) {
 		if got := strings.ReplaceAll(string(c.(*dialog).opening), "\r\n", "\n"); got != tc.want {
 			t.Errorf("got\n%s\nwant\n%s", got, tc.want)
 		}
+	}
+}
+
+// TestCallOnTheWire takes a grpc check's call apart.
+func TestCallOnTheWire(t *testing.T) {
+	c, err := NewChecker(spec("a", func(s *Spec) { s.Kind, s.GRPC = GRPC, &GRPCSpec{Service: "shop", Authority: "www.example.org:50051"} }), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, ok := bytes.CutPrefix(c.(*dialog).opening, []byte(http2.ClientPreface))
+	f := http2.NewFramer(nil, bytes.NewReader(raw))
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	got := map[string]string{}
+	for ok {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			break
+		}
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			for _, h := range frame.Fields {
+				got[h.Name] = h.Value
+			}
+		case *http2.DataFrame:
+			got["message"] = string(frame.Data())
+			got["ends"] = fmt.Sprint(frame.StreamEnded())
+		}
+	}
+	want := map[string]string{
+		":method": "POST", ":scheme": "http", ":path": "/grpc.health.v1.Health/Check", ":authority": "www.example.org:50051",
+		"content-type": "application/grpc", "te": "trailers", "user-agent": "baton-healthcheck",
+		"message": "\x00\x00\x00\x00\x06\x0a\x04shop", "ends": "true",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
