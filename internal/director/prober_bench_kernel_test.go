@@ -23,11 +23,13 @@ import (
 var (
 	benchChecks = flag.Int("checks", 10_000, "how many checks BenchmarkProber makes")
 	benchEvery  = flag.Duration("delayloop", 2*time.Second, "their delay_loop")
+	benchHTTP   = flag.Bool("http", false, "they are of kind http, not tcp")
+	benchHoles  = flag.Int("holes", 0, "percent of them whose targets swallow everything")
 )
 
 // BenchmarkProber measures the prober as the director starts it: CPU and memory
-// of the whole process, with so many TCP checks of addresses that this machine
-// answers for. It needs root and no IPVS; run it in a network namespace:
+// of the whole process, with so many checks of addresses that this machine
+// answers for, or does not. It needs root and no IPVS; run it in a network namespace:
 //
 //	unshare -n ./director.test -test.run '^$' -test.bench Prober -test.benchtime 5x
 func BenchmarkProber(b *testing.B) {
@@ -36,12 +38,19 @@ func BenchmarkProber(b *testing.B) {
 			b.Fatalf("ip %s: %v: %s", args, err, out)
 		}
 	}
-	accept(b)
+	acceptAll(b, *benchHTTP)
+	makeHoles(b)
 	checks := make([]healthcheck.Spec, *benchChecks)
 	for i := range checks {
-		target := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i / 100), byte(i % 100)}), 8000)
+		target := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i / 100), byte(i % 100)}), openPort)
 		checks[i] = healthcheck.Spec{ID: fmt.Sprintf("tcp 10.8.0.%d:8000 %s tcp_check", i/100, target), Kind: healthcheck.TCP,
 			Target: target, Interval: *benchEvery, Timeout: time.Second, Rise: 1}
+		if *benchHTTP {
+			checks[i].Kind, checks[i].HTTP = healthcheck.HTTP, &healthcheck.HTTPSpec{HTTPRequest: healthcheck.HTTPRequest{Path: "/healthz"}}
+		}
+		if i%100 >= 100-*benchHoles {
+			checks[i].Target = netip.AddrPortFrom(target.Addr(), holePort)
+		}
 	}
 	c := &core{inbox: make(chan func(), 100)}
 	s, err := c.proberChild("nobody")
@@ -77,9 +86,9 @@ func BenchmarkProber(b *testing.B) {
 		}
 		return <-facts
 	}
-	time.Sleep(3*time.Second + *benchEvery)
+	<-time.After(3*time.Second + *benchEvery)
 	before, cpu := ask(), cpuOf(b, prober.pid)
-	time.Sleep(time.Duration(b.N) * *benchEvery)
+	<-time.After(time.Duration(b.N) * *benchEvery)
 	after, spent := ask(), cpuOf(b, prober.pid)-cpu
 
 	n := float64(after.Stats.Attempts - before.Stats.Attempts)
@@ -93,21 +102,51 @@ func BenchmarkProber(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// accept answers for every address, at the least cost.
-func accept(b *testing.B) {
+const (
+	openPort = 8000
+	holePort = 8001
+)
+
+// listenAt is a socket for every address.
+func listenAt(b *testing.B, port, backlog int) int {
+	b.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	}
 	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Port: 8000})
+		err = unix.Bind(fd, &unix.SockaddrInet4{Port: port})
 	}
 	if err == nil {
-		err = unix.Listen(fd, 4096)
+		err = unix.Listen(fd, backlog)
 	}
 	if err != nil {
 		b.Fatal(err)
 	}
+	return fd
+}
+
+// makeHoles makes every address a black hole at holePort: where nobody accepts and
+// the queue is full, the kernel drops what comes.
+func makeHoles(b *testing.B) {
+	fd := listenAt(b, holePort, 0)
+	b.Cleanup(func() { unix.Close(fd) })
+	for range 2 {
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { unix.Close(c) })
+		if err := unix.Connect(c, &unix.SockaddrInet4{Port: holePort, Addr: [4]byte{127, 0, 0, 1}}); err != nil && err != unix.EINPROGRESS {
+			b.Fatal(err)
+		}
+	}
+}
+
+// acceptAll answers for every address, at the least cost.
+func acceptAll(b *testing.B, http bool) {
+	fd := listenAt(b, openPort, 4096)
+	answer, request := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"), make([]byte, 4096)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -116,9 +155,16 @@ func accept(b *testing.B) {
 			if err == unix.EINVAL {
 				return // shut down
 			}
-			if err == nil {
-				unix.Close(c)
+			if err != nil {
+				continue
 			}
+			if http { // one that sends nothing holds up the others for this long
+				_ = unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
+				if n, err := unix.Read(c, request); err == nil && n > 0 {
+					_, _ = unix.Write(c, answer)
+				}
+			}
+			unix.Close(c)
 		}
 	}()
 	b.Cleanup(func() {
