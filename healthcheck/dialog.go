@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -26,13 +27,14 @@ type dialog struct {
 	target    netip.AddrPort
 	transport transport
 	from      SocketSpec
-	opening   []byte               // sent as soon as the socket is connected; at most MaxRequest, so that it fits the socket's buffer
-	await     bool                 // nothing is to be done before the server's first byte
-	silence   bool                 // the server need not answer
-	talk      func(net.Conn) error // the rest, within the connection's deadline; nil: the connection itself is the answer
-	next      *dialog              // to be made when this one has passed
-	native    any                  // the target as the poller wants it
-	marker    Marker               // marks the socket, and may wait; nil: there is nothing to wait for
+	opening   []byte                // sent as soon as the socket is connected; at most MaxRequest, so that it fits the socket's buffer
+	await     bool                  // nothing is to be done before the server's first byte
+	silence   bool                  // the server need not answer
+	talk      func(net.Conn) error  // the rest, within the connection's deadline; nil: the connection itself is the answer
+	listen    func(io.Reader) error // talk, of one that only listens to an answer; nil: it does more than that
+	next      *dialog               // to be made when this one has passed
+	native    any                   // the target as the poller wants it
+	marker    Marker                // marks the socket, and may wait; nil: there is nothing to wait for
 }
 
 // Check makes the attempt with blocking calls, for whoever has no event loop.

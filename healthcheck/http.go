@@ -66,13 +66,13 @@ func (b *builder) request(h *HTTPSpec, field string, r *HTTPRequest) *dialog {
 	if req != nil {
 		words = encode(b, field, req, h.Version)
 	}
-	answer := func(c net.Conn) error { return j.response(c) }
+	answer, listen := func(c net.Conn) error { return j.response(c) }, j.response
 	if h.Version == version2 {
-		answer = j.exchange
+		answer, listen = j.exchange, nil
 	}
 	d := b.dialog(stream)
 	if b.spec.Kind == HTTP {
-		d.opening, d.await, d.talk = words, true, answer
+		d.opening, d.await, d.talk, d.listen = words, true, answer, listen
 		return d
 	}
 	protocol := "http/1.1"

@@ -2,6 +2,8 @@ package healthcheck
 
 import (
 	"context"
+	"errors"
+	"io"
 	"time"
 )
 
@@ -174,9 +176,50 @@ func (s *Scheduler) progress(r readiness) {
 	case connecting:
 		s.connected(c)
 	case awaiting:
+		if whole, err := s.heard(c); whole {
+			s.finish(c, err)
+			return
+		}
 		c.phase = queued
 		s.talk(c)
 	}
+}
+
+// errMore: an answer goes on after what has come of it.
+var errMore = errors.New("more is to come")
+
+// come is what has come of an answer.
+type come struct {
+	b   []byte
+	end bool // nothing follows
+}
+
+func (a *come) Read(p []byte) (int, error) {
+	switch {
+	case len(a.b) > 0:
+		n := copy(p, a.b)
+		a.b = a.b[n:]
+		return n, nil
+	case a.end:
+		return 0, io.EOF
+	}
+	return 0, errMore
+}
+
+// heard judges an answer that is there as a whole already, as those of most
+// servers are: what is so short costs no goroutine. It leaves the others as they
+// are.
+func (s *Scheduler) heard(c *check) (whole bool, err error) {
+	d := c.dialog
+	if d.listen == nil || d.next != nil {
+		return false, nil
+	}
+	n, err := s.poll.peek(c.fd, s.peeked[:])
+	if err != nil {
+		return false, nil // who reads it meets it again
+	}
+	err = d.listen(&come{s.peeked[:n], n == 0})
+	return !errors.Is(err, errMore), err
 }
 
 // connected goes on with a check whose connection stands.

@@ -16,6 +16,8 @@ type fakePoller struct {
 }
 
 func (p *fakePoller) dials() bool { return true }
+
+func (p *fakePoller) peek(int, []byte) (int, error) { return 0, Resources }
 func (p *fakePoller) connect(d *dialog) (int, bool, error) {
 	p.next++
 	p.open[p.next] = d

@@ -14,7 +14,7 @@ type readiness struct {
 // poller is the operating system's part of the event loop. Only wake may be
 // called by another goroutine than the loop's.
 type poller interface {
-	// dials reports whether the next six can be used.
+	// dials reports whether the next seven can be used.
 	dials() bool
 	// connect opens a socket that is reset when closed; done: it is connected.
 	connect(d *dialog) (fd int, done bool, err error)
@@ -23,6 +23,8 @@ type poller interface {
 	// failure takes the error that the kernel holds for fd.
 	failure(fd int) error
 	send(fd int, b []byte) error
+	// peek copies to b what has come for fd, which stays there to be read.
+	peek(fd int, b []byte) (int, error)
 	// conn makes a net.Conn of fd, which then belongs to it.
 	conn(fd int, d *dialog) net.Conn
 	closeFD(fd int)
@@ -48,6 +50,7 @@ func (*sleeper) watch(fd int, writable, again bool) error { return Resources }
 func (*sleeper) failure(int) error                        { return Resources }
 func (*sleeper) send(int, []byte) error                   { return Resources }
 func (*sleeper) conn(int, *dialog) net.Conn               { return nil }
+func (*sleeper) peek(int, []byte) (int, error)            { return 0, Resources }
 func (*sleeper) closeFD(int)                              {}
 func (*sleeper) close()                                   {}
 

@@ -75,6 +75,11 @@ func (p *epoll) send(fd int, b []byte) error {
 	}
 }
 
+func (p *epoll) peek(fd int, b []byte) (int, error) {
+	n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK)
+	return n, err
+}
+
 func (p *epoll) closeFD(fd int) { unix.Close(fd) }
 
 func (p *epoll) wait(timeout time.Duration) ([]readiness, bool, error) {

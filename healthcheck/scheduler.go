@@ -80,7 +80,8 @@ type Scheduler struct {
 	fds      gate // attempts under way
 	talks    gate // of these, goroutines
 	poll     poller
-	byFD     []*check // index: descriptor that the poller watches
+	peeked   [4096]byte // of the answer that is being looked at
+	byFD     []*check   // index: descriptor that the poller watches
 	outbox   []Verdict
 	fails    failures
 	tracing  bool
