@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type fakePoller struct {
 	open   map[int]*dialog
 	script []func() (ready []readiness, full bool)
 	errs   map[int]error
+	peer   net.Conn // what conn returns
 }
 
 func (p *fakePoller) dials() bool { return true }
@@ -26,7 +28,7 @@ func (p *fakePoller) connect(d *dialog) (int, bool, error) {
 func (p *fakePoller) watch(int, bool, bool) error     { return nil }
 func (p *fakePoller) failure(fd int) error            { return p.errs[fd] }
 func (p *fakePoller) send(int, []byte) error          { return nil }
-func (p *fakePoller) conn(fd int, d *dialog) net.Conn { delete(p.open, fd); return nil }
+func (p *fakePoller) conn(fd int, d *dialog) net.Conn { delete(p.open, fd); return p.peer }
 func (p *fakePoller) closeFD(fd int)                  { delete(p.open, fd) }
 func (p *fakePoller) wake()                           {}
 func (p *fakePoller) close()                          {}
@@ -121,6 +123,27 @@ func TestStallIsNotHeldAgainstTheServer(t *testing.T) {
 				if len(r.verdicts) != 1 || r.verdicts[0].Reason != Timeout {
 					t.Fatalf("verdicts %+v", r.verdicts)
 				}
+			}
+		})
+	}
+}
+
+// TestSilenceAfterAFalseAlarm: the kernel calls a socket readable and then has
+// nothing, as for a datagram whose checksum is wrong. Who need not answer passes.
+func TestSilenceAfterAFalseAlarm(t *testing.T) {
+	for _, reply := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newLoopRig(t, Options{}, spec("a", func(s *Spec) { s.Kind, s.UDP = UDP, &UDPSpec{RequireReply: reply} }))
+			var server net.Conn
+			r.poll.peer, server = net.Pipe()
+			defer server.Close()
+			r.onWait(func() ([]readiness, bool) { return []readiness{{fd: 1}}, false }, // connected
+				func() ([]readiness, bool) { return []readiness{{fd: 1}}, false }, nothing)
+			r.rounds(2)
+			r.group.Wait()
+			r.rounds(1)
+			if len(r.verdicts) != 1 || r.verdicts[0].Up == reply {
+				t.Errorf("reply wanted %v: verdicts %+v", reply, r.verdicts)
 			}
 		})
 	}
