@@ -15,7 +15,7 @@ import (
 
 func (n *host) address6(iface, prefix string) netlink.Addr {
 	n.t.Helper()
-	list, err := n.h.AddrList(n.link(iface), netlink.FAMILY_V6)
+	list, err := n.h.AddrList(n.Link(iface), netlink.FAMILY_V6)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestLinkLocalIsNotVirtual(t *testing.T) {
 		h := newHost(t)
 		other := newHost(t)
 		h.sysctl("net/ipv6/conf/default/addr_gen_mode", "1") // none of the kernel's own
-		cable(h, "eth0", other, "eth0")
+		h.Cable("eth0", other.Host, "eth0")
 		first := h.manager(opts)
 		h.set(first, "eth0", addrs("fe80::200/64", "fe80::201/128"), nil)
 
@@ -74,7 +74,7 @@ func TestLinkLocalIsNotVirtual(t *testing.T) {
 		}
 		w := h.watch(m)
 		w.awaitListed()
-		h.address("eth0", "fe80::1/64") // with detection, which takes a second
+		h.Run("ip", "address", "add", "fe80::1/64", "dev", "eth0") // with detection, which takes a second
 		f := w.await("the address appears", addressIs(AddressAdded, "fe80::1/64"))
 		if f.Link.LinkLocal.IsValid() {
 			t.Errorf("link-local %v while detection goes on", f.Link.LinkLocal)
@@ -93,11 +93,11 @@ func TestIPv6AddressesGoWithTheLink(t *testing.T) {
 	h.set(m, "eth0", addrs("2001:db8::200/64"), nil)
 	w := h.watch(m)
 	w.awaitListed()
-	h.down("eth0")
+	h.Down("eth0")
 	if f := w.await("the address is gone", addressIs(AddressRemoved, "2001:db8::200/64")); f.Link.Up {
 		t.Error("the interface still counts as up")
 	}
-	h.up("eth0")
+	h.Up("eth0")
 	w.await("up", linkIs("eth0", true))
 	if c := h.set(m, "eth0", addrs("2001:db8::200/64"), nil); len(c.Added) != 1 {
 		t.Errorf("%+v, want it added again", c)

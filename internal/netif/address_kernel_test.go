@@ -19,7 +19,7 @@ import (
 func alone(t *testing.T) (h, other *host) {
 	t.Helper()
 	h, other = newHost(t), newHost(t)
-	cable(h, "eth0", other, "eth0")
+	h.Cable("eth0", other.Host, "eth0")
 	return h, other
 }
 
@@ -34,7 +34,7 @@ func addrs(list ...string) []Addr {
 func (n *host) set(m *Manager, iface string, desired []Addr, owned []netip.Prefix) Change {
 	n.t.Helper()
 	var c Change
-	n.must(func() (err error) {
+	n.Must(func() (err error) {
 		c, err = m.SetAddresses(context.Background(), iface, desired, owned)
 		return err
 	})
@@ -53,7 +53,7 @@ func (n *host) wantPrefixes(iface string, want ...string) {
 
 func TestSetAddresses(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.102/24")
 	m := h.manager(Options{})
 
 	c := h.set(m, "eth0", addrs("192.168.16.200/24", "192.168.16.201/32", "10.0.0.1/24"), nil)
@@ -61,7 +61,7 @@ func TestSetAddresses(t *testing.T) {
 		t.Errorf("added %v, want three", c.Added)
 	}
 	h.wantPrefixes("eth0", "192.168.16.102/24", "192.168.16.200/24", "192.168.16.201/32", "10.0.0.1/24")
-	list, err := h.h.AddrList(h.link("eth0"), netlink.FAMILY_V4)
+	list, err := h.h.AddrList(h.Link("eth0"), netlink.FAMILY_V4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestSetAddresses(t *testing.T) {
 
 func TestSetAddressesLeavesForeign(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.200/24")
+	h.Address("eth0", "192.168.16.200/24")
 	m := h.manager(Options{})
 	c := h.set(m, "eth0", addrs("192.168.16.200/24"), nil)
 	if want := []netip.Prefix{netip.MustParsePrefix("192.168.16.200/24")}; !slices.Equal(c.Foreign, want) || c.Added != nil {
@@ -113,12 +113,12 @@ func TestRemovalSparesInterfaceAddress(t *testing.T) {
 			h.sysctl("net/ipv4/conf/eth0/promote_secondaries", "0")
 			m := h.manager(Options{})
 			h.set(m, "eth0", addrs("192.168.16.200/24", "192.168.16.201/24"), nil)
-			h.address("eth0", "192.168.16.102/24") // later, so it is secondary to the VIP
+			h.Address("eth0", "192.168.16.102/24") // later, so it is secondary to the VIP
 			h.set(m, "eth0", addrs("192.168.16.201/24"), nil)
 			h.wantPrefixes("eth0", "192.168.16.102/24", "192.168.16.201/24")
 			h.set(m, "eth0", nil, nil)
 			h.wantPrefixes("eth0", "192.168.16.102/24")
-			h.must(func() error {
+			h.Must(func() error {
 				if v, err := ReadSysctl("net/ipv4/conf/eth0/promote_secondaries"); err != nil || v != "0" {
 					t.Errorf("promote_secondaries of eth0 is %q, %v afterwards, want 0 as before", v, err)
 				}
@@ -132,24 +132,24 @@ func TestPutBack(t *testing.T) {
 	h, _ := alone(t)
 	m := h.manager(Options{})
 	h.set(m, "eth0", addrs("192.168.16.200/24"), nil)
-	h.address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.102/24")
 	h.sysctl("net/ipv4/conf/all/promote_secondaries", "0")
 	h.sysctl("net/ipv4/conf/eth0/promote_secondaries", "0")
-	link := h.link("eth0")
+	link := h.Link("eth0")
 	before, err := m.addresses(link)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.removeAddress("eth0", "192.168.16.200/24")
+	h.NoAddress("eth0", "192.168.16.200/24")
 	h.wantPrefixes("eth0") // what the kernel does when nobody prevents it
-	h.must(func() error { return m.putBack(link, endangered(before, before[:1])) })
+	h.Must(func() error { return m.putBack(link, endangered(before, before[:1])) })
 	h.wantPrefixes("eth0", "192.168.16.102/24")
 }
 
 // On kernels before 5.18 the tag is lost and the record stands in for it.
 func TestRecordWhereTagsAreLost(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.102/24")
 	opts := Options{RecordFile: filepath.Join(t.TempDir(), "addresses.json"), loseTag: true}
 	h.set(h.manager(opts), "eth0", addrs("192.168.16.200/24", "192.168.16.201/32"), nil)
 
@@ -207,7 +207,7 @@ func TestSetAddressesIPv6(t *testing.T) {
 	h, _ := alone(t)
 	m := h.manager(Options{})
 	h.set(m, "eth0", addrs("2001:db8::200/64"), nil)
-	list, err := h.h.AddrList(h.link("eth0"), netlink.FAMILY_V6)
+	list, err := h.h.AddrList(h.Link("eth0"), netlink.FAMILY_V6)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"baton/internal/announce"
+	"baton/internal/nstest"
 )
 
 // node is a director: what takes the VIP over and gives it away.
@@ -39,7 +40,7 @@ func newPair(t *testing.T, l *lan) (a, b *node) {
 		}
 		n := &node{host: h, m: h.manager(Options{}), garp: garp, self: netip.MustParseAddr(self), peer: netip.MustParseAddr(peer)}
 		t.Cleanup(func() { garp.Close() })
-		h.must(func() error {
+		h.Must(func() error {
 			_, err := n.m.ProbeRelay()
 			return err
 		})
@@ -54,7 +55,7 @@ func newPair(t *testing.T, l *lan) (a, b *node) {
 // start gives the VIP to the first master.
 func (n *node) start() {
 	n.t.Helper()
-	n.must(func() error {
+	n.Must(func() error {
 		if _, err := n.m.SetAddresses(context.Background(), "eth0", vipAddr, nil); err != nil {
 			return err
 		}
@@ -67,7 +68,7 @@ var vipAddr = []Addr{{Prefix: netip.PrefixFrom(vip, 24)}}
 // takeOver passes the VIP from old to n as the director does.
 func (n *node) takeOver(old *node, relay bool) error {
 	ctx := context.Background()
-	err := n.do(func() error {
+	err := n.Do(func() error {
 		if relay {
 			r := Relay{Name: "VI_1", VIPs: []netip.Addr{vip}, Ports: []uint16{80}, Interface: "eth0", OldMaster: n.peer, OldMAC: n.mac}
 			if err := n.m.InstallRelay(r); err != nil {
@@ -85,7 +86,7 @@ func (n *node) takeOver(old *node, relay bool) error {
 	if err != nil {
 		return err
 	}
-	return old.do(func() error {
+	return old.Do(func() error {
 		if relay {
 			if err := old.m.InstallLinger(Linger{VIPs: []netip.Addr{vip}, Interfaces: []string{"eth0"}}); err != nil {
 				return err
@@ -101,7 +102,7 @@ func (n *node) takeOver(old *node, relay bool) error {
 // made by a timer, two seconds apart.
 func (n *node) ipvs() (conns, packets int) {
 	n.t.Helper()
-	n.must(func() error {
+	n.Must(func() error {
 		b, err := os.ReadFile("/proc/thread-self/net/ip_vs_stats_percpu")
 		if err != nil {
 			return err
@@ -124,7 +125,7 @@ func (n *node) ipvs() (conns, packets int) {
 
 func (l *lan) dial() (net.Conn, error) {
 	var c net.Conn
-	err := l.client.do(func() (err error) { c, err = dial(); return err })
+	err := l.client.Do(func() (err error) { c, err = dial(); return err })
 	return c, err
 }
 
@@ -156,7 +157,7 @@ func everyVariant(t *testing.T, f func(*testing.T, relayVariant)) {
 	probe := Relay{Name: "probe", VIPs: []netip.Addr{vip}, Interface: "lo", OldMaster: netip.MustParseAddr("192.0.2.1"), OldMAC: make(net.HardwareAddr, 6)}
 	for _, v := range relayVariants {
 		t.Run(fmt.Sprintf("%s,ipvs=%t", v.duplicate, v.seesIPVS), func(t *testing.T) {
-			err := h.do(func() error { return m.installVariant(probe, h.link("lo"), v) })
+			err := h.Do(func() error { return m.installVariant(probe, h.Link("lo"), v) })
 			switch {
 			case err == nil:
 				f(t, v)
@@ -227,8 +228,8 @@ func testRelay(t *testing.T, v relayVariant) {
 		t.Errorf("old master has balanced %d connections, want the old one alone", conns)
 	}
 
-	b.must(func() error { return b.m.RemoveRelay("VI_1") })
-	a.must(func() error { return a.m.RemoveLinger([]netip.Addr{vip}) })
+	b.Must(func() error { return b.m.RemoveRelay("VI_1") })
+	a.Must(func() error { return a.m.RemoveLinger([]netip.Addr{vip}) })
 	if err := exchange(old, "late"); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("after the relay's end: %v, want a reset", err)
 	}
@@ -256,7 +257,7 @@ func testNoReturn(t *testing.T, v relayVariant) {
 	}
 	const sent = 10
 	before := b.received("eth0")
-	l.client.must(func() error {
+	l.client.Must(func() error {
 		c, err := net.Dial("ip4:tcp", vip.String())
 		if err != nil {
 			return err
@@ -269,7 +270,15 @@ func testNoReturn(t *testing.T, v relayVariant) {
 		}
 		return nil
 	})
-	time.Sleep(300 * time.Millisecond) // a loop of 60 hops takes a few milliseconds
+	// All have come, and nothing goes round any more: a loop of 60 hops takes a few
+	// milliseconds.
+	last := 0
+	nstest.Eventually(t, "the packets to have come and to come no more", func() bool {
+		seen := last
+		last = b.received("eth0") - before
+		time.Sleep(50 * time.Millisecond)
+		return last >= sent && last == seen
+	})
 	if got := b.received("eth0") - before; got < sent || got > 2*sent {
 		t.Errorf("old master received %d packets, want the %d that were sent, relayed once", got, sent)
 	}
@@ -289,7 +298,7 @@ func strayACK(source net.IP) []byte {
 // received counts the packets that came in through an interface.
 func (n *host) received(iface string) int {
 	n.t.Helper()
-	return int(n.link(iface).Attrs().Statistics.RxPackets)
+	return int(n.Link(iface).Attrs().Statistics.RxPackets)
 }
 
 // The control: what the relay is for does happen without it.
@@ -349,9 +358,10 @@ func beat(t *testing.T, v *relayVariant) (total int, failures []error) {
 	})
 	// Each worker has a thread in the client's namespace: entering it anew for
 	// each connection would be the greater part of the load.
-	for range 48 {
+	const workers = 48
+	for range workers {
 		clients.Go(func() {
-			err := l.client.do(func() error {
+			err := l.client.Do(func() error {
 				for i := range due {
 					begun := time.Now()
 					err := visit(time.Duration(5+i%16) * time.Millisecond)
@@ -382,7 +392,10 @@ func beat(t *testing.T, v *relayVariant) (total int, failures []error) {
 		}
 		holder, next = next, holder
 	}
-	time.Sleep(100 * time.Millisecond)
+	made := func() int { mu.Lock(); defer mu.Unlock(); return total }
+	// As many as there are workers are from before the last takeover, at most.
+	enough := made() + 2*workers
+	nstest.Eventually(t, "connections after the last takeover", func() bool { return made() >= enough })
 	stop()
 	clients.Wait()
 	// A segment that gets lost shows here: TCP repeats it after 0.2 s, a SYN

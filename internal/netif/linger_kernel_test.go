@@ -26,7 +26,7 @@ import (
 func (n *host) listenARP(iface string) *packet.Conn {
 	n.t.Helper()
 	var c *packet.Conn
-	n.must(func() error {
+	n.Must(func() error {
 		ifi, err := net.InterfaceByName(iface)
 		if err != nil {
 			return err
@@ -75,14 +75,14 @@ func TestGARPOnTheWire(t *testing.T) {
 	t.Cleanup(func() { garp.Close() })
 	for _, round := range []string{"first", "after the interface was made anew"} {
 		if round != "first" {
-			if err := h.h.LinkDel(h.link("eth0")); err != nil {
+			if err := h.h.LinkDel(h.Link("eth0")); err != nil {
 				t.Fatal(err)
 			}
-			cable(h, "eth0", other, "eth0")
+			h.Cable("eth0", other.Host, "eth0")
 			wire = other.listenARP("eth0")
 		}
-		mac := h.link("eth0").Attrs().HardwareAddr
-		h.must(func() error { return garp.GARP(vip, nil) })
+		mac := h.Link("eth0").Attrs().HardwareAddr
+		h.Must(func() error { return garp.GARP(vip, nil) })
 		for _, op := range []arp.Operation{arp.OperationRequest, arp.OperationReply} {
 			p := nextARP(t, wire, patience, func(p *arp.Packet) bool { return p.SenderIP == vip })
 			if p == nil {
@@ -98,11 +98,11 @@ func TestGARPOnTheWire(t *testing.T) {
 // A lingering director takes TCP for the VIP but does not say that it has it.
 func TestLingerDoesNotAnswerARP(t *testing.T) {
 	h, other := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	other.address("eth0", "192.168.16.101/24")
+	h.Address("eth0", "192.168.16.102/24")
+	other.Address("eth0", "192.168.16.101/24")
 	m := h.manager(Options{})
 	wire := other.listenARP("eth0")
-	mac := other.link("eth0").Attrs().HardwareAddr
+	mac := other.Link("eth0").Attrs().HardwareAddr
 	asks := func() bool {
 		t.Helper()
 		p, err := arp.NewPacket(arp.OperationRequest, mac, netip.MustParseAddr("192.168.16.101"), make(net.HardwareAddr, 6), vip)
@@ -129,20 +129,20 @@ func TestLingerDoesNotAnswerARP(t *testing.T) {
 	if !asks() {
 		t.Fatal("the master does not answer ARP for its address")
 	}
-	h.must(func() error { return m.InstallLinger(Linger{VIPs: []netip.Addr{vip}, Interfaces: []string{"eth0"}}) })
+	h.Must(func() error { return m.InstallLinger(Linger{VIPs: []netip.Addr{vip}, Interfaces: []string{"eth0"}}) })
 	h.set(m, "eth0", nil, nil)
 	if asks() {
 		t.Error("the lingering director answers ARP")
 	}
 	// TCP arrives: the segment is counted as delivered, which a forwarded or
 	// unroutable one is not.
-	if err := other.h.NeighSet(&netlink.Neigh{LinkIndex: other.link("eth0").Attrs().Index, IP: vip.AsSlice(),
-		HardwareAddr: h.link("eth0").Attrs().HardwareAddr, State: netlink.NUD_PERMANENT}); err != nil {
+	if err := other.h.NeighSet(&netlink.Neigh{LinkIndex: other.Link("eth0").Attrs().Index, IP: vip.AsSlice(),
+		HardwareAddr: h.Link("eth0").Attrs().HardwareAddr, State: netlink.NUD_PERMANENT}); err != nil {
 		t.Fatal(err)
 	}
 	dial := func() int {
 		before := h.tcp("InSegs")
-		err := other.do(func() error {
+		err := other.Do(func() error {
 			_, err := (&net.Dialer{Timeout: 200 * time.Millisecond}).Dial("tcp4", vip.String()+":80")
 			return err
 		})
@@ -154,7 +154,7 @@ func TestLingerDoesNotAnswerARP(t *testing.T) {
 	if dial() == 0 {
 		t.Error("TCP to the VIP does not reach the lingering director")
 	}
-	h.must(func() error { return m.RemoveLinger([]netip.Addr{vip}) })
+	h.Must(func() error { return m.RemoveLinger([]netip.Addr{vip}) })
 	if n := dial(); n != 0 {
 		t.Errorf("%d segments to the VIP reach the director after the linger's end", n)
 	}
@@ -164,7 +164,7 @@ func TestLingerDoesNotAnswerARP(t *testing.T) {
 func (n *host) tcp(name string) int {
 	n.t.Helper()
 	var value int
-	n.must(func() error {
+	n.Must(func() error {
 		b, err := os.ReadFile("/proc/thread-self/net/snmp")
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func TestLingersAreIndependent(t *testing.T) {
 	install := func(v netip.Addr, iface string) {
 		t.Helper()
 		for range 2 { // twice is as good as once
-			h.must(func() error { return m.InstallLinger(Linger{VIPs: []netip.Addr{v}, Interfaces: []string{iface}}) })
+			h.Must(func() error { return m.InstallLinger(Linger{VIPs: []netip.Addr{v}, Interfaces: []string{iface}}) })
 		}
 	}
 	count := func(wantRules, wantRoutes int) {
@@ -213,18 +213,18 @@ func TestLingersAreIndependent(t *testing.T) {
 	install(v2, "eth1") // an interface that is not there yet
 	count(2, 2)
 	for range 2 {
-		h.must(func() error { return m.RemoveLinger([]netip.Addr{v1}) })
+		h.Must(func() error { return m.RemoveLinger([]netip.Addr{v1}) })
 		count(2, 1)
 	}
-	h.must(func() error { return m.RemoveLinger([]netip.Addr{v2}) })
+	h.Must(func() error { return m.RemoveLinger([]netip.Addr{v2}) })
 	count(0, 0)
 }
 
 func TestCleanLeftovers(t *testing.T) {
 	h, other := alone(t)
-	h.address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.102/24")
 	killed := h.manager(Options{})
-	h.must(func() error {
+	h.Must(func() error {
 		if err := killed.InstallLinger(Linger{VIPs: []netip.Addr{vip}, Interfaces: []string{"eth0"}}); err != nil {
 			return err
 		}
@@ -256,7 +256,7 @@ func TestCleanLeftovers(t *testing.T) {
 	}
 	var gone []string
 	clean := func() (err error) { gone, err = m.CleanLeftovers(); return err }
-	h.must(clean)
+	h.Must(clean)
 	if len(gone) < 2 {
 		t.Errorf("says that it removed %q", gone)
 	}
@@ -271,16 +271,16 @@ func TestCleanLeftovers(t *testing.T) {
 		t.Errorf("%d rules after %d: somebody else's are gone too", len(after), len(before))
 	}
 	h.wantPrefixes("eth0", "192.168.16.102/24", "192.168.16.200/24")
-	if h.must(clean); len(gone) > 0 {
+	if h.Must(clean); len(gone) > 0 {
 		t.Errorf("removed again: %q", gone)
 	}
 }
 
 func (n *host) installRelay(m *Manager, old *host, name string) {
 	n.t.Helper()
-	n.must(func() error {
+	n.Must(func() error {
 		return m.InstallRelay(Relay{Name: name, VIPs: []netip.Addr{vip}, Interface: "eth0",
-			OldMaster: netip.MustParseAddr("192.168.16.112"), OldMAC: old.link("eth0").Attrs().HardwareAddr})
+			OldMaster: netip.MustParseAddr("192.168.16.112"), OldMAC: old.Link("eth0").Attrs().HardwareAddr})
 	})
 }
 
@@ -288,7 +288,7 @@ func (n *host) installRelay(m *Manager, old *host, name string) {
 func (n *host) leftovers(m *Manager) int {
 	n.t.Helper()
 	var tables []string
-	n.must(func() (err error) { tables, err = m.relayTables(); return err })
+	n.Must(func() (err error) { tables, err = m.relayTables(); return err })
 	rules, err := m.ownRules()
 	if err != nil {
 		n.t.Fatal(err)

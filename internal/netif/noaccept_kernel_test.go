@@ -23,7 +23,7 @@ func TestNoAcceptSparesVirtualServices(t *testing.T) {
 	go echo(l.a.listen(vip.String() + ":81")) // of the director itself
 	go echo(l.a.listen("192.168.16.102:81"))
 	try := func(address string, within time.Duration) error {
-		return l.client.do(func() error {
+		return l.client.Do(func() error {
 			c, err := net.DialTimeout("tcp4", address, within)
 			if err == nil {
 				c.Close()
@@ -37,7 +37,7 @@ func TestNoAcceptSparesVirtualServices(t *testing.T) {
 		}
 	}
 	for range 2 {
-		l.a.must(func() error {
+		l.a.Must(func() error {
 			return m.InstallNoAccept("VI_1", []netip.Addr{vip, netip.MustParseAddr("2001:db8::200")})
 		})
 	}
@@ -53,12 +53,12 @@ func TestNoAcceptSparesVirtualServices(t *testing.T) {
 		t.Errorf("the director's own address: %v", err)
 	}
 	// A later run finds it and removes it.
-	l.a.must(func() error { _, err := l.a.manager(Options{}).CleanLeftovers(); return err })
+	l.a.Must(func() error { _, err := l.a.manager(Options{}).CleanLeftovers(); return err })
 	if err := try(vip.String()+":82", patience); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("afterwards: %v, want refused", err)
 	}
-	l.a.must(func() error { return m.RemoveNoAccept("VI_1") })
-	l.a.must(func() error { return m.RemoveNoAccept("VI_1") })
+	l.a.Must(func() error { return m.RemoveNoAccept("VI_1") })
+	l.a.Must(func() error { return m.RemoveNoAccept("VI_1") })
 }
 
 func isTimeout(err error) bool {
@@ -69,25 +69,25 @@ func isTimeout(err error) bool {
 // Neighbours still find an IPv6 address that accepts nothing.
 func TestNoAcceptLeavesNeighbourDiscovery(t *testing.T) {
 	h, other := alone(t)
-	other.run("ip", "-6", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+	other.Run("ip", "-6", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
 	m := h.manager(Options{})
-	h.run("ip", "-6", "address", "add", "2001:db8::102/64", "dev", "eth0", "nodad")
+	h.Run("ip", "-6", "address", "add", "2001:db8::102/64", "dev", "eth0", "nodad")
 	h.set(m, "eth0", addrs("2001:db8::200/128"), nil)
-	h.must(func() error { return m.InstallNoAccept("VI_1", []netip.Addr{netip.MustParseAddr("2001:db8::200")}) })
+	h.Must(func() error { return m.InstallNoAccept("VI_1", []netip.Addr{netip.MustParseAddr("2001:db8::200")}) })
 	om := other.manager(Options{Timeout: patience})
 	for _, ip := range []string{"2001:db8::200", "2001:db8::102"} {
 		if _, err := om.Neighbour(t.Context(), "eth0", netip.MustParseAddr(ip)); err != nil {
 			t.Errorf("%s: %v", ip, err)
 		}
 		// They also make sure of it, by unicast.
-		other.run("ip", "neighbour", "replace", ip, "lladdr", h.link("eth0").Attrs().HardwareAddr.String(), "dev", "eth0", "nud", "probe")
-		for deadline := time.Now().Add(patience); !strings.Contains(other.run("ip", "neighbour", "show", ip), "REACHABLE"); time.Sleep(10 * time.Millisecond) {
+		other.Run("ip", "neighbour", "replace", ip, "lladdr", h.Link("eth0").Attrs().HardwareAddr.String(), "dev", "eth0", "nud", "probe")
+		for deadline := time.Now().Add(patience); !strings.Contains(other.Run("ip", "neighbour", "show", ip), "REACHABLE"); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Errorf("%s does not answer the neighbour that makes sure of it", ip)
 				break
 			}
 		}
-		err := other.do(func() error {
+		err := other.Do(func() error {
 			c, err := net.DialTimeout("tcp6", "["+ip+"]:9", time.Second)
 			if err == nil {
 				c.Close()

@@ -25,7 +25,7 @@ func route(dst, via, dev string) Route {
 func (n *host) routes() []string {
 	var out []string
 	for _, family := range []string{"-4", "-6"} {
-		for line := range strings.Lines(n.run("ip", family, "route", "show", "table", "all", "proto", "113")) {
+		for line := range strings.Lines(n.Run("ip", family, "route", "show", "table", "all", "proto", "113")) {
 			out = append(out, strings.Join(strings.Fields(line), " "))
 		}
 	}
@@ -34,8 +34,8 @@ func (n *host) routes() []string {
 
 func TestVirtualRoutes(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	h.run("ip", "-6", "address", "add", "2001:db8::102/64", "dev", "eth0", "nodad")
+	h.Address("eth0", "192.168.16.102/24")
+	h.Run("ip", "-6", "address", "add", "2001:db8::102/64", "dev", "eth0", "nodad")
 	m := h.manager(Options{})
 	h.set(m, "eth0", addrs("192.168.16.200/32", "2001:db8::200/128"), nil)
 	full := route("203.0.113.0/24", "192.168.16.1", "eth0")
@@ -95,8 +95,8 @@ func TestVirtualRoutes(t *testing.T) {
 
 func TestVirtualRouteLeavesForeign(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	h.run("ip", "route", "add", "203.0.113.0/24", "via", "192.168.16.1")
+	h.Address("eth0", "192.168.16.102/24")
+	h.Run("ip", "route", "add", "203.0.113.0/24", "via", "192.168.16.1")
 	m := h.manager(Options{})
 	r := route("203.0.113.0/24", "192.168.16.2", "")
 	if _, err := m.AddRoute(r); err == nil || !strings.Contains(err.Error(), "somebody else's (protocol boot) with the same destination and metric") {
@@ -121,7 +121,7 @@ func TestVirtualRules(t *testing.T) {
 		{From: netip.MustParsePrefix("192.168.16.0/24"), To: netip.MustParsePrefix("203.0.113.0/24"), IIF: "eth0", Mark: 5, Priority: 1000, Table: 100},
 		{IPv6: true, From: netip.MustParsePrefix("2001:db8::200/128"), OIF: "eth0", Priority: 1001, Table: 101},
 	}
-	h.run("ip", "rule", "add", "priority", "1000", "from", "192.168.16.7", "table", "100") // the administrator's
+	h.Run("ip", "rule", "add", "priority", "1000", "from", "192.168.16.7", "table", "100") // the administrator's
 	for round, want := range []bool{true, false} {
 		for _, r := range list {
 			if added, err := m.AddRule(r); err != nil || added != want {
@@ -140,7 +140,7 @@ func TestVirtualRules(t *testing.T) {
 			}
 		}
 	}
-	rules := h.run("ip", "rule", "show") + h.run("ip", "-6", "rule", "show")
+	rules := h.Run("ip", "rule", "show") + h.Run("ip", "-6", "rule", "show")
 	if strings.Count(rules, "100") != 2 || !strings.Contains(rules, "1000:\tfrom 192.168.16.7 lookup 100") {
 		t.Errorf("left\n%s", rules)
 	}
@@ -149,12 +149,12 @@ func TestVirtualRules(t *testing.T) {
 // What others do with their routes does not wake us.
 func TestWatchRoutes(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.102/24")
 	m := h.manager(Options{})
 	var reports atomic.Int32
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.do(func() error { return m.WatchRoutes(ctx, func() { reports.Add(1) }) }) }()
+	go func() { done <- h.Do(func() error { return m.WatchRoutes(ctx, func() { reports.Add(1) }) }) }()
 	eventually := func(what string, want int32) {
 		t.Helper()
 		for deadline := time.Now().Add(patience); reports.Load() != want; time.Sleep(time.Millisecond) {
@@ -169,19 +169,19 @@ func TestWatchRoutes(t *testing.T) {
 		if _, err := m.AddRule(rule); err != nil {
 			t.Fatal(err)
 		}
-		h.run("ip", "rule", "del", "priority", "1000")
+		h.Run("ip", "rule", "del", "priority", "1000")
 	}
 	time.Sleep(settle / 5)
 	reports.Store(0)
 	for range 20 {
-		h.run("ip", "route", "add", "198.51.100.0/24", "via", "192.168.16.1")
-		h.run("ip", "route", "del", "198.51.100.0/24")
+		h.Run("ip", "route", "add", "198.51.100.0/24", "via", "192.168.16.1")
+		h.Run("ip", "route", "del", "198.51.100.0/24")
 	}
 	for n, r := range []Route{route("203.0.113.0/24", "192.168.16.1", "eth0"), route("2001:db8:1::/48", "fe80::1", "eth0")} {
 		if _, err := m.AddRoute(r); err != nil {
 			t.Fatal(err)
 		}
-		h.run("ip", "route", "del", r.Destination.String(), "proto", "113")
+		h.Run("ip", "route", "del", r.Destination.String(), "proto", "113")
 		eventually(r.String(), int32(n+1))
 	}
 	stop()

@@ -31,7 +31,7 @@ type tap struct {
 func (n *host) tap(iface string) *tap {
 	n.t.Helper()
 	w := &tap{done: make(chan struct{})}
-	n.must(func() error {
+	n.Must(func() error {
 		ifi, err := net.InterfaceByName(iface)
 		if err == nil {
 			w.conn, err = packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, nil)
@@ -87,7 +87,7 @@ const settle = 2500 * time.Millisecond
 
 func (n *host) ensure(m *Manager, v VMAC, wantChanged bool) {
 	n.t.Helper()
-	n.must(func() error {
+	n.Must(func() error {
 		changed, err := m.EnsureVMAC(v)
 		if err == nil && changed != wantChanged {
 			n.t.Errorf("changed %v, want %v", changed, wantChanged)
@@ -100,11 +100,11 @@ func (n *host) ensure(m *Manager, v VMAC, wantChanged bool) {
 // the interface below at that one's. Both are asked by the same broadcasts.
 func TestVMACOnTheWire(t *testing.T) {
 	h, other := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	other.address("eth0", "192.168.16.1/24")
+	h.Address("eth0", "192.168.16.102/24")
+	other.Address("eth0", "192.168.16.1/24")
 	other.sysctl("net/ipv6/conf/eth0/accept_dad", "0")
-	h.run("ip", "-6", "address", "add", "2001:db8::102/64", "dev", "eth0", "nodad")
-	other.run("ip", "-6", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+	h.Run("ip", "-6", "address", "add", "2001:db8::102/64", "dev", "eth0", "nodad")
+	other.Run("ip", "-6", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
 	h.sysctl("net/ipv4/conf/all/rp_filter", "1") // strict: what most distributions set
 	m := h.manager(Options{})
 	vmac4, vmac6 := VirtualMAC(false, 51), VirtualMAC(true, 51)
@@ -112,15 +112,15 @@ func TestVMACOnTheWire(t *testing.T) {
 	h.ensure(m, VMAC{Name: "vrrp6.51", Parent: "eth0", MAC: vmac6}, true)
 	w := other.tap("eth0")
 	h.set(m, "vrrp4.51", addrs("192.168.16.200/24"), nil)
-	h.must(func() error { return m.VMACEnableIPv6("vrrp6.51", true) })
+	h.Must(func() error { return m.VMACEnableIPv6("vrrp6.51", true) })
 	h.set(m, "vrrp6.51", addrs("2001:db8::200/64", "fe80::200/64"), nil)
 
 	// No address is made from the MAC (RFC 9568 section 7.4).
-	if got := h.run("ip", "-6", "address", "show", "dev", "vrrp6.51"); strings.Contains(got, "5eff:fe00") || strings.Count(got, "inet6") != 2 {
+	if got := h.Run("ip", "-6", "address", "show", "dev", "vrrp6.51"); strings.Contains(got, "5eff:fe00") || strings.Count(got, "inet6") != 2 {
 		t.Errorf("addresses of the VMAC are\n%s", got)
 	}
 	om := other.manager(Options{Timeout: patience})
-	base := h.link("eth0").Attrs().HardwareAddr
+	base := h.Link("eth0").Attrs().HardwareAddr
 	for ip, want := range map[string]net.HardwareAddr{
 		"192.168.16.200": vmac4, "192.168.16.102": base,
 		"2001:db8::200": vmac6, "2001:db8::102": base, "fe80::200": vmac6,
@@ -131,7 +131,7 @@ func TestVMACOnTheWire(t *testing.T) {
 		}
 	}
 	// What the node sends from the address makes it ask for neighbours.
-	h.must(func() error {
+	h.Must(func() error {
 		c, err := (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(192, 168, 16, 200)}}).Dial("udp4", "192.168.16.77:9")
 		if err != nil {
 			return err
@@ -143,7 +143,7 @@ func TestVMACOnTheWire(t *testing.T) {
 	// And it answers in spite of strict reverse path filtering.
 	ln := h.listen("192.168.16.200:80")
 	go echo(ln)
-	other.must(func() error {
+	other.Must(func() error {
 		c, err := net.DialTimeout("tcp4", "192.168.16.200:80", patience)
 		if err == nil {
 			c.Close()
@@ -162,8 +162,8 @@ func TestVMACOnTheWire(t *testing.T) {
 // address sends. A backup's must send nothing, nor a former master's.
 func TestVMACSilent(t *testing.T) {
 	h, other := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	other.address("eth0", "192.168.16.1/24")
+	h.Address("eth0", "192.168.16.102/24")
+	other.Address("eth0", "192.168.16.1/24")
 	h.sysctl("net/ipv6/conf/all/forwarding", "1") // joins more groups
 	w := other.tap("eth0")
 	m := h.manager(Options{})
@@ -178,11 +178,11 @@ func TestVMACSilent(t *testing.T) {
 		t.Errorf("a backup's VMAC sent %d frames, the first %+v", len(sent), sent[0])
 	}
 	for range 2 { // master, and not any more
-		h.must(func() error { return m.VMACEnableIPv6(v.Name, true) })
+		h.Must(func() error { return m.VMACEnableIPv6(v.Name, true) })
 		h.set(m, v.Name, addrs("fe80::200/64", "2001:db8::200/64", "192.168.16.200/32"), nil)
 		time.Sleep(settle)
 		before := len(w.from(mac))
-		h.must(func() error { return m.VMACEnableIPv6(v.Name, false) })
+		h.Must(func() error { return m.VMACEnableIPv6(v.Name, false) })
 		h.set(m, v.Name, nil, nil)
 		time.Sleep(settle)
 		if sent := w.from(mac)[before:]; len(sent) > 0 {
@@ -200,12 +200,12 @@ func TestEnsureVMAC(t *testing.T) {
 	v := VMAC{Name: "vrrp.51", Parent: "eth0", MAC: VirtualMAC(false, 51)}
 	arpIgnore := func() string {
 		var s string
-		h.must(func() (err error) { s, err = ReadSysctl("net/ipv4/conf/eth0/arp_ignore"); return err })
+		h.Must(func() (err error) { s, err = ReadSysctl("net/ipv4/conf/eth0/arp_ignore"); return err })
 		return s
 	}
 	h.ensure(m, v, true)
-	index := h.link(v.Name).Attrs().Index
-	if l := h.link(v.Name).Attrs(); l.RawFlags&unix.IFF_UP == 0 || l.HardwareAddr.String() != "00:00:5e:00:01:33" || l.Alias != vmacAlias {
+	index := h.Link(v.Name).Attrs().Index
+	if l := h.Link(v.Name).Attrs(); l.RawFlags&unix.IFF_UP == 0 || l.HardwareAddr.String() != "00:00:5e:00:01:33" || l.Alias != vmacAlias {
 		t.Errorf("made %+v, want it up, with the router's address and our mark", l)
 	}
 	h.ensure(m, v, false)
@@ -214,7 +214,7 @@ func TestEnsureVMAC(t *testing.T) {
 	// A later run takes it over, with what is on it.
 	m2 := h.manager(Options{})
 	h.ensure(m2, v, false)
-	if now := h.link(v.Name).Attrs().Index; now != index {
+	if now := h.Link(v.Name).Attrs().Index; now != index {
 		t.Errorf("index %d, want %d kept", now, index)
 	}
 	h.wantPrefixes(v.Name, "192.168.16.200/32")
@@ -222,7 +222,7 @@ func TestEnsureVMAC(t *testing.T) {
 	// The virtual router got another number.
 	v.MAC = VirtualMAC(false, 52)
 	h.ensure(m, v, true)
-	if got := h.link(v.Name).Attrs().HardwareAddr.String(); got != "00:00:5e:00:01:34" {
+	if got := h.Link(v.Name).Attrs().HardwareAddr.String(); got != "00:00:5e:00:01:34" {
 		t.Errorf("address %s", got)
 	}
 	if list, err := m.VMACs(); err != nil || !slices.Equal(list, []string{v.Name}) {
@@ -232,10 +232,10 @@ func TestEnsureVMAC(t *testing.T) {
 		t.Errorf("arp_ignore of the parent is %s, want 1", got)
 	}
 	// Somebody deletes it.
-	h.run("ip", "link", "del", v.Name)
+	h.Run("ip", "link", "del", v.Name)
 	h.ensure(m, v, true)
 
-	h.must(func() error {
+	h.Must(func() error {
 		if removed, err := m.RemoveVMAC(v.Name); err != nil || !removed {
 			t.Errorf("removed %v, %v", removed, err)
 		}
@@ -260,7 +260,7 @@ func TestEnsureVMACLeavesForeign(t *testing.T) {
 	if err := h.h.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: v.Name}}); err != nil {
 		t.Fatal(err)
 	}
-	h.must(func() error {
+	h.Must(func() error {
 		_, err := m.EnsureVMAC(v)
 		if err == nil || !strings.Contains(err.Error(), "make vmac vrrp.51 on eth0: interface vrrp.51 is there and is not ours: it is a dummy with address") {
 			t.Errorf("error %v", err)
@@ -271,11 +271,11 @@ func TestEnsureVMACLeavesForeign(t *testing.T) {
 		}
 		return nil
 	})
-	h.run("ip", "link", "del", v.Name)
+	h.Run("ip", "link", "del", v.Name)
 	// Made by hand, or by a run that died before it set its mark.
-	h.run("ip", "link", "add", v.Name, "link", "eth0", "address", v.MAC.String(), "type", "macvlan", "mode", "private")
+	h.Run("ip", "link", "add", v.Name, "link", "eth0", "address", v.MAC.String(), "type", "macvlan", "mode", "private")
 	h.ensure(m, v, false)
-	if l := h.link(v.Name).Attrs(); l.RawFlags&unix.IFF_UP == 0 || l.Alias != vmacAlias {
+	if l := h.Link(v.Name).Attrs(); l.RawFlags&unix.IFF_UP == 0 || l.Alias != vmacAlias {
 		t.Errorf("taken over %+v, want it up and with our mark", l)
 	}
 }

@@ -37,7 +37,7 @@ func (n *host) startWatch(m *Manager, w *watcher) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- n.do(func() error {
+		done <- n.Do(func() error {
 			return m.Watch(ctx, func(f Fact) {
 				w.facts <- f
 				<-w.gate
@@ -84,8 +84,8 @@ func addressIs(kind FactKind, prefix string) func(Fact) bool {
 
 func TestWatchListsFirst(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	h.address("eth0", "192.168.16.103/24")
+	h.Address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.103/24")
 	m := h.manager(Options{})
 	h.set(m, "eth0", addrs("192.168.16.200/24"), nil)
 	w := h.watch(m)
@@ -107,7 +107,7 @@ func TestWatchListsFirst(t *testing.T) {
 
 func TestWatchAddressTakenAway(t *testing.T) {
 	h, _ := alone(t)
-	h.address("eth0", "192.168.16.102/24")
+	h.Address("eth0", "192.168.16.102/24")
 	m := h.manager(Options{})
 	w := h.watch(m)
 	w.awaitListed()
@@ -115,11 +115,11 @@ func TestWatchAddressTakenAway(t *testing.T) {
 	if !w.await("VIP added", addressIs(AddressAdded, "192.168.16.200/24")).Owned {
 		t.Error("the VIP is not reported as owned")
 	}
-	h.removeAddress("eth0", "192.168.16.200/24")
+	h.NoAddress("eth0", "192.168.16.200/24")
 	if !w.await("VIP removed", addressIs(AddressRemoved, "192.168.16.200/24")).Owned {
 		t.Error("the removed VIP is not reported as owned")
 	}
-	h.removeAddress("eth0", "192.168.16.102/24")
+	h.NoAddress("eth0", "192.168.16.102/24")
 	f := w.await("own address lost", func(f Fact) bool { return f.Kind == LinkChanged && f.Link.Name == "eth0" })
 	if f.Link.Primary.IsValid() {
 		t.Errorf("primary address %v, want none", f.Link.Primary)
@@ -130,11 +130,11 @@ func TestWatchCarrier(t *testing.T) {
 	h, other := alone(t)
 	w := h.watch(h.manager(Options{}))
 	w.await("eth0 is up", linkIs("eth0", true))
-	other.down("eth0") // the cable's other end
+	other.Down("eth0") // the cable's other end
 	w.await("no carrier", linkIs("eth0", false))
-	other.up("eth0")
+	other.Up("eth0")
 	w.await("carrier", linkIs("eth0", true))
-	h.down("eth0")
+	h.Down("eth0")
 	w.await("down", linkIs("eth0", false))
 }
 
@@ -143,10 +143,10 @@ func TestWatchRenamedDeletedMadeAnew(t *testing.T) {
 	w := h.watch(h.manager(Options{}))
 	first := w.await("eth0 is up", linkIs("eth0", true)).Link.Index
 	w.awaitListed()
-	link := h.link("eth0")
+	link := h.Link("eth0")
 	if err := h.h.LinkSetName(link, "wan0"); err != nil {
 		// Renaming an interface that is up needs Linux 6.
-		h.down("eth0")
+		h.Down("eth0")
 		if err := h.h.LinkSetName(link, "wan0"); err != nil {
 			t.Fatal(err)
 		}
@@ -156,14 +156,14 @@ func TestWatchRenamedDeletedMadeAnew(t *testing.T) {
 	}
 	w.await("eth0 renamed", gone("eth0"))
 	w.await("wan0 there", func(f Fact) bool { return f.Kind == LinkChanged && f.Link.Name == "wan0" })
-	if err := h.h.LinkDel(h.link("wan0")); err != nil {
+	if err := h.h.LinkDel(h.Link("wan0")); err != nil {
 		t.Fatal(err)
 	}
 	w.await("wan0 deleted", gone("wan0"))
 	if err := h.h.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}}); err != nil {
 		t.Fatal(err)
 	}
-	h.up("eth0")
+	h.Up("eth0")
 	if f := w.await("eth0 again", linkIs("eth0", true)); f.Link.Index == first {
 		t.Errorf("index %d again", first)
 	}
@@ -177,13 +177,13 @@ func TestWatchBridgePort(t *testing.T) {
 	}
 	w := h.watch(h.manager(Options{}))
 	w.awaitListed()
-	if err := h.h.LinkSetMaster(h.link("eth0"), h.link("br0")); err != nil {
+	if err := h.h.LinkSetMaster(h.Link("eth0"), h.Link("br0")); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.h.LinkSetNoMaster(h.link("eth0")); err != nil {
+	if err := h.h.LinkSetNoMaster(h.Link("eth0")); err != nil {
 		t.Fatal(err)
 	}
-	h.address("eth0", "192.0.2.1/24")
+	h.Address("eth0", "192.0.2.1/24")
 	w.await("marker", func(f Fact) bool {
 		if f.Kind == LinkGone {
 			t.Errorf("%s reported gone", f.Link.Name)
@@ -199,18 +199,18 @@ func TestWatchAfterOverrun(t *testing.T) {
 	h.startWatch(m, w)
 	w.await("the first report, which blocks", func(Fact) bool { return true })
 	for i := range 300 {
-		h.address("eth0", fmt.Sprintf("10.0.%d.%d/32", i/100, i%100+1))
+		h.Address("eth0", fmt.Sprintf("10.0.%d.%d/32", i/100, i%100+1))
 	}
 	for i := range 299 {
-		h.removeAddress("eth0", fmt.Sprintf("10.0.%d.%d/32", i/100, i%100+1))
+		h.NoAddress("eth0", fmt.Sprintf("10.0.%d.%d/32", i/100, i%100+1))
 	}
-	h.down("eth0")
+	h.Down("eth0")
 	close(w.gate)
 	// All facts together must tell what is there now.
 	state := map[netip.Prefix]bool{}
 	var up, marked bool
 	var why error
-	h.address("lo", "192.0.2.99/32")
+	h.Address("lo", "192.0.2.99/32")
 	w.await("marker", func(f Fact) bool {
 		switch {
 		case f.Kind == Listed && f.Err != nil:
@@ -243,10 +243,10 @@ func TestWatchAfterOverrun(t *testing.T) {
 
 func TestNeighbour(t *testing.T) {
 	h, other := alone(t)
-	h.address("eth0", "192.168.16.102/24")
-	other.address("eth0", "192.168.16.112/24")
+	h.Address("eth0", "192.168.16.102/24")
+	other.Address("eth0", "192.168.16.112/24")
 	m := h.manager(Options{Timeout: patience})
-	want := other.link("eth0").Attrs().HardwareAddr
+	want := other.Link("eth0").Attrs().HardwareAddr
 	got, err := m.Neighbour(t.Context(), "eth0", netip.MustParseAddr("192.168.16.112"))
 	if err != nil || got.String() != want.String() {
 		t.Errorf("neighbour %v, %v, want %v", got, err, want)

@@ -14,10 +14,10 @@ import (
 // others are, and a cable that is pulled, each told once and by name.
 func TestKernelWatchLosses(t *testing.T) {
 	a, b := newHost(t), newHost(t)
-	cable(a, "eth0", b, "eth0")
-	a.address("eth0", "192.168.16.102/24")
-	a.address("eth0", "fd00:16::102/64")
-	b.address("eth0", "192.168.16.103/24")
+	a.Cable("eth0", b.Host, "eth0")
+	a.Address("eth0", "192.168.16.102/24")
+	a.Address("eth0", "fd00:16::102/64")
+	b.Address("eth0", "192.168.16.103/24")
 	for _, family := range []string{"ipv4", "ipv6"} {
 		a.sysctl("net/"+family+"/neigh/eth0/retrans_time_ms", "20")
 	}
@@ -25,11 +25,11 @@ func TestKernelWatchLosses(t *testing.T) {
 	found := make(chan Loss, 100)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- a.do(func() error { return m.WatchLosses(ctx, func(l Loss) { found <- l }) }) }()
-	eth0 := a.link("eth0").Attrs().Index
+	go func() { done <- a.Do(func() error { return m.WatchLosses(ctx, func(l Loss) { found <- l }) }) }()
+	eth0 := a.Link("eth0").Attrs().Index
 	probe := func(to string) {
 		t.Helper()
-		a.must(func() error {
+		a.Must(func() error {
 			c, err := net.Dial("udp", net.JoinHostPort(to, "9"))
 			if err != nil {
 				return err
@@ -60,8 +60,8 @@ func TestKernelWatchLosses(t *testing.T) {
 		await(ip, func() { probe(ip) }, Loss{Interface: "eth0", Index: eth0, Neighbour: netip.MustParseAddr(ip)})
 	}
 
-	a.run("ip", "route", "add", "10.9.0.0/16", "via", "192.168.16.103")
-	a.run("ip", "route", "add", "10.8.0.0/16", "via", "inet6", "fd00:16::103", "dev", "eth0")
+	a.Run("ip", "route", "add", "10.9.0.0/16", "via", "192.168.16.103")
+	a.Run("ip", "route", "add", "10.8.0.0/16", "via", "inet6", "fd00:16::103", "dev", "eth0")
 	for to, want := range map[string]Path{
 		"192.168.16.103": {Index: eth0}, "fd00:16::103": {Index: eth0},
 		"10.9.1.2": {Index: eth0, Gateway: netip.MustParseAddr("192.168.16.103")},
@@ -78,7 +78,7 @@ func TestKernelWatchLosses(t *testing.T) {
 	for len(found) > 0 {
 		<-found // an address's further failures
 	}
-	b.down("eth0")
+	b.Down("eth0")
 	await("cable", func() {}, Loss{Interface: "eth0", Index: eth0})
 	stop()
 	if err := <-done; err != nil {

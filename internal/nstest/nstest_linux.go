@@ -126,6 +126,14 @@ func (n *Host) Up(name string) {
 	}
 }
 
+// Down sets an interface down.
+func (n *Host) Down(name string) {
+	n.t.Helper()
+	if err := n.h.LinkSetDown(n.Link(name)); err != nil {
+		n.t.Fatalf("set %s down: %v", name, err)
+	}
+}
+
 // Address adds an address, in use at once, to an interface.
 func (n *Host) Address(name, prefix string) {
 	n.t.Helper()
@@ -153,6 +161,9 @@ func (n *Host) NoAddress(name, prefix string) {
 	}
 }
 
+// Netlink is the host's handle, for what has no method here.
+func (n *Host) Netlink() *netlink.Handle { return n.h }
+
 // Link returns an interface of the host.
 func (n *Host) Link(name string) netlink.Link {
 	n.t.Helper()
@@ -163,7 +174,10 @@ func (n *Host) Link(name string) netlink.Link {
 	return l
 }
 
-// Cable joins an interface of the host to one of another; both are made and up.
+// Cable joins an interface of the host to one of another; both are made and up,
+// and send: the kernel enables a queue a little after there is carrier, and drops
+// what is sent before. The flags of an interface never up before say "running"
+// during that time; its operational state says "unknown".
 func (n *Host) Cable(name string, to *Host, toName string) {
 	n.t.Helper()
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: toName, PeerNamespace: netlink.NsFd(to.ns)}
@@ -172,6 +186,12 @@ func (n *Host) Cable(name string, to *Host, toName string) {
 	}
 	n.Up(name)
 	to.Up(toName)
+	n.operational(name)
+	to.operational(toName)
+}
+
+func (n *Host) operational(name string) {
+	n.t.Helper()
 	Eventually(n.t, name+" is operational", func() bool { return n.Link(name).Attrs().OperState == netlink.OperUp })
 }
 
