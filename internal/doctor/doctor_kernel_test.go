@@ -16,23 +16,7 @@ import (
 	"baton/vrrp"
 )
 
-const natPair = `[global]
-router_id = "lvs-a"
-[[vrrp_instance]]
-name = "VI_1"
-interface = "eth0"
-virtual_router_id = 51
-priority = 150
-advert_int = "100ms"
-virtual_ipaddress = ["192.168.16.200/24"]
-[[virtual_server]]
-address = "192.168.16.200:80"
-lb_algo = "rr"
-lb_kind = "NAT"
-[virtual_server.tcp_check]
-[[virtual_server.real_server]]
-address = "192.168.16.103:80"
-`
+var natPair = strings.NewReplacer("KIND", "NAT", "priority = 150", "priority = 150\nadvert_int = \"100ms\"").Replace(pair)
 
 // lan is this process's namespace on a switch with others.
 func lan(t *testing.T, others ...*nstest.Host) *nstest.Host {
