@@ -114,18 +114,17 @@ func unrelayed(t *testing.T, l *lab.Lab, old string) {
 }
 
 // datagramService schedules each datagram by itself.
-const datagramService = `
-[[virtual_server]]
-address = "192.168.16.200:80"
-protocol = "UDP"
-ops = true
-lb_algo = "rr"
-lb_kind = "DR"
-[[virtual_server.real_server]]
-address = "192.168.16.103:80"
-[[virtual_server.real_server]]
-address = "192.168.16.104:80"
-`
+var datagramService = service("address = \"192.168.16.200:80\"\nprotocol = \"UDP\"\nops = true", lab.DR)
+
+// service is a virtual_server, which begins with some lines, and its two real
+// servers.
+func service(lines string, topology lab.Topology) string {
+	text := "[[virtual_server]]\n" + lines + "\nlb_algo = \"rr\"\nlb_kind = \"" + strings.ToUpper(string(topology)) + "\"\n"
+	for _, rs := range []string{lab.RS1, lab.RS2} {
+		text += fmt.Sprintf("[[virtual_server.real_server]]\naddress = %q\n", topology.ServerAddress(rs))
+	}
+	return text + "\n"
+}
 
 // directRouting: IPv6 and one-packet scheduling.
 func directRouting(t *testing.T, l *lab.Lab) {
@@ -167,45 +166,15 @@ func directRouting(t *testing.T, l *lab.Lab) {
 
 // translatedServices are several ports with one pool, a firewall mark, and
 // persistence.
-const translatedServices = `
+var translatedServices = `
 [[virtual_server_group]]
 name = "web"
 addresses = ["192.168.16.200:81-82"]
 
-[[virtual_server]]
-virtual_server_group = "web"
-lb_algo = "rr"
-lb_kind = "NAT"
-delay_loop = "1s"
-tcp_check.retry = 3
-[[virtual_server.real_server]]
-address = "192.168.18.103:8080"
-[[virtual_server.real_server]]
-address = "192.168.18.104:8080"
+` + service("virtual_server_group = \"web\""+checked, lab.NAT) + service("fwmark = 7"+checked, lab.NAT) +
+	service("address = \"192.168.16.200:83\"\npersistence_timeout = 300"+checked, lab.NAT)
 
-[[virtual_server]]
-fwmark = 7
-lb_algo = "rr"
-lb_kind = "NAT"
-delay_loop = "1s"
-tcp_check.retry = 3
-[[virtual_server.real_server]]
-address = "192.168.18.103:8080"
-[[virtual_server.real_server]]
-address = "192.168.18.104:8080"
-
-[[virtual_server]]
-address = "192.168.16.200:83"
-lb_algo = "rr"
-lb_kind = "NAT"
-persistence_timeout = 300
-delay_loop = "1s"
-tcp_check.retry = 3
-[[virtual_server.real_server]]
-address = "192.168.18.103:8080"
-[[virtual_server.real_server]]
-address = "192.168.18.104:8080"
-`
+const checked = "\ndelay_loop = \"1s\"\ntcp_check.retry = 3"
 
 // markPackets gives what comes for ports 90 to 99 the mark 7.
 func markPackets(t *testing.T, l *lab.Lab) {
