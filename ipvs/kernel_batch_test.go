@@ -21,7 +21,7 @@ import (
 // its own answer, wherever in a batch it stands.
 func TestKernelBatch(t *testing.T) {
 	namespace(t)
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	var ops []ipvs.Op
 	want := map[int]syscall.Errno{}
 	refused := func(errno syscall.Errno, command string) {
@@ -76,7 +76,7 @@ func TestKernelBatch(t *testing.T) {
 // not taken for success, and the table converges.
 func TestKernelOverrun(t *testing.T) {
 	namespace(t)
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	desired := bigTable(100, 4)
 	shell(t, "ipvsadm -R <<'E'\n"+desired.String()+"E")
 	if err := k.SetReceiveBuffer(1); err != nil {

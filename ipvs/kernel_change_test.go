@@ -17,13 +17,14 @@ import (
 	"pgregory.net/rapid"
 
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // TestKernelDrift: what somebody changes by hand is put back and told, one
 // operation for each correction, and what is not ours stays.
 func TestKernelDrift(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	const ours = `
 		ipvsadm -A -t 192.168.16.200:80 -s rr
 		ipvsadm -a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 1
@@ -69,7 +70,7 @@ func TestKernelAdopt(t *testing.T) {
 		ipvsadm -A -t 192.0.2.2:80 -s rr; ipvsadm -A -t 192.0.2.3:80 -s rr`)
 	desired := tableOf(t, "-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 198.51.100.1:80 -g -w 3")
 	earlier, _ := ipvs.ParseServiceKey("tcp 192.0.2.2:80")
-	res := reconcile(t, ipvs.NewReconciler(openKernel(t)), desired, ipvs.Ownership{earlier: {}})
+	res := reconcile(t, ipvs.NewReconciler(ipvstest.OpenKernel(t)), desired, ipvs.Ownership{earlier: {}})
 	if len(res.Applied) != 1 || res.Applied[0].String() != "ipvsadm -D -t 192.0.2.2:80" {
 		t.Errorf("applied %v", res.Applied)
 	}
@@ -81,7 +82,7 @@ func TestKernelAdopt(t *testing.T) {
 // TestKernelRace: an editor that works on the same table while we do.
 func TestKernelRace(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	desired := bigTable(200, 4)
 	busy := filepath.Join(t.TempDir(), "busy")
 	if err := os.WriteFile(busy, nil, 0o600); err != nil {
@@ -122,7 +123,7 @@ func TestKernelRace(t *testing.T) {
 func TestKernelRandomPairs(t *testing.T) {
 	const pairs = 200
 	namespace(t)
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	runs := 0
 	setChecks(t, pairs)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // TestKernelPersistenceEngine: an engine that the kernel lacks is refused with
@@ -24,7 +25,7 @@ import (
 func TestKernelPersistenceEngine(t *testing.T) {
 	namespace(t)
 	shell(t, `for a in 192.0.2.1 198.51.100.1 198.51.100.2 198.51.100.3 203.0.113.1 203.0.113.2; do ip address add $a/32 dev lo; done`)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	const with = `-A -u 192.0.2.1:5060 -s rr -o -p 60 --pe sip
 		-a -u 192.0.2.1:5060 -r 198.51.100.1:5060 -m -w 1
 		-a -u 192.0.2.1:5060 -r 198.51.100.2:5060 -m -w 1

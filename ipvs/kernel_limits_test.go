@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // TestKernelPermission: without CAP_NET_ADMIN the error says so. The
@@ -32,7 +33,7 @@ func TestKernelPermission(t *testing.T) {
 		}
 		return
 	}
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	op := ipvs.Op{Kind: ipvs.AddService, Service: ipvs.Service{
 		Key: ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.0.2.1:80")), Scheduler: "rr"}}
 	_, readErr := k.Read(context.Background())
@@ -46,7 +47,7 @@ func TestKernelPermission(t *testing.T) {
 // TestKernelRefusal: one bad server is told and does not keep the others out.
 func TestKernelRefusal(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	desired := tableOf(t, "-A -t 192.0.2.1:80 -s rr\n-a -t 192.0.2.1:80 -r 198.51.100.1:80 -g -w 1")
 	good := desired.Clone()
 	k, _ := ipvs.ParseServiceKey("tcp 192.0.2.1:80")
@@ -62,7 +63,7 @@ func TestKernelRefusal(t *testing.T) {
 // TestKernelFlat: thousands of passes leave memory, descriptors and goroutines where they were.
 func TestKernelFlat(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	a, b := bigTable(6, 4), bigTable(7, 3)
 	owned := ipvs.Ownership{}.With(a).With(b)
 	cycle := func(n int) (heap uint64, descriptors, goroutines int) {
@@ -90,7 +91,7 @@ func TestKernelFlat(t *testing.T) {
 // ipvsadm -R with the same table.
 func BenchmarkKernel(b *testing.B) {
 	namespace(b)
-	k := openKernel(b)
+	k := ipvstest.OpenKernel(b)
 	desired := bigTable(2500, 4)
 	changed := desired.Clone()
 	for _, e := range changed {

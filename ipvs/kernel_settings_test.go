@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // TestKernelDaemons starts and stops both daemons with every parameter, which
@@ -20,7 +21,7 @@ import (
 func TestKernelDaemons(t *testing.T) {
 	namespace(t)
 	ctx := context.Background()
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	shell(t, `ip link add sync0 type dummy; ip address add 192.0.2.9/24 dev sync0
 		sysctl -qw net.ipv6.conf.sync0.accept_dad=0; ip link set sync0 up`)
 	plain := ipvs.SyncDaemon{Interface: "sync0", SyncID: 51}
@@ -80,7 +81,7 @@ func TestKernelDaemons(t *testing.T) {
 func TestKernelDaemonRefusals(t *testing.T) {
 	namespace(t)
 	ctx := context.Background()
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	if err := k.StartDaemon(ctx, ipvs.DaemonMaster, ipvs.SyncDaemon{Interface: "none0"}); !errors.Is(err, syscall.ENODEV) || !strings.Contains(err.Error(), "interface none0") {
 		t.Errorf("without the interface: %v", err)
 	}
@@ -99,7 +100,7 @@ func TestKernelDaemonRefusals(t *testing.T) {
 func TestKernelTimeouts(t *testing.T) {
 	namespace(t)
 	ctx := context.Background()
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	for _, c := range []struct {
 		set  ipvs.Timeouts
 		want string
@@ -128,7 +129,7 @@ func TestKernelTimeouts(t *testing.T) {
 // TestKernelInfo reads the version that ipvsadm prints.
 func TestKernelInfo(t *testing.T) {
 	namespace(t)
-	info, err := openKernel(t).Info(context.Background())
+	info, err := ipvstest.OpenKernel(t).Info(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,13 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // TestKernelListing: the reference service looks in ipvsadm -Ln as operators know it.
 func TestKernelListing(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	reconcile(t, r, tableOf(t, `-A -t 192.168.16.200:80 -s rr
 		-a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 1
 		-a -t 192.168.16.200:80 -r 192.168.16.104:80 -g -w 1`), nil)
@@ -40,7 +41,7 @@ func TestKernelListing(t *testing.T) {
 // error must name the module. All but the youngest are everywhere.
 func TestKernelSchedulers(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	desired := ipvs.Table{}
 	var here, lacking []string
 	port := uint16(1)
@@ -114,7 +115,7 @@ const everything = `
 // changes each into something else, and ipvsadm sees both.
 func TestKernelEverything(t *testing.T) {
 	namespace(t)
-	r := ipvs.NewReconciler(openKernel(t))
+	r := ipvs.NewReconciler(ipvstest.OpenKernel(t))
 	first := tableOf(t, everything)
 	second := tableOf(t, `
 		-A -t 192.0.2.1:80 -s mh -b mh-fallback -p 5
@@ -155,7 +156,7 @@ func TestKernelRead(t *testing.T) {
 		ipvsadm -a -t 192.0.2.1:80 -r 198.51.100.2:80 -i -w 2147483647 --tun-type gue --tun-port 6080
 		ipvsadm -a -t 192.0.2.1:80 -r [2001:db8::2]:80 -i -w 1`
 	shell(t, commands)
-	got, err := openKernel(t).Read(context.Background())
+	got, err := ipvstest.OpenKernel(t).Read(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestKernelCounters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := openKernel(t)
+	k := ipvstest.OpenKernel(t)
 	reconcile(t, ipvs.NewReconciler(k), tableOf(t, `-A -t 192.0.2.1:80 -s rr
 		-a -t 192.0.2.1:80 -r 192.0.2.1:80 -g -w 1`), nil)
 	listener, err := net.Listen("tcp", "192.0.2.1:80")
@@ -233,7 +234,7 @@ func TestKernelSaveFormat(t *testing.T) {
 		}
 		table[k] = e
 	}
-	reconcile(t, ipvs.NewReconciler(openKernel(t)), table, nil)
+	reconcile(t, ipvs.NewReconciler(ipvstest.OpenKernel(t)), table, nil)
 	defaults := strings.NewReplacer(" --tun-type ipip", "", " --tun-nocsum", "")
 	if diff := cmp.Diff(blocks(table.String()), blocks(defaults.Replace(ipvsadm(t, "", "-S", "-n")))); diff != "" {
 		t.Errorf("Table.String (-) and ipvsadm -Sn (+):\n%s", diff)

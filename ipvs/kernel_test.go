@@ -53,16 +53,6 @@ func enterNamespace() error {
 	return nil
 }
 
-func openKernel(t testing.TB) *ipvs.LinuxKernel {
-	t.Helper()
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Close() })
-	return k
-}
-
 // shell runs a script in the test's namespace.
 func shell(t testing.TB, script string) string {
 	t.Helper()

@@ -18,6 +18,7 @@ import (
 	"baton/internal/nstest"
 	"baton/internal/settings"
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // host is what there is before anything is planned.
@@ -27,11 +28,7 @@ const host = `ip link set lo up; ip link add eth0 type dummy; sysctl -qw net.ipv
 // owned writes down that every service is ours, as the director does.
 func owned(t *testing.T, dir string) {
 	t.Helper()
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer k.Close()
+	k := ipvstest.OpenKernel(t)
 	table, err := k.Read(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +50,7 @@ func recorded(t *testing.T, dir, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer k.Close()
+	k := ipvstest.OpenKernel(t)
 	rec, err := settings.ReadRecord(settings.RecordFile(dir))
 	if err != nil {
 		t.Fatal(err)

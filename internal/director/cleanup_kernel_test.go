@@ -18,6 +18,7 @@ import (
 	"baton/internal/netif"
 	"baton/internal/nstest"
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 	"baton/vrrp"
 )
 
@@ -74,11 +75,7 @@ func TestCleanup(t *testing.T) {
 		t.Fatal("too little is there for the test to mean anything")
 	}
 	m.Close()
-	kernel, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer kernel.Close()
+	kernel := ipvstest.OpenKernel(t)
 	prog, err := newProgrammer(kernel, o.StateDir, time.Hour, func(pass) {})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"baton/conf"
 	"baton/internal/metrics"
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // BenchmarkKernelScrape is what a whole scrape of 10,000 servers costs, the
@@ -24,11 +25,7 @@ func BenchmarkKernelScrape(b *testing.B) {
 }
 
 func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer k.Close()
+	k := ipvstest.OpenKernel(b)
 	c := testCore(b, cfg)
 	var ops, undo []ipvs.Op
 	for _, s := range cfg.Services {

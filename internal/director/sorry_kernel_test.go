@@ -17,6 +17,7 @@ import (
 	"baton/healthcheck"
 	"baton/internal/nstest"
 	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 // Swaps with the sorry server and back, half of them at once and half in three
@@ -37,7 +38,7 @@ func TestKernelSwapWithTheSorryServer(t *testing.T) {
 		return
 	}
 	for _, inhibit := range []bool{false, true} {
-		kernel := openKernel(t)
+		kernel := ipvstest.OpenKernel(t)
 		cfg := swapping(inhibit)
 		vs := cfg.Services[0]
 		watch := newWatch(t, vs)
@@ -81,16 +82,6 @@ func TestKernelSwapWithTheSorryServer(t *testing.T) {
 	}
 }
 
-func openKernel(t *testing.T) *ipvs.LinuxKernel {
-	t.Helper()
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Close() })
-	return k
-}
-
 // swapping is a pool with a sorry server.
 func swapping(inhibit bool) *conf.Config {
 	vs := serving(webKey)
@@ -132,7 +123,7 @@ type watch struct {
 }
 
 func newWatch(t *testing.T, vs conf.VirtualServer) *watch {
-	return &watch{t: t, keys: vs.Keys, own: openKernel(t)}
+	return &watch{t: t, keys: vs.Keys, own: ipvstest.OpenKernel(t)}
 }
 
 // look reads a service and says how many of its servers take connections.
@@ -166,7 +157,7 @@ func (w *watch) until(t *testing.T, what string, servers int) {
 // see.
 func (w *watch) begin() (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
-	k := openKernel(w.t)
+	k := ipvstest.OpenKernel(w.t)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {

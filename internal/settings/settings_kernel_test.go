@@ -12,7 +12,7 @@ import (
 
 	"baton/conf"
 	"baton/internal/nstest"
-	"baton/ipvs"
+	"baton/ipvs/ipvstest"
 )
 
 const makeLink = `ip link set lo up; ip link add sync0 type dummy; ip address add 192.0.2.1/24 dev sync0; ip link set sync0 up`
@@ -28,11 +28,7 @@ func judged(t *testing.T) string {
 // ipvsadm and /proc are the judges.
 func TestKernelSettings(t *testing.T) {
 	nstest.Unshare(t, makeLink)
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Close() })
+	k := ipvstest.OpenKernel(t)
 	untouched := judged(t)
 	file := RecordFile(t.TempDir())
 	process := func() *Reconciler {
@@ -89,7 +85,7 @@ master sync daemon (mcast=sync0, syncid=51, maxlen=1472, group=224.0.0.81, port=
 
 	impossible := want
 	impossible.Sysctls = sysctls("expire_nodest_conn", "1", "no_such_parameter", "1", "sync_threshold", "10 3")
-	_, err = r.Reconcile(bg, impossible)
+	_, err := r.Reconcile(bg, impossible)
 	if err == nil || !strings.Contains(err.Error(), "no parameter net.ipv4.vs.no_such_parameter") || !errors.Is(err, unix.EINVAL) {
 		t.Errorf("what the kernel cannot: %v", err)
 	}
@@ -105,13 +101,9 @@ func TestKernelReadOnlySysctls(t *testing.T) {
 		t.Fatal(err)
 	}
 	nstest.Shell(t, "mount --make-rprivate /; mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys")
-	k, err := ipvs.OpenKernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Close() })
+	k := ipvstest.OpenKernel(t)
 	r := NewReconciler(On(k), Record{}, func(Record) error { return nil })
-	_, err = r.Reconcile(bg, conf.IPVS{Sync: daemon("sync0", 51), Sysctls: sysctls("expire_nodest_conn", "1")})
+	_, err := r.Reconcile(bg, conf.IPVS{Sync: daemon("sync0", 51), Sysctls: sysctls("expire_nodest_conn", "1")})
 	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "/proc/sys is mounted read-only") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error is %v", err)
 	}
