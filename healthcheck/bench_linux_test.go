@@ -141,24 +141,9 @@ func measure(b *testing.B, specs []Spec) {
 	b.ReportMetric(float64(residentMemory(b))/1e6, "RSS-MB")
 	b.ReportMetric(float64(to.Unknown-from.Unknown), "unknown")
 	for _, q := range []float64{0.5, 0.99, 0.999} {
-		b.ReportMetric(float64(lateness(from, to, q))/1e6, fmt.Sprintf("late-p%v-ms", q*100))
+		b.ReportMetric(float64(to.LatenessQuantile(from, q))/1e6, fmt.Sprintf("late-p%v-ms", q*100))
 	}
 	b.ReportMetric(0, "ns/op")
-}
-
-// lateness is the upper bound of the bucket that holds quantile q.
-func lateness(from, to Stats, q float64) time.Duration {
-	var all, sum uint64
-	for i := range to.Lateness {
-		all += to.Lateness[i] - from.Lateness[i]
-	}
-	for i, bound := range LatenessBuckets {
-		sum += to.Lateness[i] - from.Lateness[i]
-		if float64(sum) >= q*float64(all) {
-			return bound
-		}
-	}
-	return to.MaxLateness
 }
 
 func cpuTime(b *testing.B) time.Duration {

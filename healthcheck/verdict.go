@@ -86,3 +86,20 @@ type Stats struct {
 	LatenessSum time.Duration                    `json:"lateness_sum"`
 	MaxLateness time.Duration                    `json:"max_lateness"`
 }
+
+// LatenessQuantile is how late, at most, the q-th part (0 … 1) of the attempts
+// began that were made since an earlier look: a bound of LatenessBuckets, or
+// MaxLateness beyond the last.
+func (s Stats) LatenessQuantile(since Stats, q float64) time.Duration {
+	var all, sum uint64
+	for i := range s.Lateness {
+		all += s.Lateness[i] - since.Lateness[i]
+	}
+	for i, bound := range LatenessBuckets {
+		sum += s.Lateness[i] - since.Lateness[i]
+		if float64(sum) >= q*float64(all) {
+			return bound
+		}
+	}
+	return s.MaxLateness
+}

@@ -97,7 +97,7 @@ func BenchmarkProber(b *testing.B) {
 	b.ReportMetric(float64(rssOf(b, prober.pid))/(1<<20), "RSS-MiB")
 	b.ReportMetric(float64(after.Stats.Failures-before.Stats.Failures), "failed")
 	for _, q := range []float64{0.5, 0.99, 0.999} {
-		b.ReportMetric(float64(latenessOf(before.Stats, after.Stats, q))/1e6, fmt.Sprintf("late-p%v-ms", q*100))
+		b.ReportMetric(float64(after.Stats.LatenessQuantile(before.Stats, q))/1e6, fmt.Sprintf("late-p%v-ms", q*100))
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -172,21 +172,6 @@ func acceptAll(b *testing.B, http bool) {
 		<-ended
 		unix.Close(fd)
 	})
-}
-
-// latenessOf is the upper bound of the bucket that holds quantile q.
-func latenessOf(from, to healthcheck.Stats, q float64) time.Duration {
-	var all, sum uint64
-	for i := range to.Lateness {
-		all += to.Lateness[i] - from.Lateness[i]
-	}
-	for i, bound := range healthcheck.LatenessBuckets {
-		sum += to.Lateness[i] - from.Lateness[i]
-		if float64(sum) >= q*float64(all) {
-			return bound
-		}
-	}
-	return to.MaxLateness
 }
 
 // cpuOf is what a process has used, in clock ticks of 10 ms.
