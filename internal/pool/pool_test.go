@@ -7,49 +7,20 @@ import (
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/internal/pool/pooltest"
 	"baton/ipvs"
 )
 
 var (
 	epoch  = time.Date(2026, 11, 20, 3, 4, 5, 0, time.UTC)
-	webKey = ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.168.16.200:80"))
-)
+	webKey = pooltest.Web
 
-func server(addr string, weight int, checks ...string) conf.RealServer {
-	rs := conf.RealServer{Server: ipvs.Server{
-		Key: ipvs.MakeServerKey(netip.MustParseAddrPort(addr)), Weight: weight, Forward: ipvs.DR}}
-	for _, id := range checks {
-		rs.Checks = append(rs.Checks, healthcheck.Spec{ID: id})
-	}
-	return rs
-}
+	server, up, down, holding = pooltest.Server, pooltest.Up, pooltest.Down, pooltest.Holding
+)
 
 func web(servers ...conf.RealServer) conf.VirtualServer {
 	return conf.VirtualServer{Name: webKey.String(), Service: ipvs.Service{Key: webKey, Scheduler: "rr"},
 		Keys: []ipvs.ServiceKey{webKey}, Servers: servers, Alpha: true, Quorum: 1}
-}
-
-func up(ids ...string) map[string]healthcheck.Verdict {
-	m := map[string]healthcheck.Verdict{}
-	for _, id := range ids {
-		m[id] = healthcheck.Verdict{ID: id, Up: true}
-	}
-	return m
-}
-
-func down(m map[string]healthcheck.Verdict, ids ...string) map[string]healthcheck.Verdict {
-	for _, id := range ids {
-		m[id] = healthcheck.Verdict{ID: id, Reason: healthcheck.Refused}
-	}
-	return m
-}
-
-func holding(servers ...conf.RealServer) ipvs.Table {
-	e := ipvs.Entry{Service: ipvs.Service{Key: webKey, Scheduler: "rr"}, Servers: map[ipvs.ServerKey]ipvs.Server{}}
-	for _, s := range servers {
-		e.Servers[s.Server.Key] = s.Server
-	}
-	return ipvs.Table{webKey: e}
 }
 
 func weight(n int) *int { return &n }
