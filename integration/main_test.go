@@ -114,7 +114,7 @@ func within(t testing.TB, what string, f func() string) {
 			t.Fatalf("wait for %s: %s", what, word)
 		}
 		// Looking must leave a slow processor to what is looked at.
-		time.Sleep(max(20*time.Millisecond, 2*time.Since(begun)))
+		time.Sleep(max(20*time.Millisecond, time.Since(begun)))
 	}
 }
 

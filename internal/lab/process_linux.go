@@ -15,13 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollInterval is the pause between two looks at a condition, pausePerLook the
-// pause by how long a look takes: on an emulated processor looking without a rest
-// keeps what is looked at from getting on.
-const (
-	pollInterval = 10 * time.Millisecond
-	pausePerLook = 2
-)
+// pollInterval is the pause between two looks at a condition, where a look takes no
+// longer. On an emulated processor looking without a rest keeps what is looked at
+// from getting on.
+const pollInterval = 10 * time.Millisecond
 
 // process is one that the lab started. A pid alone is soon somebody else's:
 // the start time makes it one process's.
@@ -235,7 +232,7 @@ func await(ctx context.Context, patience time.Duration, check func() (missing st
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait: %s: %w", missing, ctx.Err())
-		case <-time.After(max(pollInterval, pausePerLook*time.Since(begun))):
+		case <-time.After(max(pollInterval, time.Since(begun))):
 		}
 	}
 }
