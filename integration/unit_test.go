@@ -158,7 +158,9 @@ func TestUnit(t *testing.T) {
 	m.call("systemctl", "enable", "--now", "baton")
 	st := m.director() // answers at once: the start has waited for it
 	m.wants("after the start", map[string]string{"ActiveState": "active", "UnitFileState": "enabled", "Type": "notify", "WatchdogUSec": "30s",
-		"NRestarts": "0", "MainPID": strconv.Itoa(st.PID)})
+		"NRestarts": "0", "MainPID": strconv.Itoa(st.PID),
+		// The director keeps no other of its own accord, but not what else the unit runs.
+		"CapabilityBoundingSet": "cap_chown cap_dac_override cap_kill cap_setgid cap_setuid cap_setpcap cap_net_admin cap_net_raw cap_ipc_lock cap_sys_nice cap_sys_resource"})
 	m.awaitAddress()
 	within(t, "systemd to be told of it", func() string {
 		return lacks(m.properties()["StatusText"], "VI_1 MASTER")
