@@ -138,6 +138,15 @@ func TestJournaldIsFoundByItsStream(t *testing.T) {
 	}
 }
 
+// TestJournaldLevels: the number is what journalctl -p goes by, syslog(3)'s.
+func TestJournaldLevels(t *testing.T) {
+	for level, want := range map[event.Level]string{event.LevelDebug: "7", event.LevelInfo: "6", event.LevelWarn: "4", event.LevelError: "3"} {
+		if got := fields(t, journalEntry(event.Event{Level: level}))["PRIORITY"]; got != want {
+			t.Errorf("level %v has the priority %s, want %s", level, got, want)
+		}
+	}
+}
+
 // TestMessageIDsAreStable: rules written for one must find it in every version,
 // and docs/events.md says how it comes about.
 func TestMessageIDsAreStable(t *testing.T) {
