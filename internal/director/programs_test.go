@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"baton/healthcheck"
+	"baton/internal/script"
 )
 
 // program writes a shell script, and returns a run of it.
@@ -73,4 +74,15 @@ func TestProgramsAreBounded(t *testing.T) {
 	}
 	cancel()
 	group.Wait()
+}
+
+// TestProgramThatWaitedForItsPlace: who times out because it began late says
+// nothing about its server; who waited a moment only has had its time.
+func TestProgramThatWaitedForItsPlace(t *testing.T) {
+	p := healthcheck.Program{Args: []string{"/check"}, Timeout: 10 * time.Second}
+	for waited, want := range map[time.Duration]healthcheck.Reason{time.Second: "", 1001 * time.Millisecond: healthcheck.Resources} {
+		if e := ended(t.Context(), p, waited, script.Result{TimedOut: true, Exit: -1}); e.Reason != want || (e.Err != nil) != (want != "") || !e.TimedOut {
+			t.Errorf("after %v: %+v, want %q", waited, e, want)
+		}
+	}
 }
