@@ -31,7 +31,7 @@ testsum = $(go) run ./internal/testsum
 units = $$($(go) list ./... | grep -v '/integration$$')
 # The end-to-end tests that follow the kernel tests, so that both lanes of `make test`
 # are about as long; all others are the first lane.
-second_lane = ^Test(Modes|KeepalivedAsPeer)$$
+second_lane = ^Test(Modes|KeepalivedAsPeer|ConnectionsSurvive|NetworkAndTime)$$
 
 .PHONY: help
 help: ## list the targets

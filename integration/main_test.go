@@ -188,7 +188,7 @@ func answered(t testing.TB, client *lab.Load, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := client.AwaitEnough(ctx, n); err != nil {
+	if err := client.Await(ctx, n); err != nil {
 		t.Fatal(err)
 	}
 }
