@@ -139,14 +139,7 @@ func TestPackages(t *testing.T) {
 		return "there is none with the uid " + user
 	})
 
-	write(t, root, "etc/baton/baton.toml", `[[vrrp_instance]]
-name = "VI_1"
-interface = "eth0"
-virtual_router_id = 51
-priority = 150
-advert_int = "100ms"
-virtual_ipaddress = ["192.0.2.200/24"]
-`)
+	write(t, root, "etc/baton/baton.toml", packagedInstance)
 	status("reload")
 	held := func() bool {
 		return strings.Contains(call(t, "ip", "-n", rootNetns, "address", "show", "dev", "eth0"), "192.0.2.200/24")

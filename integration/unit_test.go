@@ -13,19 +13,22 @@ import (
 	"baton/internal/control"
 )
 
-// unitConfig has a master, a service with a server that refuses, and a program
-// that tries what it must not.
-const unitConfig = `[global]
-script_user = "root"
-
-[[vrrp_instance]]
+// packagedInstance is what an installed director is given: it is master at once.
+const packagedInstance = `[[vrrp_instance]]
 name = "VI_1"
 interface = "eth0"
 virtual_router_id = 51
 priority = 150
 advert_int = "100ms"
 virtual_ipaddress = ["192.0.2.200/24"]
-notify_master = "/usr/sbin/trespass"
+`
+
+// unitConfig has a master, a service with a server that refuses, and a program
+// that tries what it must not.
+const unitConfig = `[global]
+script_user = "root"
+
+` + packagedInstance + `notify_master = "/usr/sbin/trespass"
 
 [[virtual_server]]
 address = "192.0.2.200:80"

@@ -49,7 +49,7 @@ func TestEachInstanceHasItsOwnTime(t *testing.T) {
 	atWork(t, func(dir string) *conf.Config { return masters(dir, 10*time.Millisecond, time.Second, 2*time.Second) }, func(c *core) {
 		wait := func(d time.Duration, want ...string) {
 			t.Helper()
-			time.Sleep(d)
+			<-time.After(d)
 			synctest.Wait()
 			if got := c.told(event.VRRPWithdrawn); !slices.Equal(got, want) {
 				t.Errorf("told %q, want %q", got, want)

@@ -272,11 +272,12 @@ func testNoReturn(t *testing.T, v relayVariant) {
 	})
 	// All have come, and nothing goes round any more: a loop of 60 hops takes a few
 	// milliseconds.
-	last := 0
+	last, look := 0, time.NewTicker(50*time.Millisecond)
+	defer look.Stop()
 	nstest.Eventually(t, "the packets to have come and to come no more", func() bool {
 		seen := last
 		last = b.received("eth0") - before
-		time.Sleep(50 * time.Millisecond)
+		<-look.C
 		return last >= sent && last == seen
 	})
 	if got := b.received("eth0") - before; got < sent || got > 2*sent {
@@ -382,8 +383,10 @@ func beat(t *testing.T, v *relayVariant) (total int, failures []error) {
 		})
 	}
 	holder, next := a, b
+	beat := time.NewTicker(97 * time.Millisecond) // so that takeovers meet connections of every age
+	defer beat.Stop()
 	for range 20 {
-		time.Sleep(97 * time.Millisecond)
+		<-beat.C
 		mu.Lock()
 		lastTakeover = time.Now()
 		mu.Unlock()
@@ -413,7 +416,7 @@ func visit(life time.Duration) error {
 	if err := exchange(c, "hello"); err != nil {
 		return fmt.Errorf("first word: %w", err)
 	}
-	time.Sleep(life)
+	<-time.After(life)
 	if err := exchange(c, "bye"); err != nil {
 		return fmt.Errorf("last word: %w", err)
 	}

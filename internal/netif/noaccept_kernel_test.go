@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"baton/internal/nstest"
 )
 
 // With no_accept the virtual service answers and nothing else on the address
@@ -81,12 +83,9 @@ func TestNoAcceptLeavesNeighbourDiscovery(t *testing.T) {
 		}
 		// They also make sure of it, by unicast.
 		other.Run("ip", "neighbour", "replace", ip, "lladdr", h.Link("eth0").Attrs().HardwareAddr.String(), "dev", "eth0", "nud", "probe")
-		for deadline := time.Now().Add(patience); !strings.Contains(other.Run("ip", "neighbour", "show", ip), "REACHABLE"); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Errorf("%s does not answer the neighbour that makes sure of it", ip)
-				break
-			}
-		}
+		nstest.Eventually(t, ip+" to answer the neighbour that makes sure of it", func() bool {
+			return strings.Contains(other.Run("ip", "neighbour", "show", ip), "REACHABLE")
+		})
 		err := other.Do(func() error {
 			c, err := net.DialTimeout("tcp6", "["+ip+"]:9", time.Second)
 			if err == nil {

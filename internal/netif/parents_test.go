@@ -7,15 +7,23 @@ import (
 	"testing"
 )
 
-// What one run changes the next one changes back.
-func TestParentsAreRemembered(t *testing.T) {
-	dir := t.TempDir()
-	defer func(was string) { procSys = was }(procSys)
+// belowVMAC puts the parameters of an interface eth0, which has none yet, into
+// files, and returns their directory and the file of the record.
+func belowVMAC(t *testing.T) (conf, record string) {
+	t.Helper()
+	dir, was := t.TempDir(), procSys
+	t.Cleanup(func() { procSys = was })
 	procSys = filepath.Join(dir, "sys")
-	conf := filepath.Join(procSys, "net/ipv4/conf/eth0")
+	conf = filepath.Join(procSys, "net/ipv4/conf/eth0")
 	if err := os.MkdirAll(conf, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return conf, filepath.Join(dir, "parents.json")
+}
+
+// What one run changes the next one changes back.
+func TestParentsAreRemembered(t *testing.T) {
+	conf, file := belowVMAC(t)
 	put := func(name, value string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(conf, name), []byte(value+"\n"), 0o600); err != nil {
@@ -30,7 +38,6 @@ func TestParentsAreRemembered(t *testing.T) {
 	}
 	put("arp_ignore", "0")
 	put("arp_announce", "2")
-	file := filepath.Join(dir, "parents.json")
 	if err := readParents(file).prepare("eth0"); err != nil {
 		t.Fatal(err)
 	}
@@ -58,17 +65,10 @@ func TestParentsAreRemembered(t *testing.T) {
 
 // The second parameter cannot be set: the next run knows of the first one.
 func TestParentsAreRememberedWhenOneFails(t *testing.T) {
-	dir := t.TempDir()
-	defer func(was string) { procSys = was }(procSys)
-	procSys = filepath.Join(dir, "sys")
-	conf := filepath.Join(procSys, "net/ipv4/conf/eth0")
-	if err := os.MkdirAll(conf, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	conf, file := belowVMAC(t)
 	if err := os.WriteFile(filepath.Join(conf, "arp_ignore"), []byte("0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "parents.json")
 	if err := readParents(file).prepare("eth0"); err == nil || !strings.Contains(err.Error(), "arp_announce") {
 		t.Errorf("without arp_announce: %v", err)
 	}
