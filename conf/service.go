@@ -28,9 +28,10 @@ type VirtualServer struct {
 	// Sorry stands in for the whole pool while there is no quorum; nil: nobody does.
 	Sorry *RealServer
 	// SorryInhibit: while it is not needed the sorry server keeps its entry with
-	// weight 0 instead of being removed, so that its connections go on.
+	// weight 0; else the entry goes with its last connection, see DrainTimeout.
 	SorryInhibit bool
-	// DrainTimeout is the most that a removed server's connections are waited for, 0 … 24 h.
+	// DrainTimeout is the most that the connections of a server are waited for that
+	// has been removed, or replaced in good health by a swap with Sorry, 0 … 24 h.
 	DrainTimeout time.Duration
 	// PathCheck is the time from one check of the way to a server with DR or TUN
 	// to the next, 1 s … 24 h; 0: none is made.

@@ -89,6 +89,9 @@ func (t *table) quorum(s control.Service) {
 		if y.In {
 			line, colour = fmt.Sprintf("sorry server %s STANDS IN for %s", y.Address, t.ago(y.Since)), red
 		}
+		if y.Drain != nil {
+			line = fmt.Sprintf("sorry server %s finishes", y.Address)
+		}
 		if y.Active > 0 {
 			line += ", " + count(int(y.Active), "connection")
 		}

@@ -40,6 +40,12 @@ func pools() control.Status {
 				{Address: "192.168.16.103:80", Forward: "DR", Weight: 1, State: "up", Health: "up", Why: "sorry", Since: before(time.Hour)},
 				{Address: "192.168.16.104:80", Forward: "DR", Weight: 1, Kernel: kernel(7), State: "up", Health: "up", Why: "check", Since: before(time.Hour)},
 			}},
+		{Name: "tcp 192.168.16.203:80", Scheduler: "rr", Programmed: true, Up: 1,
+			Quorum: &control.Quorum{State: "up", Since: before(time.Second), Weight: 1, Needed: 1},
+			Sorry:  &control.Sorry{Address: "192.168.16.99:80", Since: before(time.Second), Kernel: kernel(0), Active: 1, Drain: drain(0, 0)},
+			Servers: []control.Server{
+				{Address: "192.168.16.103:80", Forward: "DR", Weight: 1, Kernel: kernel(1), State: "up", Health: "up", Since: before(time.Second)},
+			}},
 		{Name: "tcp 192.168.16.202:80", Scheduler: "rr", Programmed: true, Leaving: true, Servers: []control.Server{
 			{Address: "192.168.16.103:80", Forward: "DR", Weight: 1, Kernel: kernel(0), State: "draining", Why: "draining", Leaving: true, Since: before(time.Second), Drain: drain(0, 0), Active: 1}}},
 	}}

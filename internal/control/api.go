@@ -125,6 +125,7 @@ type Sorry struct {
 	Kernel   *int      `json:"kernel_weight"` // nil: not in the table
 	Active   uint64    `json:"active_conns"`
 	Inactive uint64    `json:"inactive_conns"`
+	Drain    *Drain    `json:"drain,omitempty"` // it no longer does, and its connections are waited for
 }
 
 // Flapping is something that changes too often; its changes are counted, not

@@ -63,6 +63,11 @@ func (c *core) forgetOrders() {
 // awaited returns the services of which somebody waits for connections to end.
 func (c *core) awaited() []ipvs.ServiceKey {
 	keys := slices.Collect(maps.Keys(c.leaving))
+	for _, s := range c.list {
+		if len(s.state.Finishing) > 0 {
+			keys = append(keys, s.Keys...)
+		}
+	}
 	for name, orders := range c.orders {
 		for _, o := range orders {
 			if o.Drain != nil && o.Drain.Done.IsZero() {
@@ -105,6 +110,26 @@ func (c *core) tellDrained(service string, k ipvs.ServerKey, d pool.Drain) {
 		event.F(event.Reason, d.Reason), event.F(event.Count, d.Left), event.F(event.Took, round(d.Done.Sub(d.Begun))))
 }
 
+// readFinishing takes over a reading of the table for those whom a swap with the
+// sorry server has taken out of service.
+func (c *core) readFinishing(observed ipvs.Table, now time.Time) {
+	for _, s := range c.list {
+		if len(s.state.Finishing) == 0 {
+			continue
+		}
+		var ended map[ipvs.ServerKey]pool.Drain
+		s.state, ended = s.state.Read(func(k ipvs.ServerKey) (int, bool) { return held(observed, s, k) }, now)
+		for k, d := range ended {
+			if d.Left > 0 {
+				c.tellDrained(s.Name, k, d)
+			}
+		}
+		if len(ended) > 0 {
+			c.settle(s, now)
+		}
+	}
+}
+
 // readDrains takes over a reading of the table for those who wait for the end
 // of connections.
 func (c *core) readDrains(observed ipvs.Table, now time.Time) {
@@ -112,6 +137,7 @@ func (c *core) readDrains(observed ipvs.Table, now time.Time) {
 		return
 	}
 	c.readDepartures(observed, now)
+	c.readFinishing(observed, now)
 	for name, orders := range c.orders {
 		s, ended := c.named[name], false
 		for k, o := range orders {

@@ -32,6 +32,9 @@ func (c *core) serviceStatus(s *service) control.Service {
 		k := kernelView(observed, vs.Keys, vs.Sorry.Server)
 		out.Sorry = &control.Sorry{Address: vs.Sorry.Server.Key.String(), Forward: string(vs.Sorry.Server.Forward), In: st.Sorry, Since: s.sorry,
 			Kernel: k.weight, Active: k.active, Inactive: k.inactive}
+		if d, finishing := st.Finishing[vs.Sorry.Server.Key]; finishing {
+			out.Sorry.Drain = drainStatus(d)
+		}
 	}
 	for _, rs := range vs.Servers {
 		sv := c.serverStatus(s, rs)

@@ -506,14 +506,16 @@ func TestSwapWithTheSorryServer(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s.directing(t, cfg, func(c *core) {
 				c.tell(t, up("a", "b"))
-				s.kernel.AfterApply = func(op ipvs.Op, table ipvs.Table) {
-					for _, sv := range table[webKey].Servers {
-						if sv.Weight > 0 {
-							return
+				s.kernel.Edit(func(ipvs.Table) {
+					s.kernel.AfterApply = func(op ipvs.Op, table ipvs.Table) {
+						for _, sv := range table[webKey].Servers {
+							if sv.Weight > 0 {
+								return
+							}
 						}
+						t.Errorf("after %s the service is empty", op)
 					}
-					t.Errorf("after %s the service is empty", op)
-				}
+				})
 				for range 3 {
 					later(2 * time.Minute) // slowly enough to be no flapping
 					c.tell(t, down(up(), "a", "b"))
@@ -521,8 +523,12 @@ func TestSwapWithTheSorryServer(t *testing.T) {
 						t.Errorf("all down: %+v %+v", st.Sorry, st.Quorum)
 					}
 					c.tell(t, up("b"))
-					if st := c.now(t).Services[0]; st.Sorry.In || st.Quorum.State != "up" || inhibit != (st.Sorry.Kernel != nil) {
+					if st := c.now(t).Services[0]; st.Sorry.In || st.Quorum.State != "up" || st.Sorry.Kernel == nil || *st.Sorry.Kernel != 0 {
 						t.Errorf("one up: %+v %+v", st.Sorry, st.Quorum)
+					}
+					later(4 * time.Second)
+					if st := c.now(t).Services[0]; inhibit != (st.Sorry.Kernel != nil) {
+						t.Errorf("its connections are gone: %+v", st.Sorry)
 					}
 				}
 				if got := c.told(event.ServiceSorry); len(got) < 6 || !strings.Contains(got[len(got)-1], "to=out reason=1 of 2 servers up") {
@@ -531,6 +537,33 @@ func TestSwapWithTheSorryServer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSorryServerFinishes: its connections outlive the swap, as long as
+// drain_timeout lets them.
+func TestSorryServerFinishes(t *testing.T) {
+	const asideSorry = "-a -t 192.168.16.200:80 -r 192.168.16.99:80 -g -w 0\n"
+	s := site{ipvstest.New(""), t.TempDir()}
+	cfg := two()
+	sorry := server("192.168.16.99:80", 1)
+	cfg.Services[0].Sorry, cfg.Services[0].DrainTimeout = &sorry, 30*time.Second
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, cfg, func(c *core) {
+			for i, active := range []uint32{0, 2} {
+				c.tell(t, down(up(), "a", "b"))
+				s.connections("192.168.16.99:80", 2)
+				c.tell(t, up("a", "b"))
+				later(20 * time.Second)
+				s.holds(t, "with connections", hasWeb+asideSorry+hasRS1+hasRS2)
+				s.connections("192.168.16.99:80", active)
+				later(12 * time.Second)
+				s.holds(t, "they are gone, or their time is over", hasWeb+hasRS1+hasRS2)
+				if got := c.told(event.ServerDrained); len(got) != i || i > 0 && !strings.Contains(got[0], "server=192.168.16.99:80 reason=deadline passed count=2") {
+					t.Errorf("told %q", got)
+				}
+			}
+		})
+	})
 }
 
 // TestServerLinesSayWhy: the lines of a server's health have what explain has: which

@@ -19,12 +19,15 @@ func (p *planner) table(cfg *conf.Config) ipvs.Table {
 	for _, vs := range cfg.Services {
 		in := pool.Inputs{Table: p.now.Table, Start: p.now.Status == nil, Verdicts: map[string]healthcheck.Verdict{},
 			Orders: map[ipvs.ServerKey]pool.Order{}, Now: p.now.Time}
-		was := p.pool(vs.Name)
+		was := p.pool(vs)
 		for _, rs := range vs.Servers {
 			sv := known[serverID{vs.Name, rs.Server.Key.String()}]
 			in.Orders[rs.Server.Key] = orderOf(sv)
 			if sv.Ramp != nil {
 				was.Servers[rs.Server.Key] = pool.Server{Health: pool.Health{State: healthcheck.Up}, Ramp: *sv.Ramp}
+			}
+			if sv.Why == string(pool.Replaced) && sv.Kernel != nil {
+				was.Finishing[rs.Server.Key] = pool.Drain{}
 			}
 			p.judge(vs, rs, known, in.Verdicts)
 		}
@@ -34,19 +37,25 @@ func (p *planner) table(cfg *conf.Config) ipvs.Table {
 }
 
 // pool is what the director knows of a pool as a whole.
-func (p *planner) pool(name string) (was pool.State) {
+func (p *planner) pool(vs conf.VirtualServer) (was pool.State) {
 	if p.now.Status == nil {
 		return was
 	}
-	was.Servers = map[ipvs.ServerKey]pool.Server{}
+	was.Servers, was.Finishing = map[ipvs.ServerKey]pool.Server{}, map[ipvs.ServerKey]pool.Drain{}
 	for _, s := range p.now.Status.Services {
-		if s.Name != name {
+		if s.Name != vs.Name {
 			continue
 		}
 		if q := s.Quorum; q != nil && (q.State == string(pool.Gained) || q.State == string(pool.Lost)) {
 			was.Quorum = pool.Quorum(q.State)
 		}
-		was.Sorry = s.Sorry != nil && s.Sorry.In
+		if s.Sorry == nil || vs.Sorry == nil {
+			continue
+		}
+		was.Sorry = s.Sorry.In
+		if d := s.Sorry.Drain; d != nil && s.Sorry.Address == vs.Sorry.Server.Key.String() {
+			was.Finishing[vs.Sorry.Server.Key] = pool.Drain{Begun: d.Begun, Deadline: d.Deadline}
+		}
 	}
 	return was
 }

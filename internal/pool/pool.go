@@ -19,7 +19,10 @@ type State struct {
 	Quorum  Quorum
 	Sorry   bool // the sorry server stands in for the pool
 	Weights
-	Look time.Time // when a weight changes by itself the next time; zero: none does
+	// Finishing are servers, the sorry server among them, that a swap with it has
+	// taken out of service, until their connections are gone.
+	Finishing map[ipvs.ServerKey]Drain
+	Look      time.Time // when a weight changes by itself the next time; zero: none does
 }
 
 // Inputs are what a pool's state follows from besides its configuration and
@@ -63,6 +66,7 @@ func Next(vs conf.VirtualServer, was State, in Inputs) State {
 			is.Look = s.Step
 		}
 	}
+	is.finish(vs, was, in)
 	return is
 }
 

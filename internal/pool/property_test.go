@@ -26,6 +26,7 @@ func drawPool(t *rapid.T) conf.VirtualServer {
 		vs.Servers = append(vs.Servers, rs)
 	}
 	vs.Alpha = rapid.Bool().Draw(t, "alpha")
+	vs.DrainTimeout = time.Duration(rapid.IntRange(0, 1).Draw(t, "drain_timeout")) * time.Minute
 	vs.Quorum = rapid.IntRange(1, 12).Draw(t, "quorum")
 	vs.Hysteresis = rapid.IntRange(0, vs.Quorum-1).Draw(t, "hysteresis")
 	if rapid.Bool().Draw(t, "sorry") {

@@ -54,8 +54,13 @@ type step struct {
 // tell runs a story and compares the pool after each step.
 func tell(t *testing.T, vs conf.VirtualServer, steps ...step) State {
 	t.Helper()
+	return goOn(t, vs, State{}, steps...)
+}
+
+// goOn is tell from a state on.
+func goOn(t *testing.T, vs conf.VirtualServer, st State, steps ...step) State {
+	t.Helper()
 	names := map[string]string{"192.168.16.103:80": "a", "192.168.16.104:80": "b", "192.168.16.105:80": "c", "192.168.16.99:80": "S"}
-	var st State
 	for _, s := range steps {
 		if s.in.Now.IsZero() {
 			s.in.Now = epoch

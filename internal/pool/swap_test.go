@@ -1,0 +1,113 @@
+package pool
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"baton/conf"
+	"baton/ipvs"
+)
+
+// TestSwapLetsFinish: whom the swap takes out of service in good health keeps an
+// entry of weight 0, until its connections are gone; who has failed does not.
+func TestSwapLetsFinish(t *testing.T) {
+	a, b := server("192.168.16.103:80", 3, "a"), server("192.168.16.104:80", 2, "b")
+	vs := withSorry(web(a, b))
+	vs.DrainTimeout, vs.Quorum = time.Minute, 4
+	enough := step{"enough", Inputs{Verdicts: up("a", "b")}, "a3 b2"}
+	fewer := step{"too few", Inputs{Verdicts: down(up("b"), "a")}, "S1 b0"}
+
+	t.Run("a server that is up", func(t *testing.T) {
+		st := tell(t, vs, enough, fewer, fewer,
+			step{"enough again, and the sorry server finishes", Inputs{Verdicts: up("a", "b")}, "S0 a3 b2"},
+			step{"fewer again", Inputs{Verdicts: down(up("b"), "a")}, "S1 b0"},
+			step{"none", Inputs{Verdicts: down(up(), "a", "b")}, "S1"},
+			step{"up, but it has nothing to finish", Inputs{Verdicts: down(up("b"), "a")}, "S1"})
+		if len(st.Finishing) > 0 {
+			t.Errorf("%v finish", st.Finishing)
+		}
+	})
+
+	t.Run("until it has no connection", func(t *testing.T) {
+		st := tell(t, vs, enough, fewer)
+		at := epoch
+		for i, want := range []int{1, 1, 1, 0} {
+			at = at.Add(time.Second)
+			active := max(2-i, 0)
+			var ended map[ipvs.ServerKey]Drain
+			st, ended = st.Read(func(ipvs.ServerKey) (int, bool) { return active, true }, at)
+			if st = Next(vs, st, Inputs{Verdicts: down(up("b"), "a"), Now: at}); len(st.Finishing) != want || len(ended) != 1-want {
+				t.Fatalf("reading %d: %d finish and %d ended, want %d", i, len(st.Finishing), len(ended), want)
+			}
+		}
+		if e := st.Entry(vs, webKey); len(e.Servers) != 1 {
+			t.Errorf("the pool is %v", e.Servers)
+		}
+	})
+
+	t.Run("only once where inhibit_on_failure keeps the entry", func(t *testing.T) {
+		vs := vs
+		vs.Servers = slices.Clone(vs.Servers)
+		vs.Servers[1].InhibitOnFailure = true
+		st := tell(t, vs, enough, fewer)
+		st, _ = st.Read(func(ipvs.ServerKey) (int, bool) { return 0, true }, epoch.Add(time.Hour))
+		if st = goOn(t, vs, st, fewer); len(st.Finishing) != 0 {
+			t.Errorf("%v finish again", st.Finishing)
+		}
+	})
+
+	t.Run("until its time is over", func(t *testing.T) {
+		st := tell(t, vs, enough, fewer)
+		busy := func(ipvs.ServerKey) (int, bool) { return 7, true }
+		st, ended := st.Read(busy, epoch.Add(59*time.Second))
+		if len(st.Finishing) != 1 || len(ended) != 0 {
+			t.Errorf("after 59 s: %v, ended %v", st.Finishing, ended)
+		}
+		st, ended = st.Read(busy, epoch.Add(time.Minute))
+		if d := ended[b.Server.Key]; len(st.Finishing) != 0 || d.Left != 7 || d.Reason != "deadline passed" {
+			t.Errorf("after a minute: %v, ended %+v", st.Finishing, d)
+		}
+	})
+
+	t.Run("the sorry server over a restart", func(t *testing.T) {
+		aside := *vs.Sorry
+		aside.Server.Weight = 0
+		tell(t, vs, step{"it was finishing", Inputs{Start: true, Table: holding(a, b, aside)}, "S0 a3 b2"})
+		tell(t, vs, step{"it was not there", Inputs{Start: true, Table: holding(a, b)}, "a3 b2"})
+	})
+
+	t.Run("a server over a restart", func(t *testing.T) {
+		aside := b
+		aside.Server.Weight = 0
+		tell(t, vs,
+			step{"it was finishing", Inputs{Start: true, Table: holding(*vs.Sorry, aside)}, "S1 b0"},
+			step{"it is up", Inputs{Verdicts: down(up("b"), "a")}, "S1 b0"})
+	})
+
+	t.Run("not without drain_timeout", func(t *testing.T) {
+		vs := vs
+		vs.DrainTimeout = 0
+		tell(t, vs, enough,
+			step{"too few", Inputs{Verdicts: down(up("b"), "a")}, "S1"},
+			step{"enough again", Inputs{Verdicts: up("a", "b")}, "a3 b2"})
+	})
+
+	// Who is no longer among the pool's leaves otherwise: see Leaving.
+	another := server("192.168.16.98:80", 1)
+	for name, tc := range map[string]struct {
+		then func(*conf.VirtualServer)
+		want string
+	}{
+		"no sorry server":           {func(vs *conf.VirtualServer) { vs.Sorry = nil }, "a3 b2"},
+		"another sorry server":      {func(vs *conf.VirtualServer) { vs.Sorry = &another }, "a3 b2"},
+		"it serves with the others": {func(vs *conf.VirtualServer) { vs.Servers = append(slices.Clone(vs.Servers), *vs.Sorry) }, "S1 a3 b2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := tell(t, vs, enough, fewer, step{"the sorry server finishes", Inputs{Verdicts: up("a", "b")}, "S0 a3 b2"})
+			vs := vs
+			tc.then(&vs)
+			goOn(t, vs, st, step{"after a reload", Inputs{Verdicts: up("a", "b")}, tc.want})
+		})
+	}
+}
