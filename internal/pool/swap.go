@@ -13,19 +13,20 @@ import (
 // their connections are gone or drain_timeout has passed. keepalived removes them
 // at once, and the kernel then drops what their clients send.
 func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
-	begin := func(k ipvs.ServerKey, leaves bool) {
+	begin := func(k ipvs.ServerKey, leaves bool) bool {
 		d, already := was.Finishing[k]
 		switch {
 		case already:
 		case leaves && vs.DrainTimeout > 0:
 			d = NewDrain(in.Now, vs.DrainTimeout)
 		default:
-			return
+			return false
 		}
 		if s.Finishing == nil {
 			s.Finishing = map[ipvs.ServerKey]Drain{}
 		}
 		s.Finishing[k] = d
+		return true
 	}
 	if vs.Sorry != nil && !s.Sorry {
 		begin(vs.Sorry.Server.Key, was.Sorry || was.Servers == nil && in.Start && quiet(vs, in.Table))
@@ -35,8 +36,10 @@ func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
 	}
 	for _, rs := range vs.Servers {
 		k := rs.Server.Key
-		if before := was.Servers[k]; s.Servers[k].Why == Replaced {
-			begin(k, before.In && before.Why != Replaced)
+		sv, before := s.Servers[k], was.Servers[k]
+		if sv.Why == Replaced && begin(k, before.In && before.Why != Replaced) {
+			sv.In = true
+			s.Servers[k] = sv
 		}
 	}
 }

@@ -13,12 +13,13 @@ func (s State) Entry(vs conf.VirtualServer, k ipvs.ServiceKey) ipvs.Entry {
 		server.Weight = weight
 		e.Servers[server.Key] = server
 	}
-	finishing := func(k ipvs.ServerKey) bool { _, is := s.Finishing[k]; return is }
-	if vs.Sorry != nil && (vs.SorryInhibit || finishing(vs.Sorry.Server.Key)) {
-		put(vs.Sorry.Server, 0)
+	if vs.Sorry != nil {
+		if _, finishing := s.Finishing[vs.Sorry.Server.Key]; finishing || vs.SorryInhibit {
+			put(vs.Sorry.Server, 0)
+		}
 	}
 	for _, rs := range vs.Servers {
-		if sv := s.Servers[rs.Server.Key]; sv.In || finishing(rs.Server.Key) {
+		if sv := s.Servers[rs.Server.Key]; sv.In {
 			put(rs.Server, sv.Weight)
 		}
 	}
