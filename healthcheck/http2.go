@@ -19,6 +19,11 @@ const maxControl = 1000
 // maxFrame is the largest frame that we take, HTTP/2's default.
 const maxFrame = 16 << 10
 
+// windowStep is how much of the windows is used up before they are opened again:
+// with an update for each frame a server that sends small ones and does not read
+// would stop us with its full buffer. Half of HTTP/2's initial window.
+const windowStep = 32 << 10
+
 // http2Stream is what a server sends on the one stream of a connection. A
 // client with more to do would need goroutines and a buffer for each stream;
 // a check needs neither, and its memory does not depend on the server.
@@ -29,6 +34,7 @@ type http2Stream struct {
 	header  func(name, value string) // told every header and trailer field; may be nil
 	rest    []byte                   // of the last DATA frame
 	control int
+	used    uint32 // of the windows, which have not been opened again
 	ended   bool
 	err     error // why it ended early
 }
@@ -196,12 +202,15 @@ func (s *http2Stream) data(f *http2.DataFrame) error {
 	if s.ended || f.Length == 0 {
 		return s.idle()
 	}
-	if err := s.framer.WriteWindowUpdate(0, f.Length); err != nil {
-		return fmt.Errorf("open the window: %w", err)
+	if s.used += f.Length; s.used < windowStep {
+		return nil
 	}
-	if err := s.framer.WriteWindowUpdate(1, f.Length); err != nil {
-		return fmt.Errorf("open the window: %w", err)
+	for stream := range uint32(2) { // the connection's and ours
+		if err := s.framer.WriteWindowUpdate(stream, s.used); err != nil {
+			return fmt.Errorf("open the window: %w", err)
+		}
 	}
+	s.used = 0
 	return nil
 }
 
