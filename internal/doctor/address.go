@@ -17,6 +17,9 @@ func (e *examination) addresses() {
 		held := 0
 		for _, a := range inst.All() {
 			for _, p := range e.f.Places[a.Prefix.Addr()] {
+				if onAnotherLink(inst, a, p) {
+					continue
+				}
 				if e.place(inst, a, p) {
 					held++
 				}
@@ -28,6 +31,13 @@ func (e *examination) addresses() {
 			e.holds(inst, held)
 		}
 	}
+}
+
+// onAnotherLink: each link has link-local addresses of its own, so that the same
+// one on another link is another address: fe80::1 is often every network's router.
+func onAnotherLink(i *vrrp.Config, a vrrp.Address, p netif.Place) bool {
+	ip := a.Prefix.Addr()
+	return ip.Is6() && ip.IsLinkLocalUnicast() && p.Interface != i.Interface && p.Interface != i.AddressDevice(a)
 }
 
 // instance is what the running director says of an instance.

@@ -58,8 +58,23 @@ address = "[2001:db8::103]:80"
 `
 )
 
+// vmac and secondLink are more of a configuration: vmac goes into its instance.
+const (
+	vmac       = "use_vmac = true"
+	secondLink = `[[vrrp_instance]]
+name = "VI_7"
+interface = "eth1"
+virtual_router_id = 52
+priority = 150
+virtual_ipaddress = ["fe80::200/64"]
+`
+)
+
 func configured(t *testing.T, text, kind, more string) *conf.Config {
 	t.Helper()
+	if more == vmac {
+		text, more = strings.Replace(text, "priority", vmac+"\npriority", 1), ""
+	}
 	cfg, err := conf.Parse("baton.toml", []byte(strings.Replace(text, "KIND", kind, 1)+more), "")
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +176,10 @@ var directors = []sick{
 		f.Sysctls["net/ipv4/conf/all/send_redirects"] = "1"
 	}},
 	{name: "NAT over IPv6", text: pair6, kind: "NAT", harm: func(f *Facts) { f.Sysctls["net/ipv6/conf/all/forwarding"] = "0" }},
+	{name: "NAT over IPv6, with a default route by router advertisements", text: pair6, kind: "NAT", harm: func(f *Facts) {
+		f.Sysctls["net/ipv6/conf/all/forwarding"], f.Sysctls["net/ipv6/conf/eth0.7/accept_ra"] = "0", "1"
+		f.Default["ipv6"] = Route{Interface: "eth0.7", Gateway: ip("fe80::1")}
+	}},
 	{name: "IPv6 switched off", text: pair6, harm: func(f *Facts) {
 		f.Sysctls["net/ipv6/conf/eth0/disable_ipv6"] = "1"
 		l := f.Links["eth0"]
@@ -179,6 +198,24 @@ var directors = []sick{
 	{name: "strict reverse path filter", harm: func(f *Facts) {
 		f.Sysctls["net/ipv4/conf/all/rp_filter"] = "1"
 		f.Default["ipv4"] = Route{Interface: "eth1", Gateway: ip("192.168.18.1")}
+	}},
+	{name: "healthy, with a VMAC beside a strict reverse path filter", more: vmac, harm: func(f *Facts) {
+		f.Sysctls["net/ipv4/conf/all/rp_filter"] = "1"
+		f.Default["ipv4"] = Route{Interface: "eth1", Gateway: ip("192.168.18.1")}
+	}},
+	{name: "healthy, with a link-local VIP on each of two links", text: pair6, more: secondLink, harm: both(
+		places("fe80::200/64", "eth0"), places("fe80::200/64", "eth1"), places("2001:db8::200/128", "eth0"),
+		func(f *Facts) {
+			running(f)
+			f.Status.Instances = []control.Instance{{Name: "VI_6", State: "MASTER"}, {Name: "VI_7", State: "MASTER"}}
+			f.Sysctls["net/ipv6/conf/eth1/disable_ipv6"] = "0"
+			l := f.Links["eth1"]
+			l.LinkLocal = ip("fe80::111")
+			f.Links["eth1"], f.Segments["eth1"] = l, Segment{}
+		})},
+	{name: "link-local VIP on the VMAC's parent", text: pair6, more: vmac, harm: places("fe80::200/64", "eth0")},
+	{name: "firewall that does not know the VMAC", more: vmac, harm: func(f *Facts) {
+		f.Firewall.IPTables = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i eth0 -j ACCEPT\nCOMMIT\n"
 	}},
 	{name: "connection tracking nearly full", harm: func(f *Facts) {
 		f.Sysctls["net/netfilter/nf_conntrack_max"], f.Sysctls["net/netfilter/nf_conntrack_count"] = "65536", "60000"
@@ -242,6 +279,10 @@ var directors = []sick{
 	}},
 	{name: "TUN over IPv6 without room", text: pair6, kind: "TUN", harm: func(f *Facts) {
 		f.Routes[ip("2001:db8::103")] = Route{Interface: "eth0", MTU: 1300}
+	}},
+	{name: "TUN over IPv6, whose ICMP is dropped and pmtu_disc is for IPv4", text: pair6, kind: "TUN", harm: func(f *Facts) {
+		f.Sysctls["net/ipv4/vs/pmtu_disc"] = "0"
+		f.Firewall.IP6Tables = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p ipv6-icmp -j DROP\nCOMMIT\n"
 	}},
 	{name: "TUN with room", kind: "TUN", harm: func(f *Facts) { f.Routes[ip("192.168.16.103")] = Route{Interface: "eth1"} }},
 	{name: "TUN without a route", kind: "TUN", harm: func(f *Facts) { delete(f.Routes, ip("192.168.16.103")) }},
@@ -323,6 +364,13 @@ var realServers = []struct {
 	{"firewall", []realserver.Want{wants[0], {VIP: ip("192.168.16.201"), Mode: realserver.TUN, Interface: "tunl0"}}, func(f *Facts) {
 		f.Firewall.IPTables = "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 192.168.16.0/24 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
 	}},
+	{"firewall of a tunnel's inside, and of one over IPv6", []realserver.Want{{VIP: ip("192.168.16.201"), Mode: realserver.TUN, Interface: "tunl0"},
+		{VIP: ip("2001:db8::200"), Mode: realserver.TUN, Interface: "ip6tnl0"}}, func(f *Facts) {
+		f.Kernel.Modules["ip6_tunnel"] = Loaded
+		f.Firewall.IPTables = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i eth0 -j ACCEPT\nCOMMIT\n"
+		f.Firewall.IP6Tables = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i ip6tnl0 -j ACCEPT\nCOMMIT\n"
+	}},
+	{"healthy, with an address that nobody can ask about", append(slices.Clone(wants), realserver.Want{VIP: ip("2001:db8::200"), Mode: realserver.DR, Interface: "lo"}), func(*Facts) {}},
 	{"firewall that cannot be read", wants, func(f *Facts) { f.Firewall.Unread = 3 }},
 }
 

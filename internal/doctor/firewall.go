@@ -58,8 +58,12 @@ func (e *examination) firewall() {
 			if left--; left < 0 || k.FWMark != 0 || in == "" {
 				continue
 			}
-			try(serviceIn(k, in), Finding{ID: "firewall.service", Severity: Critical,
-				What:        fmt.Sprintf("the firewall drops what comes in by %s for %s", in, k),
+			by := in
+			if i, a := e.holder(k.Address); i != nil {
+				by = i.AddressDevice(a) // a VMAC takes its frames from its parent
+			}
+			try(serviceIn(k, by), Finding{ID: "firewall.service", Severity: Critical,
+				What:        fmt.Sprintf("the firewall drops what comes in by %s for %s", by, k),
 				Consequence: "IPVS takes packets in the input hook: what is dropped there is never balanced"})
 		}
 		for _, rs := range vs.Servers {

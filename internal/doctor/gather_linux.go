@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,6 +168,7 @@ func (g *gathering) network() {
 	for _, i := range g.cfg.Instances {
 		names[i.Interface] = true
 		for _, a := range i.All() {
+			names[cmp.Or(a.Device, i.Interface)] = true
 			places, err := netif.Places(g.h, a.Prefix.Addr())
 			if err != nil {
 				g.failed(Failure{ID: "address.place", What: err.Error()})

@@ -82,7 +82,7 @@ func (e *examination) serverWire(wants []realserver.Want) {
 				e.add(Finding{ID: "wire.answers_itself", Severity: Critical, What: fmt.Sprintf("asked as on %s, this server answers for %s", dev, w.VIP),
 					Consequence: "it takes the address from the director: all who hear the answer are served by it alone",
 					Mend:        w.Command("down") + "; " + w.Command("up")})
-			} else if seg.Asked {
+			} else if seg.Asked && w.VIP.Is4() {
 				e.ok("wire.answers_itself", fmt.Sprintf("asked as on %s, this server keeps silent about %s", dev, w.VIP))
 			}
 			switch who := claimants(seg, w.VIP); len(who) {
@@ -158,27 +158,46 @@ func (e *examination) serverFirewall(wants []realserver.Want) {
 		return
 	}
 	clear := true
+	try := func(p probe, what string) {
+		if c := e.rules().ask(p); c != nil {
+			clear = false
+			e.add(c.opens(p, Finding{ID: "firewall.service", Severity: Critical, What: what, Consequence: "the server never sees what the director sends it"}))
+		}
+	}
 	for _, dev := range slices.Sorted(maps.Keys(e.f.Segments)) {
 		for _, w := range wants {
-			p := probe{hook: "input", in: dev, six: w.VIP.Is6(), proto: protoTCP, dst: w.VIP, state: "new"}
-			what := fmt.Sprintf("the firewall drops all TCP for %s that comes in by %s", w.VIP, dev)
-			if w.Mode == realserver.TUN {
-				p = probe{hook: "input", in: dev, proto: unix.IPPROTO_IPIP, state: "new"}
-				what = fmt.Sprintf("the firewall drops IP protocol 4, the tunnel's, that comes in by %s", dev)
-				if w.Module() == "ip_gre" {
-					p.proto, what = unix.IPPROTO_GRE, strings.Replace(what, "protocol 4", "protocol 47", 1)
-				}
-				if w.Module() == "" {
-					continue // of gue the port is not known here
-				}
+			outer, what := outerOf(w, dev)
+			if w.Mode != realserver.TUN {
+				outer = probe{hook: "input", in: dev, six: w.VIP.Is6(), proto: protoTCP, dst: w.VIP, state: "new"}
+				what = fmt.Sprintf("the firewall drops all TCP for %s that comes in by %s", w.VIP, dev)
 			}
-			if c := e.rules().ask(p); c != nil {
-				clear = false
-				e.add(c.opens(p, Finding{ID: "firewall.service", Severity: Critical, What: what, Consequence: "the server never sees what the director sends it"}))
+			if outer.proto != 0 {
+				try(outer, what)
 			}
+		}
+	}
+	for _, w := range wants {
+		if w.Mode == realserver.TUN { // what the device has unpacked comes in by it
+			try(probe{hook: "input", in: w.Interface, six: w.VIP.Is6(), proto: protoTCP, dst: w.VIP, state: "new"},
+				fmt.Sprintf("the firewall drops all TCP for %s that comes out of %s", w.VIP, w.Interface))
 		}
 	}
 	if clear {
 		e.ok("firewall.rules", "no rule of the firewall drops all that is for the addresses")
 	}
+}
+
+// outerOf is the packet that brings the clients' to a tunnel's device; its
+// protocol is 0 where it is not known, as the port of gue is not.
+func outerOf(w realserver.Want, dev string) (p probe, what string) {
+	p = probe{hook: "input", in: dev, state: "new"}
+	switch w.Module() {
+	case "ipip":
+		p.proto = unix.IPPROTO_IPIP
+	case "ip6_tunnel":
+		p.six, p.proto = true, unix.IPPROTO_IPV6
+	case "ip_gre":
+		p.proto = unix.IPPROTO_GRE
+	}
+	return p, fmt.Sprintf("the firewall drops IP protocol %d, the tunnel's, that comes in by %s", p.proto, dev)
 }

@@ -72,6 +72,9 @@ func names(cfg *conf.Config, f Facts) []string {
 	for _, n := range needs(cfg, f) {
 		out = append(out, n.name)
 	}
+	if r, ok := f.Default["ipv6"]; ok {
+		out = append(out, acceptRA(r.Interface))
+	}
 	for _, i := range cfg.Instances {
 		out = append(out, conf4("all", "rp_filter"), conf4(i.Interface, "rp_filter"))
 	}
@@ -93,12 +96,34 @@ func (e *examination) sysctls() {
 		case is == n.value || slices.Contains(n.fine, is):
 			e.ok(n.id, key+" is "+is)
 		default:
-			e.add(sysctl(Finding{ID: n.id, Severity: n.severity, What: fmt.Sprintf("%s is %s, not %s", key, is, n.value),
-				Consequence: n.consequence}, n.name, n.value, n.safe))
+			f := sysctl(Finding{ID: n.id, Severity: n.severity, What: fmt.Sprintf("%s is %s, not %s", key, is, n.value),
+				Consequence: n.consequence}, n.name, n.value, n.safe)
+			if n.id == "sysctl.forwarding6" {
+				f = e.keepRoute(f)
+			}
+			e.add(f)
 		}
 	}
 	e.reversePath()
 	e.conntrack()
+}
+
+// acceptRA says whether an interface takes router advertisements: 1 only where it
+// does not forward, 2 always (Documentation/networking/ip-sysctl.rst).
+func acceptRA(dev string) string { return "net/ipv6/conf/" + dev + "/accept_ra" }
+
+// keepRoute: the default route that router advertisements gave would run out
+// once the interface forwards, so what keeps it comes first.
+func (e *examination) keepRoute(f Finding) Finding {
+	back, ok := e.f.Default["ipv6"]
+	if !ok || e.f.Sysctls[acceptRA(back.Interface)] != "1" {
+		return f
+	}
+	first := sysctl(Finding{}, acceptRA(back.Interface), "2", false)
+	f.Consequence += fmt.Sprintf("; with forwarding alone %s takes no router advertisements any more, and may lose its default route", back.Interface)
+	f.Mend = first.Mend + " && " + f.Mend
+	f.Persist = first.Persist + "; " + f.Persist
+	return f
 }
 
 // reversePath: a strict filter drops clients whose way back is another
@@ -109,8 +134,8 @@ func (e *examination) reversePath() {
 	for _, i := range e.cfg.Instances {
 		dev := i.Interface
 		back, ok := e.f.Default["ipv4"]
-		if i.Family() != vrrp.IPv4 || done[dev] || !ok {
-			continue
+		if i.Family() != vrrp.IPv4 || i.VMAC != nil || done[dev] || !ok {
+			continue // packets come in by the VMAC, whose filter the director sets
 		}
 		done[dev] = true
 		switch strict := max(number(e.f.Sysctls[conf4("all", "rp_filter")]), number(e.f.Sysctls[conf4(dev, "rp_filter")])) == 1; {

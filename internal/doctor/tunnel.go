@@ -1,8 +1,9 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
+	"net/netip"
 
 	"baton/conf"
 	"baton/ipvs"
@@ -61,8 +62,12 @@ func (e *examination) tunnels() {
 // fits judges the room that is left inside a tunnel.
 func (e *examination) fits(s ipvs.Server, r Route, in string, vip6 bool, mtu, room int) {
 	what := fmt.Sprintf("the tunnel to %s (%s) has room for %d bytes", s.Key.Address, s.Tunnel, room)
+	family, mss := "ip", room-40 // the headers of IP and TCP
+	if vip6 {
+		family, mss = "ip -6", room-60
+	}
 	f := Finding{ID: "tunnel.mtu", Severity: Warning, What: fmt.Sprintf("%s, and clients may send %d", what, mtu),
-		Mend: fmt.Sprintf("ip link set %s mtu %d", r.Interface, mtu+overhead(s.Tunnel, s.Key.Address.Is6())), On: "this host and every switch and router on the way; or on the real server: ip route change default via GATEWAY advmss " + fmt.Sprint(room-40)}
+		Mend: fmt.Sprintf("ip link set %s mtu %d", r.Interface, mtu+overhead(s.Tunnel, s.Key.Address.Is6())), On: "this host and every switch and router on the way; or on the real server: " + family + " route change default via GATEWAY advmss " + fmt.Sprint(mss)}
 	switch {
 	case room >= mtu:
 		e.ok("tunnel.mtu", what)
@@ -70,7 +75,7 @@ func (e *examination) fits(s ipvs.Server, r Route, in string, vip6 bool, mtu, ro
 		f.Severity = Critical
 		f.Consequence = "IPv6 needs 1280 (RFC 8200 section 5): larger packets of clients are lost"
 		e.add(f)
-	case e.f.Sysctls["net/ipv4/vs/pmtu_disc"] == "0":
+	case !vip6 && e.f.Sysctls["net/ipv4/vs/pmtu_disc"] == "0": // of IPv6 routers cut nothing up
 		f.Consequence = "net.ipv4.vs.pmtu_disc is 0: the director cuts larger packets up, which costs time and is dropped by many firewalls"
 		e.add(f)
 	case e.rules().ask(icmpOut(in, vip6)) != nil:
@@ -78,18 +83,31 @@ func (e *examination) fits(s ipvs.Server, r Route, in string, vip6 bool, mtu, ro
 		f.Consequence = "the firewall drops the ICMP messages that tell clients so: uploads hang"
 		e.add(f)
 	default:
-		e.ok("tunnel.mtu", fmt.Sprintf("%s; clients are told so by ICMP, or by advmss %d on the real server's route", what, room-40))
+		e.ok("tunnel.mtu", fmt.Sprintf("%s; clients are told so by ICMP, or by advmss %d on the real server's route", what, mss))
 	}
 }
 
-// ingress is the interface that clients' packets come in by, and its MTU.
+// ingress is the interface of the network that clients' packets come from, and
+// its MTU.
 func (e *examination) ingress(vs conf.VirtualServer) (string, int) {
-	for _, i := range e.cfg.Instances {
-		for _, k := range vs.Keys {
-			if slices.ContainsFunc(i.All(), func(a vrrp.Address) bool { return a.Prefix.Addr() == k.Address }) {
-				return i.Interface, e.f.Links[i.Interface].MTU
-			}
+	for _, k := range vs.Keys {
+		if i, a := e.holder(k.Address); i != nil {
+			dev := cmp.Or(a.Device, i.Interface)
+			return dev, e.f.Links[dev].MTU
 		}
 	}
 	return "", 0
+}
+
+// holder is the instance that has an address; nil: none.
+func (e *examination) holder(vip netip.Addr) (*vrrp.Config, vrrp.Address) {
+	for k := range e.cfg.Instances {
+		i := &e.cfg.Instances[k]
+		for _, a := range i.All() {
+			if a.Prefix.Addr() == vip {
+				return i, a
+			}
+		}
+	}
+	return nil, vrrp.Address{}
 }

@@ -78,7 +78,7 @@ func (e *examination) adverts(i *vrrp.Config, seg Segment) {
 			e.add(Finding{ID: "wire.duplicate_vrid", Severity: Critical,
 				What:        fmt.Sprintf("%s for other addresses: %s", sends, list(h.Addresses)),
 				Consequence: fmt.Sprintf("another virtual router has the VRID of %s: each takes the other's adverts for its own, and the lower one falls silent", i.Name),
-				Mend:        fmt.Sprintf("sed -i 's/virtual_router_id = %d$/virtual_router_id = %d/' %s", i.VRID, e.freeVRID(seg), e.cfg.File),
+				Mend:        fmt.Sprintf(`sed -i -E 's/^(\s*virtual_router_id\s*=\s*)%d\b/\1%d/' %s`, i.VRID, e.freeVRID(seg), e.cfg.File),
 				On:          "both directors, and then baton check && baton reload"})
 		case h.Drop != "":
 			e.add(Finding{ID: "wire.mismatch", Severity: Critical,
