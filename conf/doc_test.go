@@ -354,3 +354,41 @@ func TestKeepalivedWordsAreNoKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestReferenceTellsWhatWaitsForAStart holds what [global] says of reloads
+// against what a reload says itself.
+func TestReferenceTellsWhatWaitsForAStart(t *testing.T) {
+	var late []string
+	for _, f := range (Global{}).facts() {
+		if f.restart {
+			late = append(late, f.key)
+		}
+	}
+	entries, _ := readReference(t)
+	text := strings.Join(entries["[global]"].comment, " ")
+	_, said, _ := strings.Cut(text, "says: ")
+	said, _, _ = strings.Cut(said, ".")
+	if said != strings.Join(late, ", ") {
+		t.Errorf("[global] says that these wait for a start:\n\t%s\nand they are\n\t%s", said, strings.Join(late, ", "))
+	}
+}
+
+// TestRouterIDTakesEffectAtAReload: per-node values are chosen anew, so a reload
+// must not say that the name waits for a start.
+func TestRouterIDTakesEffectAtAReload(t *testing.T) {
+	text := func(id string) []byte {
+		return []byte("[global]\nrouter_id = \"" + id + "\"\nlog_level = { lvs-a = \"info\", lvs-b = \"debug\" }\n")
+	}
+	was, err := Parse("f", text("lvs-a"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := Parse("f", text("lvs-b"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "global: router_id lvs-a -> lvs-b, log_level info -> debug"
+	if got := Diff(was, is).String(); got != want {
+		t.Errorf("reload says\n\t%s\nwant\n\t%s", got, want)
+	}
+}

@@ -25,7 +25,7 @@ func told(key, value string) fact {
 func (g Global) facts() []fact {
 	late := func(key, value string) fact { return fact{key: key, value: value, restart: true} }
 	return []fact{
-		late("router_id", g.RouterID),
+		{key: "router_id", value: g.RouterID},
 		{key: "startup_delay_max", value: format(g.StartupDelayMax)},
 		late("resync_interval", format(g.ResyncInterval)),
 		{key: "drain_timeout", value: format(g.DrainTimeout)},
