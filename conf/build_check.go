@@ -72,11 +72,11 @@ func (b *builder) checksOnce(r *rawVirtualServer, rs *rawRealServer, on *served,
 func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, server ipvs.ServerKey) []healthcheck.Spec {
 	at := netip.AddrPortFrom(server.Address, server.Port)
 	own := b.ownChecks(rs, r)
-	alike := len(own) == 0 && !rs.rawTimings.given() && at.Port() != 0
+	alike := own == nil && !rs.rawTimings.given() && at.Port() != 0
 	if alike && r.alike != nil && r.alikeOn == b.node {
 		return r.sameFor(on, at)
 	}
-	if len(own) == 0 {
+	if own == nil {
 		own = b.templates(r)
 	}
 	if len(own) == 0 {
@@ -102,8 +102,9 @@ func (b *builder) checks(r *rawVirtualServer, rs *rawRealServer, on *served, ser
 	return out
 }
 
-// ownChecks are those in the server itself and those that it names. What one in
-// the server does not say comes from the virtual_server's first of its kind.
+// ownChecks are those in the server itself and those that it names, nil where it
+// says nothing of checks: with checks = [] it has none. What one in the server does
+// not say comes from the virtual_server's first of its kind.
 func (b *builder) ownChecks(rs *rawRealServer, r *rawVirtualServer) []applied {
 	own := rs.rawChecks.list()
 	if len(own) == 0 && !rs.Checks.set {

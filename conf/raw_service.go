@@ -69,7 +69,7 @@ type rawRealServer struct {
 	SlowStart        value[duration] `toml:"slow_start" range:"0s…24h" inherit:"that of the virtual_server"`
 	NotifyUp         *rawCommand     `toml:"notify_up" inherit:"none"`
 	NotifyDown       *rawCommand     `toml:"notify_down" inherit:"none"`
-	Checks           value[texts]    `toml:"checks" inherit:"those of the virtual_server"`
+	Checks           value[texts]    `toml:"checks" inherit:"those of the virtual_server, none where checks stand here"`
 	rawForward
 	rawTimings
 	rawChecks

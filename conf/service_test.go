@@ -2,6 +2,7 @@ package conf_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,6 +252,45 @@ weight = -2
 		got := parse(t, node, text).Checks()
 		if d := cmp.Diff(want, got, addresses); d != "" {
 			t.Errorf("on %s (-want +got):\n%s", node, d)
+		}
+	}
+}
+
+// TestChecksOfAServer: which of the virtual_server's checks a server has depends on
+// what it says itself.
+func TestChecksOfAServer(t *testing.T) {
+	const service = `
+[check.deep]
+http_get.path = "/deep"
+[[virtual_server]]
+address = "192.168.16.200:80"
+lb_kind = "DR"
+checks = ["deep"]
+tcp_check = {}
+[[virtual_server.real_server]]
+address = "192.168.16.103"
+`
+	for says, want := range map[string]string{
+		"":                                  "tcp_check http_get/deep",
+		"tcp_check = {}":                    "tcp_check",
+		`checks = ["deep"]`:                 "http_get/deep",
+		"checks = []":                       "",
+		"checks = []\nping_check = {}":      "ping_check",
+		"delay_loop = 1":                    "tcp_check http_get/deep",
+		"delay_loop = 1\nchecks = []":       "",
+		"delay_loop = 1\nping_check={}":     "ping_check",
+		"checks = [\"deep\"]\ntcp_check={}": "tcp_check http_get/deep",
+	} {
+		cfg := parse(t, "n", service, says)
+		var got []string
+		for _, c := range cfg.Checks() {
+			got = append(got, c.ID[strings.LastIndexByte(c.ID, ' ')+1:])
+		}
+		if got := strings.Join(got, " "); got != want {
+			t.Errorf("a server with %q has the checks %q, want %q", says, got, want)
+		}
+		if len(cfg.Warnings) > 0 {
+			t.Errorf("a server with %q: %s", says, cfg.Warnings)
 		}
 	}
 }
