@@ -259,12 +259,20 @@ func ownMachine(dir string) error {
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip: %w: %s", err, out)
 	}
-	return certify(dir)
+	return certify(dir, loopback(0).Addr().AsSlice())
 }
 
 // mailModule is nginx as an SMTP server, with OpenSSL's TLS. OpenSMTPD of Debian 12
 // has none that works with OpenSSL 3: it loses the private key in each handshake.
 const mailModule = "/usr/lib/nginx/modules/ngx_mail_module.so"
+
+// nginxTemp has nginx keep in a directory what it would keep in /var.
+func nginxTemp(dir string) (directives string) {
+	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		directives += fmt.Sprintf("%s_temp_path %s/%s; ", what, dir, what)
+	}
+	return directives
+}
 
 // startRealServers starts the servers; stop ends them, once.
 func startRealServers(ctx context.Context, dir string) (stop func(), err error) {
@@ -287,10 +295,6 @@ func startRealServers(ctx context.Context, dir string) (stop func(), err error) 
 		return stop, err
 	}
 	go gs.Serve(l)
-	temp := ""
-	for _, w := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		temp += fmt.Sprintf("%s_temp_path %s/%s; ", w, dir, w)
-	}
 	if _, err := os.Stat(mailModule); err != nil {
 		return stop, fmt.Errorf("find nginx's part that speaks SMTP: %w (apt-get install libnginx-mod-mail)", err)
 	}
@@ -301,7 +305,7 @@ mail { server_name mail.example.org; smtp_auth plain; auth_http 127.0.0.1:8080/a
   ssl_certificate ` + dir + `/cert.pem; ssl_certificate_key ` + dir + `/key.pem;
   server { listen 127.0.0.1:2587; protocol smtp; starttls on; }
   server { listen 127.0.0.1:2465 ssl; protocol smtp; } }
-http { access_log off; default_type text/plain; ` + temp + `
+http { access_log off; default_type text/plain; ` + nginxTemp(dir) + `
   server { listen 127.0.0.1:8080; listen 127.0.0.1:8081 http2; listen 127.0.0.1:8443 ssl http2;
     ssl_certificate ` + dir + `/cert.pem; ssl_certificate_key ` + dir + `/key.pem;
     ssl_client_certificate ` + dir + `/cert.pem; ssl_verify_client on;
@@ -334,8 +338,8 @@ match for local action "local"
 	return stop, nil
 }
 
-// certify writes a certificate of 127.0.0.1 and its key, for servers and clients.
-func certify(dir string) error {
+// certify writes a certificate of an address and its key, for servers and clients.
+func certify(dir string, of net.IP) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -344,7 +348,7 @@ func certify(dir string) error {
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{of},
 	}
 	cert, err1 := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	secret, err2 := x509.MarshalPKCS8PrivateKey(key)

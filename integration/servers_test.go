@@ -56,7 +56,7 @@ user root root; daemon off; master_process off; pid `+dir+`/pid; error_log stder
 events { worker_connections 64; }
 http {
   access_log off; default_type text/plain;
-  client_body_temp_path `+dir+`/b; proxy_temp_path `+dir+`/p; fastcgi_temp_path `+dir+`/f; uwsgi_temp_path `+dir+`/u; scgi_temp_path `+dir+`/s;
+  `+nginxTemp(dir)+`
   server { listen 80; root `+dir+`; }
 }`)
 	ctx, cancel := context.WithCancel(t.Context())
