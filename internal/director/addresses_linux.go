@@ -470,6 +470,35 @@ func (a *addresses) linkChanged(dev string) {
 	}
 }
 
+// restationed announces what the masters among our instances hold on an interface
+// that was given another hardware address: a bond with fail_over_mac has that of
+// another port after each failover. What was prepared says the old one.
+func (a *addresses) restationed(dev string, up bool) {
+	a.linkChanged(dev)
+	if !up {
+		return // whoever becomes master when it is announces
+	}
+	a.mu.Lock()
+	held := slices.Collect(maps.Values(a.held))
+	a.mu.Unlock()
+	for _, c := range held {
+		var errs []error
+		count := 0
+		for _, v := range c.All() {
+			if c.AddressDevice(v) == dev {
+				count++
+				errs = append(errs, a.announceOne(dev, v.Prefix.Addr()))
+			}
+		}
+		switch err := errors.Join(errs...); {
+		case err != nil:
+			a.say(event.AnnounceFailed, event.F(event.Instance, c.Name), event.F(event.Interface, dev), event.F(event.Err, err))
+		case count > 0:
+			a.say(event.AnnounceSent, event.F(event.Instance, c.Name), event.F(event.Interface, dev), event.F(event.Count, count))
+		}
+	}
+}
+
 // vanished puts an address back that somebody else has removed from a master.
 // The kernel itself takes IPv6 addresses off an interface that goes down:
 // those come back with it, see returned.

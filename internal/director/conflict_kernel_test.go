@@ -133,3 +133,46 @@ func TestPeerIsToldWithItsStation(t *testing.T) {
 		t.Errorf("said %q", s.said)
 	}
 }
+
+// TestAnotherHardwareAddress: what a master has announced, and announces again at
+// each refresh, must not say the hardware address that its interface had before.
+func TestAnotherHardwareAddress(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	other := conflictPair(t)
+	s := newMouth(t)
+	vips := []string{"192.168.16.200", "2001:db8::200"}
+	c := vrrp.Config{Name: "VI_1", Interface: "eth0", VRID: 51, Addresses: virtual(vips[0] + "/32"), Excluded: virtual(vips[1] + "/128")}
+	if err := s.addrs.Set(c, true, vrrp.Handover{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.addrs.conflicts.end)
+	if err := s.addrs.Announce(c); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "the interface to be known", func() bool {
+		s.speaker.mu.Lock()
+		defer s.speaker.mu.Unlock()
+		return s.links["eth0"].MAC != nil
+	})
+	before := strings.Fields(run(t, "ip", "-br", "link", "show", "dev", "eth0"))[2]
+	for _, vip := range vips {
+		other("ip", "neigh", "replace", vip, "lladdr", before, "dev", "peer0", "nud", "reachable")
+	}
+	const after = "02:00:00:00:00:77"
+	knows := func() bool {
+		for _, vip := range vips {
+			if !strings.Contains(other("ip", "neigh", "show", vip, "dev", "peer0"), after) {
+				return false
+			}
+		}
+		return true
+	}
+	run(t, "ip", "link", "set", "eth0", "address", after)
+	s.eventually(t, "the neighbour to be told", knows)
+	if err := s.addrs.Announce(c); err != nil { // the refresh
+		t.Fatal(err)
+	}
+	s.eventually(t, "the refresh to say the same", knows)
+}

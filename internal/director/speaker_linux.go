@@ -1,6 +1,7 @@
 package director
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -317,6 +318,9 @@ func (s *speaker) linkFact(f netif.Fact) {
 		if l.Up {
 			s.addrs.returned(l.Name)
 		}
+	}
+	if seen && !gone && !bytes.Equal(was.MAC, l.MAC) {
+		s.addrs.restationed(l.Name, l.Up)
 	}
 	if !used {
 		return
