@@ -50,6 +50,7 @@ func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 	if c.stopping {
 		return
 	}
+	c.listen()
 	c.together(func() { c.apply(cfgs, groups, resume) })
 }
 
@@ -175,6 +176,7 @@ func (c *Core) link(at Endpoint) *link {
 
 // SetReady is Engine.SetReady. It keeps what it is given.
 func (c *Core) SetReady(ready map[string]bool) {
+	c.listen()
 	now := c.opts.Now()
 	c.ready = ready
 	c.together(func() {
@@ -202,6 +204,7 @@ func (c *Core) eachGroupOnce(f func(*instance)) {
 
 // SetLink is Engine.SetLink.
 func (c *Core) SetLink(f LinkState) {
+	c.listen()
 	c.facts[f.Interface] = f
 	now := c.opts.Now()
 	var on []*link
@@ -236,6 +239,7 @@ func (c *Core) SetTrack(states map[string]TrackState) {
 // reconsider looks at the facts of every instance with a track that concerned
 // is true for.
 func (c *Core) reconsider(concerned func(Track) bool) {
+	c.listen()
 	now := c.opts.Now()
 	c.together(func() {
 		c.eachGroupOnce(func(i *instance) {
@@ -350,6 +354,19 @@ func (c *Core) anyRunning() bool {
 
 // Stopped says whether every instance has stopped after Stop.
 func (c *Core) Stopped() bool { return c.stopping && len(c.instances) == 0 }
+
+// listen has the backups whose deadline has passed hear what arrived before. What
+// their owner tells of is acted on at once, which must not make a master of one
+// that comes late to its socket.
+func (c *Core) listen() {
+	now := c.opts.Now()
+	for _, name := range sorted(c.instances) {
+		// What is heard may be the end of others.
+		if i := c.instances[name]; i != nil && i.state.Role == Backup && !now.Before(i.state.Deadline) && i.link != nil {
+			i.link.receive(now, drainLimit)
+		}
+	}
+}
 
 // Receive reads what the Conn of an endpoint has, and says whether it was so
 // much that there may be more.

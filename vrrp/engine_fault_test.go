@@ -306,6 +306,38 @@ func TestDeadlineBelievesTheSocketFirst(t *testing.T) {
 	}
 }
 
+// So does one that waits there when the deadline has passed and something else is
+// told of first: a link, a track, a reload.
+func TestNewsBelievesTheSocketFirst(t *testing.T) {
+	for name, news := range map[string]func(*Core, []Config){
+		"track": func(c *Core, _ []Config) { c.SetTrack(map[string]TrackState{"script/chk": {}}) },
+		"link": func(c *Core, _ []Config) {
+			c.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrC, Index: 2})
+		},
+		"reload": func(c *Core, cfgs []Config) {
+			cfgs[0].Priority = 120
+			c.Apply(cfgs, nil, nil)
+		},
+		"ready": func(c *Core, _ []Config) {
+			c.SetReady(nil)
+			c.SetReady(map[string]bool{"VI_0": true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			chk := Track{Kind: TrackScript, Name: "chk", Weight: -10}
+			c, conn, now := quietCore(t, 1, 100, func(cfg *Config) { cfg.Track = []Track{chk} })
+			c.SetTrack(map[string]TrackState{chk.Key(): {Up: true}})
+			follow(c, conn)
+			*now = now.Add(4 * time.Second)
+			conn.repeat = 1
+			news(c, []Config{c.Status()[0].Config})
+			if s := c.Status()[0]; s.Role != Backup {
+				t.Errorf("it is %s: %s", s.Role, s.Reason)
+			}
+		})
+	}
+}
+
 func TestAnnouncementsKeepTheirDistance(t *testing.T) {
 	var a announcing
 	g := DefaultGARP()
