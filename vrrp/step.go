@@ -19,7 +19,7 @@ import (
 //	INIT     Startup, owner             take addresses, advert, announce MASTER
 //	INIT     Startup                    withdraw addresses               BACKUP
 //	BACKUP   deadline, ready            take addresses, advert, announce MASTER
-//	BACKUP   advert 0                   deadline = skew time             BACKUP
+//	BACKUP   advert 0, the first        deadline = skew time             BACKUP
 //	BACKUP   advert accepted            deadline = down interval         BACKUP
 //	MASTER   deadline                   advert                           MASTER
 //	MASTER   advert 0                   advert                           MASTER
@@ -221,10 +221,15 @@ func (m *machine) waitAgain() {
 }
 
 func (m *machine) backupHears(a *Advert, from netip.Addr) {
+	again := m.PeerPriority == 0 && m.now.Before(m.PeerUntil)
 	m.heard(a, from)
 	if a.Priority == 0 {
-		m.Deadline = m.now.Add(skewTime(m.p.Version, m.p.Priority, m.p.activeInterval(&m.State)))
-		m.Expired, m.Cause = false, ""
+		// Said again it puts nothing off: who leaves says it once for each of its
+		// own intervals, and our skew may be longer than that.
+		if !again {
+			m.Deadline = m.now.Add(skewTime(m.p.Version, m.p.Priority, m.p.activeInterval(&m.State)))
+			m.Expired, m.Cause = false, ""
+		}
 		m.PreemptSince = time.Time{}
 		if from == m.YieldTo {
 			m.YieldTo = netip.Addr{}

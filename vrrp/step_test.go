@@ -242,6 +242,21 @@ func TestBackup(t *testing.T) {
 			at(2*time.Second + skew150).
 			tick("BACKUP>MASTER (master resigned), take from 192.168.16.112, advert 150, announce")
 	})
+	t.Run("priority 0, said again, puts nothing off", func(t *testing.T) {
+		// The other side has a tenth of our interval, which counts while its
+		// adverts are not accepted: it is to be preempted.
+		x := backup(t).at(time.Second).hears(100, addrB, "nothing")
+		const leaves = 1100 * time.Millisecond
+		for n := range 4 {
+			x.at(leaves+time.Duration(n)*100*time.Millisecond).hears(0, addrB, "nothing").due(leaves + skew150)
+		}
+		x.at(leaves + skew150).
+			tick("BACKUP>MASTER (master resigned), take from 192.168.16.112, advert 150, announce")
+		// One that came back in between leaves anew.
+		backup(t).at(time.Second).hears(0, addrB, "nothing").
+			at(1100*time.Millisecond).hears(200, addrB, "nothing").
+			at(1200*time.Millisecond).hears(0, addrB, "nothing").due(1200*time.Millisecond + skew150)
+	})
 	t.Run("higher and equal priorities reset the deadline", func(t *testing.T) {
 		backup(t).at(time.Second).hears(151, addrB, "nothing").due(time.Second+down150).
 			at(2*time.Second).hears(150, addrB, "nothing").due(2*time.Second + down150)
@@ -312,6 +327,13 @@ func TestBackup(t *testing.T) {
 	t.Run("v2: a shorter interval counts, whatever was heard before", func(t *testing.T) {
 		backup(t, version2, every(40*time.Second)).at(time.Second).hears(200, addrB, "nothing").
 			at(2*time.Second).changed(every(time.Second), "nothing").due(2*time.Second + down150)
+	})
+	t.Run("startup_delay ends with a master that is left in place, or resigns", func(t *testing.T) {
+		slow := func(p *Params) { p.StartupDelay = time.Minute }
+		backup(t, slow).at(time.Second).hears(100, addrB, "nothing").due(time.Minute+down150).
+			at(2*time.Second).hears(200, addrB, "nothing").due(2*time.Second + down150)
+		backup(t, slow).at(time.Second).hears(100, addrB, "nothing").
+			at(2*time.Second).hears(0, addrB, "nothing").due(2*time.Second + skew150)
 	})
 	t.Run("startup_delay is for the startup only", func(t *testing.T) {
 		backup(t, func(p *Params) { p.StartupDelay = time.Minute }).
