@@ -296,6 +296,7 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.steward.set(cfg.IPVS)
 	c.evaluateGates()
 	c.sendSpeaker()
+	c.askStatus() // another priority, or track, has another effect
 	if !told {
 		c.sendProber()
 		c.watchTargets()

@@ -343,3 +343,26 @@ func TestNotifyRunsARealScript(t *testing.T) {
 		t.Errorf("%s", r.Reason())
 	}
 }
+
+// TestReloadAsksForThePriority: what tracking makes of a priority that a reload has
+// changed is the speaker's to say, and a script is told it.
+func TestReloadAsksForThePriority(t *testing.T) {
+	vi := instanceOn("192.168.16.200/24")
+	c := testCore(t, &conf.Config{Instances: []vrrp.Config{vi}})
+	speaker := childOf(t, &c.speaker)
+	vi.Priority = 120
+	c.install(&conf.Config{Instances: []vrrp.Config{vi}}, time.Now())
+	for applied := false; ; {
+		m, err := speaker.Receive()
+		if err != nil {
+			t.Fatalf("the speaker is not asked after a reload: %v", err)
+		}
+		if applied = applied || m.Kind == kindApply; applied && m.Kind == kindStatus {
+			break
+		}
+	}
+	c.gotStatus(speakerFacts{Instances: []vrrp.Status{{Config: vi, EffectivePriority: 100}}})
+	if got := c.effectivePriority(vi); got != 100 {
+		t.Errorf("a script is told %d, want 100", got)
+	}
+}

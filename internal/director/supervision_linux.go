@@ -2,6 +2,7 @@ package director
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -309,6 +310,23 @@ func (c *core) withdraw() {
 		}
 		c.say(event.VRRPWithdrawn, event.F(event.Instance, name),
 			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", in.respawnWithin())))
-		c.notifyTransition(vrrp.Notice{Instance: name, From: vrrp.Master, To: vrrp.Fault, Reason: "the speaker died"})
+		c.disown(name, now)
+		c.notifyTransition(vrrp.Notice{Instance: name, From: vrrp.Master, To: vrrp.Fault, Reason: speakerDead})
+	}
+}
+
+// speakerDead is why an instance is in FAULT whose addresses were withdrawn.
+const speakerDead = "the speaker died"
+
+// disown has the last answer of a dead speaker say of an instance what has become
+// of it: until the next one answers, status and metrics show that.
+func (c *core) disown(name string, now time.Time) {
+	for i := range c.statuses {
+		s := &c.statuses[i]
+		if s.Config.Name != name {
+			continue
+		}
+		s.Role, s.Reason, s.Detail, s.Since = vrrp.Fault, speakerDead, speakerDead, now
+		s.Master, s.MasterPriority, s.Handover = netip.Addr{}, 0, false
 	}
 }

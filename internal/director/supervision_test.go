@@ -2,6 +2,8 @@ package director
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -67,6 +69,31 @@ func TestEachInstanceHasItsOwnTime(t *testing.T) {
 		wait(10*time.Second, first, second)
 		if in := c.instances["VI_3"]; in.role != vrrp.Master {
 			t.Errorf("VI_3 is %s", in.role)
+		}
+	})
+}
+
+// TestWithdrawnIsNotShownAsMaster: what the dead speaker said last is not what
+// status says of addresses that are gone.
+func TestWithdrawnIsNotShownAsMaster(t *testing.T) {
+	atWork(t, func(dir string) *conf.Config { return masters(dir, time.Second, 2*time.Second) }, func(c *core) {
+		var facts speakerFacts
+		for _, vi := range c.cfg.Instances {
+			facts.Instances = append(facts.Instances, vrrp.Status{Config: vi, Role: vrrp.Master, Reason: "preempted a lower priority", Link: true, Handover: true,
+				Master: netip.MustParseAddr("192.168.16.102"), MasterPriority: 150, EffectivePriority: 150, Sent: 7})
+		}
+		c.postAlways(func() { c.gotStatus(facts); c.speakerDied(1, "exit status 2") })
+		<-time.After(1100 * time.Millisecond)
+		synctest.Wait()
+		st, err := c.Status(context.Background()) // t's is of outside the bubble
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{"FAULT: the speaker died, the master is  0, sent 7", "MASTER: preempted a lower priority, the master is 192.168.16.102 150, sent 7"} {
+			in := st.Instances[i]
+			if got := fmt.Sprintf("%s: %s, the master is %s %d, sent %d", in.State, in.Reason, in.Master, in.MasterPriority, in.Sent); got != want {
+				t.Errorf("%s is %s\nwant %s", in.Name, got, want)
+			}
 		}
 	})
 }
