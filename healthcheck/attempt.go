@@ -29,7 +29,7 @@ func (s *Scheduler) finish(c *check, err error) {
 	if err != nil {
 		detail = detailOf(err)
 	}
-	was := c.reason
+	was := c.past.last().Reason
 	if reason == Unreachable && was != Unreachable {
 		s.hints.add(c.spec.Target.Addr())
 	}
@@ -40,7 +40,7 @@ func (s *Scheduler) finish(c *check, err error) {
 	}
 
 	var d Decision
-	c.health, d = c.rules.Next(c.health, reason)
+	c.health, d = Hysteresis{Retry: c.spec.Retry, Rise: c.spec.Rise}.Next(c.health, reason)
 	if s.tracing {
 		s.attempts = append(s.attempts, Attempt{ID: c.spec.ID, State: c.health.State, Reason: reason, Detail: detail, Latency: latency, At: s.wall})
 	}
@@ -147,14 +147,14 @@ func (s *Scheduler) begun(c *check) {
 	s.overload.late(late)
 }
 
-// count adds an outcome to the counters.
+// count adds the outcome of the last attempt to the counters.
 func (s *Scheduler) count(c *check, r Reason) {
 	k := s.kinds[c.spec.Kind]
 	if k == nil {
 		k = &KindStats{Reasons: map[Reason]uint64{}}
 		s.kinds[c.spec.Kind] = k
 	}
-	k.note(c.latency, r)
+	k.note(c.past.last().Latency, r)
 	s.stats.Attempts++
 	if r != "" {
 		s.stats.Failures++

@@ -20,7 +20,6 @@ const (
 // check is one Spec at work. Times are on the scheduler's clock.
 type check struct {
 	spec    Spec
-	rules   Hysteresis
 	checker Checker
 	dialog  *dialog // checker, when the event loop can open its connection
 
@@ -41,10 +40,6 @@ type check struct {
 	health   Health
 	weight   *int // that the last pass has said
 	since    time.Time
-	last     time.Time
-	reason   Reason
-	detail   string
-	latency  time.Duration
 	attempts uint64
 	failures uint64
 	past     history
@@ -55,7 +50,7 @@ type check struct {
 
 func newCheck(spec Spec, checker Checker) *check {
 	c := &check{
-		spec: spec, checker: checker, rules: Hysteresis{Retry: spec.Retry, Rise: spec.Rise},
+		spec: spec, checker: checker,
 		index: -1, fd: -1, health: Health{State: Unknown},
 	}
 	c.dialog, _ = checker.(*dialog)
@@ -101,17 +96,17 @@ func (c *check) record(at time.Time, latency time.Duration, r Reason, detail str
 	if r != "" {
 		c.failures++
 	}
-	c.last, c.latency, c.reason, c.detail = at, latency, r, detail
 	c.past.note(at, latency, r, detail)
 	c.suspect = r == Timeout
 }
 
 // status is at the moment at, now on the scheduler's clock.
 func (c *check) status(at time.Time, now time.Duration) CheckStatus {
+	last := c.past.last()
 	st := CheckStatus{
 		ID: c.spec.ID, Kind: c.spec.Kind, State: c.health.State, Since: c.since,
 		Passes: c.health.Passes, Fails: c.health.Fails,
-		Last: c.last, Reason: c.reason, Detail: c.detail, Latency: c.latency,
+		Last: last.To, Reason: last.Reason, Detail: last.Detail, Latency: last.Latency,
 		Attempts: c.attempts, Failures: c.failures, Weight: c.weight,
 	}
 	if c.phase == idle {

@@ -151,8 +151,11 @@ func (b *builder) common() {
 
 // dialog returns a dialog with the server that has not been given its words yet.
 func (b *builder) dialog(t transport) *dialog {
-	d := &dialog{target: b.spec.Target, transport: t, from: b.spec.Socket}
-	if d.from.FWMark != 0 {
+	d := &dialog{target: b.spec.Target, transport: t}
+	if from := b.spec.Socket; from != (SocketSpec{}) {
+		d.from = &from
+	}
+	if b.spec.Socket.FWMark != 0 {
 		d.marker = b.mark
 	}
 	return d

@@ -26,10 +26,10 @@ const (
 type dialog struct {
 	target    netip.AddrPort
 	transport transport
-	from      SocketSpec
-	opening   []byte                // sent as soon as the socket is connected; at most MaxRequest, so that it fits the socket's buffer
 	await     bool                  // nothing is to be done before the server's first byte
 	silence   bool                  // the server need not answer
+	from      *SocketSpec           // nil: nothing is said of the socket
+	opening   []byte                // sent as soon as the socket is connected; at most MaxRequest, so that it fits the socket's buffer
 	talk      func(net.Conn) error  // the rest, within the connection's deadline; nil: the connection itself is the answer
 	listen    func(io.Reader) error // talk, of one that only listens to an answer; nil: it does more than that
 	next      *dialog               // to be made when this one has passed

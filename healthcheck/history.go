@@ -85,6 +85,14 @@ func (h *history) note(at time.Time, latency time.Duration, r Reason, detail str
 	h.runs = append(h.runs, Run{Reason: r, Detail: detail, Count: 1, From: at, To: at, Latency: latency, Longest: latency})
 }
 
+// last is the run that goes on; the zero Run before the first attempt.
+func (h *history) last() Run {
+	if n := len(h.runs); n > 0 {
+		return h.runs[n-1]
+	}
+	return Run{}
+}
+
 func (h *history) report(st CheckStatus) Report {
 	return Report{CheckStatus: st, Runs: slices.Clone(h.runs), Latencies: h.latencies, Reasons: maps.Clone(h.reasons)}
 }

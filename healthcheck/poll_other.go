@@ -16,7 +16,7 @@ func defaultDescriptors() int { return 256 - reservedDescriptors }
 // dial connects to the dialog's target.
 func dial(ctx context.Context, d *dialog) (net.Conn, error) {
 	network := map[transport]string{stream: "tcp", datagram: "udp"}[d.transport]
-	if network == "" || d.from != (SocketSpec{}) {
+	if network == "" || d.from != nil {
 		return nil, failure(Config, "this system's sockets cannot do what the check asks for")
 	}
 	nd := net.Dialer{KeepAlive: -1}

@@ -93,7 +93,7 @@ func (d *dialog) prepare(ctx context.Context, fd int) error {
 	if err := d.hear(fd); err != nil {
 		return err
 	}
-	if d.from == (SocketSpec{}) {
+	if d.from == nil {
 		return nil
 	}
 	if err := d.mark(ctx, fd); err != nil {
