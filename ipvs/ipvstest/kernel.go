@@ -6,8 +6,6 @@ package ipvstest
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,22 +68,33 @@ func (k *Kernel) Run(commands string) error {
 
 // Read implements ipvs.Kernel.
 func (k *Kernel) Read(ctx context.Context) (ipvs.Table, error) {
-	if err := ctx.Err(); err != nil {
+	if err := k.beforeRead(ctx); err != nil {
 		return nil, err
-	}
-	if k.BeforeRead != nil {
-		if err := k.BeforeRead(); err != nil {
-			return nil, err
-		}
 	}
 	return k.Table(), nil
 }
 
 // ReadServices implements ipvs.Kernel.
 func (k *Kernel) ReadServices(ctx context.Context, keys []ipvs.ServiceKey) (ipvs.Table, error) {
-	t, err := k.Read(ctx)
-	maps.DeleteFunc(t, func(sk ipvs.ServiceKey, _ ipvs.Entry) bool { return !slices.Contains(keys, sk) })
-	return t, err
+	if err := k.beforeRead(ctx); err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := make(ipvs.Table, len(keys))
+	for _, key := range keys {
+		if e, there := k.table[key]; there {
+			t[key] = e
+		}
+	}
+	return t.Clone(), nil
+}
+
+func (k *Kernel) beforeRead(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || k.BeforeRead == nil {
+		return err
+	}
+	return k.BeforeRead()
 }
 
 // Apply implements ipvs.Kernel.
