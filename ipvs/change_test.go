@@ -3,6 +3,7 @@ package ipvs_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,9 +35,9 @@ func (r *reads) ReadServices(ctx context.Context, keys []ipvs.ServiceKey) (ipvs.
 	return r.Kernel.ReadServices(ctx, keys)
 }
 
-func mustChange(t *testing.T, r *ipvs.Reconciler, desired ipvs.Table, owned ipvs.Ownership, also ...ipvs.ServiceKey) ipvs.Result {
+func mustChange(t *testing.T, r *ipvs.Reconciler, desired ipvs.Table, owned ipvs.Ownership, keys ...ipvs.ServiceKey) ipvs.Result {
 	t.Helper()
-	res, err := r.Change(context.Background(), desired, owned, also...)
+	res, err := r.Change(context.Background(), desired, owned, keys...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,9 @@ func TestChangeReadsWhatDiffers(t *testing.T) {
 	if kernel.whole != 2 || len(kernel.services) != 0 {
 		t.Fatalf("the first time: %d readings, and of services %v", kernel.whole, kernel.services)
 	}
-	held := res.Observed.String()
+	if !res.Whole {
+		t.Error("the first result is not of the whole table")
+	}
 
 	kernel.Commands()
 	second := first.Clone()
@@ -70,8 +73,9 @@ func TestChangeReadsWhatDiffers(t *testing.T) {
 		e.Counters.Connections = 5
 		table[key] = e
 	})
-	before := res
-	res = mustChange(t, r, second, res.Owned)
+	table := res.Observed
+	res = mustChange(t, r, second, res.Owned, gone, key, gone)
+	table = res.Over(table)
 	if kernel.whole != 2 || !slices.Equal(kernel.services, []string{"tcp 10.0.0.7:80", "tcp 10.0.0.8:80", "tcp 10.0.0.7:80", "tcp 10.0.0.8:80"}) {
 		t.Errorf("%d whole readings, services read: %v", kernel.whole, kernel.services)
 	}
@@ -79,20 +83,17 @@ func TestChangeReadsWhatDiffers(t *testing.T) {
 		!strings.HasPrefix(got, "ipvsadm -e -t 10.0.0.7:80 -r ") || !strings.HasSuffix(got, "\nipvsadm -D -t 10.0.0.8:80") {
 		t.Errorf("commands:\n%s", got)
 	}
-	if diff := cmp.Diff(kernel.String(), res.Observed.String()); diff != "" {
+	if diff := cmp.Diff(kernel.String(), table.String()); diff != "" {
 		t.Errorf("observed is not the kernel's table (-kernel +observed):\n%s", diff)
 	}
-	if before.Observed.String() != held {
-		t.Error("the result of the call before has changed")
-	}
-	if len(res.Owned) != 99 || res.Owned.Has(gone) || len(res.Foreign) != 1 || res.Observed[key].Counters.Connections != 5 {
-		t.Errorf("owned %d, foreign %v, connections %d", len(res.Owned), res.Foreign, res.Observed[key].Counters.Connections)
+	if len(res.Owned) != 99 || res.Owned.Has(gone) || res.Whole || len(res.Observed) != 1 || table[key].Counters.Connections != 5 {
+		t.Errorf("owned %d, observed %v, connections %d", len(res.Owned), res.Observed, table[key].Counters.Connections)
 	}
 
 	kernel.services = nil
 	res = mustChange(t, r, second, res.Owned)
-	if kernel.services != nil || res.Passes != 0 || len(res.Observed) != 100 || len(res.Owned) != 99 || len(res.Foreign) != 1 {
-		t.Errorf("no change: services read %v, %d passes, result %d/%d/%v", kernel.services, res.Passes, len(res.Observed), len(res.Owned), res.Foreign)
+	if kernel.services != nil || res.Passes != 0 || res.Whole || len(res.Over(table)) != 100 || len(res.Owned) != 99 {
+		t.Errorf("no change: services read %v, %d passes, result %d/%d", kernel.services, res.Passes, len(res.Over(table)), len(res.Owned))
 	}
 	res = mustChange(t, r, second, res.Owned, key)
 	if !slices.Equal(kernel.services, []string{key.String()}) || res.Passes != 1 {
@@ -116,7 +117,7 @@ func TestChangeAfterTrouble(t *testing.T) {
 			once = nil
 			return err
 		}
-		res, err := r.Change(context.Background(), next, res.Owned)
+		res, err := r.Change(context.Background(), next, res.Owned, key)
 		if refused := errors.Is(err, syscall.ENOMEM); refused != (trouble == syscall.ENOMEM) || err != nil && !refused {
 			t.Fatalf("%v: %v", trouble, err)
 		}
@@ -129,7 +130,7 @@ func TestChangeAfterTrouble(t *testing.T) {
 			t.Errorf("table (-want +got):\n%s", diff)
 		}
 		kernel.whole = 0
-		if mustChange(t, r, table, res.Owned); kernel.whole != 0 {
+		if mustChange(t, r, table, res.Owned, key); kernel.whole != 0 {
 			t.Error("read whole again though all is well")
 		}
 	}
@@ -148,7 +149,8 @@ func TestChangeMissesAnEditor(t *testing.T) {
 	if err := kernel.Run(edit); err != nil {
 		t.Fatal(err)
 	}
-	res = mustChange(t, r, more, res.Owned)
+	udp, _ := ipvs.ParseServiceKey("udp 192.0.2.1:53")
+	res = mustChange(t, r, more, res.Owned, udp)
 	wantCommands(t, "change beside the edit", commandsOf(res.Applied), "ipvsadm -A -u 192.0.2.1:53 -s rr")
 	res = mustReconcile(t, r, more, res.Owned)
 	wantCommands(t, "next reconcile", commandsOf(res.Drift), repair)
@@ -171,8 +173,10 @@ func TestChangeProperties(t *testing.T) {
 		a, b := ipvstest.New(observed.String()), ipvstest.New(observed.String())
 		changes, whole := ipvs.NewReconciler(a), ipvs.NewReconciler(b)
 		ownedA, ownedB := owned, owned
+		var keys, foreign []ipvs.ServiceKey
+		var table ipvs.Table
 		for step := range 4 {
-			resA, errA := changes.Change(context.Background(), desired, ownedA)
+			resA, errA := changes.Change(context.Background(), desired, ownedA, keys...)
 			resB, errB := whole.Reconcile(context.Background(), desired, ownedB)
 			if errA != nil || errB != nil {
 				t.Fatal(errA, errB)
@@ -181,14 +185,95 @@ func TestChangeProperties(t *testing.T) {
 			if diff := cmp.Diff(b.Commands(), a.Commands()); diff != "" {
 				t.Fatalf("step %d: commands of Reconcile (-) and Change (+):\n%s", step, diff)
 			}
-			if diff := cmp.Diff(resB.Observed.String(), resA.Observed.String()); diff != "" {
+			table = resA.Over(table)
+			if diff := cmp.Diff(resB.Observed.String(), table.String()); diff != "" {
 				t.Fatalf("step %d: observed by Reconcile (-) and Change (+):\n%s", step, diff)
 			}
-			if !slices.Equal(ownedA.Keys(), ownedB.Keys()) || !slices.Equal(resA.Foreign, resB.Foreign) || !slices.Equal(resA.Adopted, resB.Adopted) {
-				t.Fatalf("step %d: owned %v, want %v; foreign %v, want %v; adopted %v, want %v", step,
-					ownedA.Keys(), ownedB.Keys(), resA.Foreign, resB.Foreign, resA.Adopted, resB.Adopted)
+			if foreign = resB.Foreign; !resA.Whole {
+				read := func(k ipvs.ServiceKey) bool { return slices.Contains(keys, k) }
+				foreign = slices.DeleteFunc(slices.Clone(foreign), func(k ipvs.ServiceKey) bool { return !read(k) })
 			}
-			desired = genTable().Draw(t, "next")
+			if !slices.Equal(ownedA.Keys(), ownedB.Keys()) || !slices.Equal(resA.Foreign, foreign) || !slices.Equal(resA.Adopted, resB.Adopted) {
+				t.Fatalf("step %d: owned %v, want %v; foreign %v, want %v; adopted %v, want %v", step,
+					ownedA.Keys(), ownedB.Keys(), resA.Foreign, foreign, resA.Adopted, resB.Adopted)
+			}
+			desired, keys = genChange(t, desired)
+		}
+	})
+}
+
+// genChange draws a table that comes after another, and keys of all that
+// differ, and of some others.
+func genChange(t *rapid.T, before ipvs.Table) (after ipvs.Table, keys []ipvs.ServiceKey) {
+	after = before.Clone()
+	for _, k := range rapid.SliceOfN(genServiceKey(), 0, 4).Draw(t, "changed") {
+		switch e, there := after[k]; {
+		case there && rapid.Bool().Draw(t, "gone"):
+			delete(after, k)
+		case there && rapid.Bool().Draw(t, "one server"):
+			e.Servers = maps.Clone(e.Servers)
+			s := genServer(k).Draw(t, "server")
+			e.Servers[s.Key] = s
+			after[k] = e
+		default:
+			after[k] = genEntry(k).Draw(t, "entry")
+		}
+		keys = append(keys, k)
+	}
+	return after, append(keys, rapid.SliceOfN(genServiceKey(), 0, 2).Draw(t, "looked at")...)
+}
+
+// TestChangesAfterFailures: a row of changes, of which some meet a kernel that
+// does not answer, refuses, or is short of memory, ends in the table, the
+// ownership and the observation that one Reconcile makes.
+func TestChangesAfterFailures(t *testing.T) {
+	setChecks(t, 300)
+	rapid.Check(t, func(t *rapid.T) {
+		desired, observed, owned := genPair(t)
+		kernel := ipvstest.New(observed.String())
+		r := ipvs.NewReconciler(kernel)
+		var keys []ipvs.ServiceKey
+		var table ipvs.Table
+		ours := owned
+		for range rapid.IntRange(1, 6).Draw(t, "steps") {
+			failing := func(which string) error {
+				return rapid.SampledFrom([]error{nil, nil, nil, nil, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, ipvs.ErrHung}).Draw(t, which)
+			}
+			kernel.BeforeRead = func() error { return failing("reading") }
+			kernel.BeforeApply = func(ipvs.Op) error { return failing("operation") }
+			ours = ours.With(desired)
+			res, _ := r.Change(context.Background(), desired, owned, keys...)
+			owned, table = res.Owned, res.Over(table)
+			desired, keys = genChange(t, desired)
+		}
+		kernel.BeforeRead, kernel.BeforeApply = nil, nil
+		res := ipvs.Result{}
+		var err error
+		if rapid.Bool().Draw(t, "twice") { // the second pays for what changed alone
+			ours = ours.With(desired)
+			if res, err = r.Change(context.Background(), desired, owned, keys...); err != nil {
+				t.Fatal(err)
+			}
+			owned, table = res.Owned, res.Over(table)
+			desired, keys = genChange(t, desired)
+		}
+		if res, err = r.Change(context.Background(), desired, owned, keys...); err != nil {
+			t.Fatal(err)
+		}
+		table = res.Over(table)
+		model := ipvstest.New(observed.String())
+		want, err := ipvs.NewReconciler(model).Reconcile(context.Background(), desired, ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(model.String(), kernel.String()); diff != "" {
+			t.Fatalf("table of one Reconcile (-) and of the changes (+):\n%s", diff)
+		}
+		if diff := cmp.Diff(kernel.String(), table.String()); diff != "" {
+			t.Fatalf("table (-) and what was observed (+):\n%s", diff)
+		}
+		if !slices.Equal(want.Owned.Keys(), res.Owned.Keys()) {
+			t.Fatalf("owned %v, want %v", res.Owned.Keys(), want.Owned.Keys())
 		}
 	})
 }

@@ -18,25 +18,21 @@ const maxPasses = 6
 type Reconciler struct {
 	kernel Kernel
 	last   Table // what was desired when the kernel last agreed: tells drift from change
-	agreed *view // of the last call; nil: it has to be read whole
-}
-
-// view is what the last call left: valid as long as nobody else edits.
-type view struct {
-	observed Table
-	foreign  []ServiceKey
+	agreed bool  // the last call left what was desired; else all has to be read
 }
 
 // NewReconciler returns a Reconciler for the kernel.
 func NewReconciler(k Kernel) *Reconciler { return &Reconciler{kernel: k} }
 
 // Result is what one call found and did. It is valid, as far as it got, beside
-// an error too, and stays so: nothing in it is changed by later calls, and
-// callers must not change it either.
+// an error too, and stays so: nothing in it is changed by later calls. Observed
+// is the caller's, the rest he must not change either.
 type Result struct {
 	Applied  []Op         // in order, with those that had to be repeated because of a race
 	Drift    []Op         // the part of Applied that repaired what somebody else had changed
 	Adopted  []ServiceKey // desired, already in the kernel, not owned before
+	Whole    bool         // Foreign and Observed are of the whole table, else of Keys
+	Keys     []ServiceKey // what a Change was about, sorted
 	Foreign  []ServiceKey // in the kernel, neither desired nor owned: untouched
 	Observed Table        // the last reading, with counters; nil if there was none
 	Owned    Ownership    // to be recorded: what is desired, and what should go but is still there
@@ -51,15 +47,12 @@ type Result struct {
 // last pass, and at once the errors after which nothing can work: a reading
 // that failed, EPERM, ErrNoIPVS, ErrHung, ctx.
 func (r *Reconciler) Reconcile(ctx context.Context, desired Table, owned Ownership) (Result, error) {
-	u := &run{kernel: r.kernel, read: r.kernel.Read, last: r.last, desired: desired.canonical()}
+	u := &run{kernel: r.kernel, read: r.kernel.Read, last: r.last, desired: desired.canonical(), res: Result{Whole: true}}
 	err := u.passes(ctx, owned)
-	r.agreed = nil
 	if err == nil {
 		r.last = u.desired.without(u.failed)
 	}
-	if err == nil && u.clean() {
-		r.agreed = &view{u.res.Observed, u.res.Foreign}
-	}
+	r.agreed = err == nil && u.clean()
 	return u.res, errors.Join(append(u.errs, err)...)
 }
 

@@ -80,7 +80,7 @@ func TestCleanup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog.set(ipvs.Table{webKey: {Service: ipvs.Service{Key: webKey, Scheduler: "rr"}}})
+	prog.change(changes{webKey: {Service: ipvs.Service{Key: webKey, Scheduler: "rr"}}})
 	if err := prog.once(ctx); err != nil {
 		t.Fatal(err)
 	}

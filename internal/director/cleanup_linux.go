@@ -219,7 +219,7 @@ func (o CleanupOptions) ipvs(ctx context.Context) error {
 			}
 		})
 		if err == nil {
-			prog.set(ipvs.Table{})
+			prog.change(nil) // nothing is wanted
 			err = prog.once(ctx)
 		}
 		errs = append(errs, err)

@@ -177,7 +177,7 @@ func (c *core) handle(n int) {
 // verdicts of one moment are one table.
 func (c *core) flush() {
 	c.settleVerdicts(time.Now())
-	if c.dirty {
+	if c.changed != nil {
 		c.program()
 	}
 	c.saveOrders()

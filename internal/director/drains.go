@@ -112,13 +112,22 @@ func (c *core) tellDrained(service string, k ipvs.ServerKey, d pool.Drain) {
 
 // readFinishing takes over a reading of the table for those whom a swap with the
 // sorry server has taken out of service.
-func (c *core) readFinishing(observed ipvs.Table, now time.Time) {
-	for _, s := range c.list {
+func (c *core) readFinishing(r ipvs.Result, now time.Time) {
+	read := c.list
+	if !r.Whole {
+		read = nil
+		for _, k := range r.Keys {
+			if s := c.keyed[k]; s != nil {
+				read = append(read, s)
+			}
+		}
+	}
+	for _, s := range read {
 		if len(s.state.Finishing) == 0 {
 			continue
 		}
 		var ended map[ipvs.ServerKey]pool.Drain
-		s.state, ended = s.state.Read(func(k ipvs.ServerKey) (int, bool) { return held(observed, s, k) }, now)
+		s.state, ended = s.state.Read(func(k ipvs.ServerKey) (int, bool) { return held(c.observed, s, k) }, now)
 		for k, d := range ended {
 			if d.Left > 0 {
 				c.tellDrained(s.Name, k, d)
@@ -132,19 +141,19 @@ func (c *core) readFinishing(observed ipvs.Table, now time.Time) {
 
 // readDrains takes over a reading of the table for those who wait for the end
 // of connections.
-func (c *core) readDrains(observed ipvs.Table, now time.Time) {
-	if observed == nil {
+func (c *core) readDrains(r ipvs.Result, now time.Time) {
+	if c.observed == nil {
 		return
 	}
-	c.readDepartures(observed, now)
-	c.readFinishing(observed, now)
+	c.readDepartures(c.observed, now)
+	c.readFinishing(r, now)
 	for name, orders := range c.orders {
 		s, ended := c.named[name], false
 		for k, o := range orders {
 			if o.Drain == nil || !o.Drain.Done.IsZero() {
 				continue
 			}
-			connections, there := held(observed, s, k)
+			connections, there := held(c.observed, s, k)
 			d := o.Drain.Read(connections, there, now)
 			if d.Done.IsZero() {
 				o.Drain = &d

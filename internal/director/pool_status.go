@@ -13,7 +13,7 @@ import (
 
 // serviceStatus joins what is known of a virtual server with the kernel's view.
 func (c *core) serviceStatus(s *service) control.Service {
-	vs, st, observed := s.VirtualServer, s.state, c.last.res.Observed
+	vs, st, observed := s.VirtualServer, s.state, c.observed
 	out := control.Service{Name: vs.Name, Scheduler: vs.Service.Scheduler, Programmed: true, Flapping: flapping(s.flaps),
 		Counters: serviceCounters(observed, vs.Keys),
 		Quorum:   &control.Quorum{State: quorumWord(st.Quorum), Since: s.since, Weight: st.Alive, Needed: vs.Quorum, Hysteresis: vs.Hysteresis}}
@@ -52,9 +52,9 @@ func (c *core) serviceStatus(s *service) control.Service {
 // goneStatus is a service that the configuration no longer has, as long as its
 // servers drain.
 func (c *core) goneStatus(k ipvs.ServiceKey, d *departure) control.Service {
-	_, there := c.last.res.Observed[k]
+	_, there := c.observed[k]
 	return control.Service{Name: k.String(), Scheduler: d.service.Scheduler, Programmed: there, Leaving: true,
-		Counters: serviceCounters(c.last.res.Observed, []ipvs.ServiceKey{k}), Servers: c.leavingStatus(k)}
+		Counters: serviceCounters(c.observed, []ipvs.ServiceKey{k}), Servers: c.leavingStatus(k)}
 }
 
 func (c *core) leavingStatus(k ipvs.ServiceKey) (out []control.Server) {
@@ -63,7 +63,7 @@ func (c *core) leavingStatus(k ipvs.ServiceKey) (out []control.Server) {
 		return nil
 	}
 	for _, l := range d.servers {
-		sv := kernelView(c.last.res.Observed, []ipvs.ServiceKey{k}, l.Server).server(l.Server)
+		sv := kernelView(c.observed, []ipvs.ServiceKey{k}, l.Server).server(l.Server)
 		sv.State, sv.Why, sv.Since, sv.Reason, sv.Leaving = string(pool.Draining), string(pool.Draining), l.Drain.Begun, gone, true
 		sv.Health = string(healthcheck.Unknown)
 		sv.Drain = drainStatus(l.Drain)
@@ -75,7 +75,7 @@ func (c *core) leavingStatus(k ipvs.ServiceKey) (out []control.Server) {
 
 func (c *core) serverStatus(s *service, rs conf.RealServer) control.Server {
 	known, order := s.state.Servers[rs.Server.Key], c.order(s, rs.Server.Key)
-	out := kernelView(c.last.res.Observed, s.Keys, rs.Server).server(rs.Server)
+	out := kernelView(c.observed, s.Keys, rs.Server).server(rs.Server)
 	out.Effective, out.Why = known.Weight, string(known.Why)
 	out.Override, out.Dynamic = order.Weight, known.Health.Weight
 	out.Health, out.State, out.Since = string(known.Health.State), string(known.Health.State), known.Since

@@ -95,13 +95,12 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 		}
 	}
 	c.forgetOrders()
-	before := c.table
 	for _, s := range c.list {
 		if s.fresh || c.starting {
 			c.settle(s, now)
 		}
 	}
-	for k := range before {
+	for k := range c.table {
 		if c.keyed[k] == nil {
 			c.keep(k)
 		}

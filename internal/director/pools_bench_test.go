@@ -110,7 +110,7 @@ func programmedCore(b *testing.B, cfg *conf.Config) *core {
 
 // pass has the programmer do what it was asked for.
 func (c *core) pass(b *testing.B) {
-	if _, err := c.prog.next(b.Context()); err != nil {
+	if _, err := c.prog.due(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -678,8 +678,8 @@ func TestPoolScripts(t *testing.T) {
 			}
 		}
 		if err := c.ask(t.Context(), func() {
-			if stays, all := c.staying(conf.OnStopKeep); all || len(stays) != 0 {
-				t.Errorf("on stop the service with omega stays: %v", stays)
+			if ends := c.endsWith(conf.OnStopKeep); len(ends) != len(c.table) {
+				t.Errorf("on stop the service with omega stays: %v end", ends)
 			}
 		}); err != nil {
 			t.Error(err)

@@ -16,25 +16,29 @@ import (
 	"baton/ipvs"
 )
 
-// programmer is the one writer of the kernel's IPVS table: it takes whole
-// desired tables, the latest wins, and reports each pass. A new table costs
-// what differs; all services are read on each resync, after trouble, and when
-// asked.
+// programmer is the one writer of the kernel's IPVS table: it takes changes of
+// the desired one and reports each pass. A pass costs what has changed; all
+// services are read on each resync, after trouble, and when asked.
 type programmer struct {
 	rec      *ipvs.Reconciler
 	owned    ipvs.Ownership
 	record   string         // file that remembers what is ours
-	recorded ipvs.Ownership // what it holds; nil: nobody knows
+	recorded ipvs.Ownership // what it holds, which contains owned or is contained in it; nil: nobody knows
 	resync   time.Duration  // between passes that nobody asked for
 	report   func(pass)
+	want     ipvs.Table // desired, as of the last pass
 
 	mu    sync.Mutex
-	want  ipvs.Table
-	seq   uint64                       // of want
+	next  changes                      // of want, that the next pass takes over
+	seq   uint64                       // of the table that they make; 0: nobody has said yet what is wanted
 	whole bool                         // the next pass reads all services
 	look  map[ipvs.ServiceKey]struct{} // that the next pass reads whatever changes
 	wake  chan struct{}
 }
+
+// changes are entries of a desired table that differ from those before; nil: the
+// service is gone.
+type changes map[ipvs.ServiceKey]*ipvs.Entry
 
 // pass is the outcome of one reconciliation.
 type pass struct {
@@ -51,7 +55,7 @@ func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report 
 	}
 	p := &programmer{
 		rec: ipvs.NewReconciler(k), owned: owned, resync: resync, report: report,
-		record: plan.OwnershipFile(stateDir), wake: make(chan struct{}, 1),
+		want: ipvs.Table{}, record: plan.OwnershipFile(stateDir), wake: make(chan struct{}, 1),
 	}
 	if recorded {
 		p.recorded = owned
@@ -59,11 +63,16 @@ func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report 
 	return p, nil
 }
 
-// set makes t the desired table and returns its number, which a later pass
-// carries.
-func (p *programmer) set(t ipvs.Table) uint64 {
+// change changes the desired table, which is empty at first, and returns the
+// number of what comes of it, which a later pass carries. ch and the entries in it
+// are the programmer's from now on.
+func (p *programmer) change(ch changes) uint64 {
 	p.mu.Lock()
-	p.want = t
+	if p.next == nil {
+		p.next = ch
+	} else {
+		maps.Copy(p.next, ch)
+	}
 	p.seq++
 	seq := p.seq
 	p.mu.Unlock()
@@ -116,7 +125,7 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 			p.poke()
 			continue
 		}
-		whole, err := p.next(ctx)
+		whole, err := p.due(ctx)
 		first()
 		switch {
 		case err != nil:
@@ -127,16 +136,16 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 	}
 }
 
-// next is the pass that was asked for.
-func (p *programmer) next(ctx context.Context) (whole bool, err error) {
+// due makes the pass that was asked for, and says whether it was over all services.
+func (p *programmer) due(ctx context.Context) (whole bool, err error) {
 	p.mu.Lock()
 	whole = p.whole
 	p.mu.Unlock()
 	if whole {
 		return true, p.once(ctx)
 	}
-	return false, p.pass(ctx, func(want ipvs.Table, look []ipvs.ServiceKey) (ipvs.Result, error) {
-		return p.rec.Change(ctx, want, p.owned, look...)
+	return false, p.pass(ctx, func(keys []ipvs.ServiceKey) (ipvs.Result, error) {
+		return p.rec.Change(ctx, p.want, p.owned, keys...)
 	})
 }
 
@@ -145,42 +154,54 @@ func (p *programmer) once(ctx context.Context) error {
 	if _, err := os.Stat(p.record); err != nil {
 		p.recorded = nil // somebody removed it
 	}
-	return p.pass(ctx, func(want ipvs.Table, _ []ipvs.ServiceKey) (ipvs.Result, error) {
-		return p.rec.Reconcile(ctx, want, p.owned)
+	return p.pass(ctx, func([]ipvs.ServiceKey) (ipvs.Result, error) {
+		return p.rec.Reconcile(ctx, p.want, p.owned)
 	})
 }
 
-func (p *programmer) pass(ctx context.Context, apply func(want ipvs.Table, look []ipvs.ServiceKey) (ipvs.Result, error)) error {
+// pass takes over what has changed and has it applied: what was wanted already
+// is owned and recorded as such since the pass that brought it.
+func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey) (ipvs.Result, error)) error {
 	p.mu.Lock()
-	want, seq, look := p.want, p.seq, slices.Collect(maps.Keys(p.look))
-	p.whole, p.look = false, nil
+	next, look, seq := p.next, p.look, p.seq
+	p.next, p.look, p.whole = nil, nil, false
 	p.mu.Unlock()
-	if want == nil {
+	if seq == 0 {
 		return nil
 	}
 	begun := time.Now()
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(look)), maps.Keys(next))
+	added := ipvs.Table{}
+	for k, e := range next {
+		if e == nil {
+			delete(p.want, k)
+			continue
+		}
+		p.want[k], added[k] = *e, *e
+	}
 	// What is about to become ours is written down first: a crash between the
 	// two must not leave a service that nobody claims. A disk that cannot be
 	// written is told, but traffic decisions go on without it.
-	noted := p.remember(p.owned.With(want))
-	res, err := apply(want, look)
-	if ctx.Err() != nil {
-		return nil
-	}
+	noted := p.remember(p.owned.With(added))
+	res, err := apply(keys)
 	p.owned = res.Owned
 	if noted == nil {
 		noted = p.remember(p.owned)
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	err = errors.Join(err, noted)
 	p.report(pass{seq: seq, res: res, err: err, took: time.Since(begun)})
 	return err
 }
 
-// remember writes the ownership record when it has changed. A state directory
+// remember writes the ownership record when it has changed: of two sets that
+// contain one another the length tells. A state directory
 // that cannot be written must not stop traffic decisions: the caller reports
 // the error and goes on.
 func (p *programmer) remember(o ipvs.Ownership) error {
-	if p.recorded != nil && maps.Equal(p.recorded, o) {
+	if p.recorded != nil && len(p.recorded) == len(o) {
 		return nil
 	}
 	raw, err := json.Marshal(o)

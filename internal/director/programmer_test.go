@@ -56,6 +56,15 @@ func programmed(t *testing.T, dir string, f func(p *programmer, k *ipvstest.Kern
 	})
 }
 
+// all are the changes that bring a table.
+func all(t ipvs.Table) changes {
+	ch := changes{}
+	for k, e := range t {
+		ch[k] = &e
+	}
+	return ch
+}
+
 func drifts(l *passes) (lines []string) {
 	for _, p := range l.all() {
 		for _, op := range p.res.Drift {
@@ -68,7 +77,7 @@ func drifts(l *passes) (lines []string) {
 func TestDriftIsRepairedWithinTheResyncInterval(t *testing.T) {
 	want := holding(server("192.168.16.103:80", 1))
 	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
-		p.set(want)
+		p.change(all(want))
 		synctest.Wait()
 		if len(l.all()) != 1 || len(drifts(l)) != 0 {
 			t.Fatalf("first programming: %d passes, drift %v", len(l.all()), drifts(l))
@@ -89,7 +98,7 @@ func TestDriftIsRepairedWithinTheResyncInterval(t *testing.T) {
 func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *passes) {
-		p.set(holding(server("192.168.16.103:80", 1)))
+		p.change(all(holding(server("192.168.16.103:80", 1))))
 		synctest.Wait()
 	})
 	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, l *passes) {
@@ -98,7 +107,7 @@ func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p.set(ipvs.Table{})
+		p.change(nil)
 		synctest.Wait()
 		table, err := k.Read(t.Context())
 		if err != nil {
@@ -118,7 +127,7 @@ func TestServiceOfAnEarlierRunIsRemoved(t *testing.T) {
 func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
 	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, l *passes) {
-		p.set(holding(server("192.168.16.103:80", 1)))
+		p.change(all(holding(server("192.168.16.103:80", 1))))
 		synctest.Wait()
 		table, err := k.Read(t.Context())
 		if err != nil {
@@ -138,16 +147,15 @@ func TestUnwritableStateDoesNotStopTraffic(t *testing.T) {
 func TestChangesDoNotPutTheResyncOff(t *testing.T) {
 	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		other, _ := ipvs.ParseServiceKey("udp 192.0.2.1:53")
-		tables := []ipvs.Table{holding(server("192.168.16.103:80", 1)), holding(server("192.168.16.103:80", 1))}
-		tables[1][other] = ipvs.Entry{Service: ipvs.Service{Key: other, Scheduler: "rr"}}
-		p.set(tables[0])
+		comesAndGoes := []*ipvs.Entry{nil, {Service: ipvs.Service{Key: other, Scheduler: "rr"}}}
+		p.change(all(holding(server("192.168.16.103:80", 1))))
 		synctest.Wait()
 		if err := k.Run("ipvsadm -d -t 192.168.16.200:80 -r 192.168.16.103:80"); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 40 {
 			<-time.After(time.Second)
-			p.set(tables[(i+1)%2])
+			p.change(changes{other: comesAndGoes[(i+1)%2]})
 			synctest.Wait()
 			if got := len(drifts(l)); (got > 0) != (i >= 29) {
 				t.Fatalf("after %d s: %d drifts", i+1, got)
@@ -160,7 +168,7 @@ func TestChangesDoNotPutTheResyncOff(t *testing.T) {
 func TestLookAtFindsDrift(t *testing.T) {
 	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
 		want := holding(server("192.168.16.103:80", 1))
-		p.set(want)
+		p.change(all(want))
 		synctest.Wait()
 		if err := k.Run("ipvsadm -d -t 192.168.16.200:80 -r 192.168.16.103:80"); err != nil {
 			t.Fatal(err)
@@ -187,19 +195,19 @@ func TestOwnershipIsWrittenWhenItChanges(t *testing.T) {
 		return st.ModTime()
 	}
 	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, _ *passes) {
-		p.set(holding(server("192.168.16.103:80", 1)))
+		p.change(all(holding(server("192.168.16.103:80", 1))))
 		synctest.Wait()
 		if err := os.Chtimes(record, long, long); err != nil {
 			t.Fatal(err)
 		}
-		p.set(holding(server("192.168.16.103:80", 2)))
+		p.change(all(holding(server("192.168.16.103:80", 2))))
 		synctest.Wait()
 		p.poke()
 		synctest.Wait()
 		if !age().Equal(long) {
 			t.Error("the record was written again though nothing changed in it")
 		}
-		p.set(ipvs.Table{})
+		p.change(changes{webKey: nil})
 		synctest.Wait()
 		if raw, err := os.ReadFile(record); err != nil || string(raw) != "[]" {
 			t.Errorf("record is %s, error %v", raw, err)
@@ -249,7 +257,7 @@ func TestFailedPassIsTriedAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { _ = p.run(ctx, func() {}) })
-		p.set(holding(server("192.168.16.103:80", 1)))
+		p.change(all(holding(server("192.168.16.103:80", 1))))
 		<-time.After(2500 * time.Millisecond)
 		synctest.Wait()
 		made := l.all()

@@ -4,27 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"baton/conf"
 	"baton/internal/event"
-	"baton/ipvs"
 )
 
 // clearOnStop takes out of the kernel what does not outlive the daemon: all of
 // it with on_stop = "remove", else the services with omega. What settings say of
 // services counts until these are gone.
 func (c *core) clearOnStop(running context.Context, onStop string) error {
-	var stays ipvs.Table
-	all := false
-	if err := c.ask(running, func() { stays, all = c.staying(onStop) }); err != nil {
+	var ends changes
+	if err := c.ask(running, func() {
+		ends = c.endsWith(onStop)
+		c.program()
+		c.prog.change(ends)
+	}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), applyWithin)
 	defer cancel()
 	var errs []error
-	if !all {
-		c.prog.set(stays)
+	if ends != nil {
 		if err := c.prog.once(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("remove services on stop: %w", err))
 		}
@@ -38,19 +38,22 @@ func (c *core) clearOnStop(running context.Context, onStop string) error {
 	return errors.Join(errs...)
 }
 
-// staying is what of the table stays when the daemon has ended, and whether that
-// is all of it.
-func (c *core) staying(onStop string) (stays ipvs.Table, all bool) {
-	if onStop == conf.OnStopRemove {
-		return ipvs.Table{}, false
+// endsWith is what of the table ends with the daemon; nil: nothing does.
+func (c *core) endsWith(onStop string) changes {
+	all := onStop == conf.OnStopRemove
+	var ends changes
+	if all {
+		ends = changes{} // an empty table is made sure of as well
 	}
-	stays = maps.Clone(c.table)
-	for k, s := range c.keyed {
-		if s.Omega {
-			delete(stays, k)
+	for k := range c.table {
+		if s := c.keyed[k]; all || s != nil && s.Omega {
+			if ends == nil {
+				ends = changes{}
+			}
+			ends[k] = nil
 		}
 	}
-	return stays, len(stays) == len(c.table)
+	return ends
 }
 
 // tellUnsaved says that the operator's orders could not be written down.

@@ -11,11 +11,11 @@ import (
 
 // tableState is what the core knows of the kernel's table.
 type tableState struct {
-	table  ipvs.Table // desired
-	shared bool       // the programmer reads table: it is copied before a change
-	dirty  bool       // table has changed since the programmer was told
+	table    ipvs.Table // desired
+	changed  changes    // of table, since the programmer was told
+	observed ipvs.Table // what was read last
 
-	last        pass
+	last        pass // without what it found
 	lastErr     string
 	foreign     map[ipvs.ServiceKey]bool
 	passWaiters []passWaiter
@@ -38,28 +38,31 @@ func release(waiters []passWaiter, seq uint64, err error) []passWaiter {
 	})
 }
 
-// program hands the programmer the desired table, and returns its number.
+// program hands the programmer what has changed in the desired table, and
+// returns the number of that.
 func (c *core) program() uint64 {
-	c.dirty, c.shared = false, true
-	return c.prog.set(c.table)
+	ch := c.changed
+	c.changed = nil
+	return c.prog.change(ch)
 }
 
 // put makes e the desired entry of a service, or removes it where keep says
 // that nothing is left of it.
 func (c *core) put(k ipvs.ServiceKey, e ipvs.Entry, keep bool) {
 	have, there := c.table[k]
-	if there == keep && (!keep || sameEntry(have, e)) {
+	// At the start the table is the kernel's, of which the programmer knows nothing.
+	if !c.starting && there == keep && (!keep || sameEntry(have, e)) {
 		return
 	}
-	if c.shared {
-		c.table, c.shared = maps.Clone(c.table), false
+	if c.changed == nil {
+		c.changed = changes{}
 	}
-	c.dirty = true
 	if !keep {
 		delete(c.table, k)
+		c.changed[k] = nil
 		return
 	}
-	c.table[k] = e
+	c.table[k], c.changed[k] = e, &e
 }
 
 func sameEntry(a, b ipvs.Entry) bool {
@@ -83,7 +86,8 @@ func (c *core) passed(p pass) {
 		c.say(event.IPVSFailed, event.F(event.Err, p.err))
 	}
 	c.last = p
-	c.last.res.Applied, c.last.res.Drift = nil, nil // of ten thousand, megabytes
+	c.last.res = ipvs.Result{} // of ten thousand, megabytes
+	c.observed = p.res.Over(c.observed)
 	drift := map[string]bool{}
 	for i, op := range p.res.Drift {
 		drift[op.String()] = true
@@ -116,13 +120,27 @@ func (c *core) passed(p pass) {
 		c.say(event.IPVSApplied, event.F(event.Added, count.added), event.F(event.Changed, count.changed),
 			event.F(event.Deleted, count.deleted), event.F(event.Took, round(p.took)))
 	}
-	now := make(map[ipvs.ServiceKey]bool, len(p.res.Foreign))
-	for _, k := range p.res.Foreign {
-		if now[k] = true; !c.foreign[k] {
-			c.say(event.IPVSForeign, event.F(event.Service, k), event.F(event.Reason, "not in the configuration, left alone"))
+	c.sawForeign(p.res)
+	c.passWaiters = release(c.passWaiters, p.seq, p.err)
+	c.readDrains(p.res, time.Now())
+}
+
+// sawForeign takes over which services a pass found that are not ours, and tells
+// the new ones.
+func (c *core) sawForeign(r ipvs.Result) {
+	was := c.foreign
+	if r.Whole || was == nil {
+		c.foreign = make(map[ipvs.ServiceKey]bool, len(r.Foreign))
+	}
+	for _, k := range r.Keys {
+		if !slices.Contains(r.Foreign, k) {
+			delete(c.foreign, k)
 		}
 	}
-	c.foreign = now
-	c.passWaiters = release(c.passWaiters, p.seq, p.err)
-	c.readDrains(p.res.Observed, time.Now())
+	for _, k := range r.Foreign {
+		if !was[k] {
+			c.say(event.IPVSForeign, event.F(event.Service, k), event.F(event.Reason, "not in the configuration, left alone"))
+		}
+		c.foreign[k] = true
+	}
 }
