@@ -88,6 +88,7 @@ type State struct {
 	Reason   Reason
 	Since    time.Time // of Role
 	Running  bool      // between Startup and the end of Shutdown
+	Started  time.Time // when Startup came, for StartupDelay
 	Resume   bool      // Init: become master as soon as there is no fault
 	Deadline time.Time // Adver_Timer of a master, Active_Down_Timer of a backup; Init: when waiting for the link ends
 

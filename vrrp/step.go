@@ -67,7 +67,7 @@ func (m *machine) inInit(ev *Event) {
 		}
 		m.Running, m.Resume, m.Deadline = false, false, time.Time{}
 	case ev.Kind == EventStartup && !m.Running:
-		m.Running, m.Resume = true, ev.Resume
+		m.Running, m.Resume, m.Started = true, ev.Resume, m.now
 		m.Deadline = m.now.Add(m.p.downInterval(m.p.AdvertInterval))
 		m.initialize()
 	case m.Running:
@@ -95,8 +95,10 @@ func (m *machine) begin(why Reason) {
 	if owner {
 		delay = 0
 	}
-	if why == ReasonStartup {
-		delay += m.p.StartupDelay
+	// It is for a network that is not itself yet when the machine boots: an
+	// interface that goes down and up meanwhile must not cut it short.
+	if left := m.Started.Add(m.p.StartupDelay).Sub(m.now); left > 0 && m.p.StartupDelay > 0 {
+		delay += left
 	}
 	switch {
 	case m.Resume:
@@ -526,7 +528,7 @@ func (m *machine) stopped() {
 func (m *machine) enter(to Role, why Reason) {
 	m.out.add(Action{Kind: ActionTransition, From: m.role(), To: to, Reason: why, Peer: m.Peer, Priority: m.PeerPriority})
 	m.State = State{
-		Role: to, Reason: why, Since: m.now, Running: m.Running,
+		Role: to, Reason: why, Since: m.now, Running: m.Running, Started: m.Started,
 		Peer: m.Peer, PeerPriority: m.PeerPriority, PeerUntil: m.PeerUntil,
 	}
 	if to != Backup {

@@ -337,8 +337,16 @@ func TestBackup(t *testing.T) {
 	})
 	t.Run("startup_delay is for the startup only", func(t *testing.T) {
 		backup(t, func(p *Params) { p.StartupDelay = time.Minute }).
+			at(time.Minute).changed(linkDown, "BACKUP>FAULT (link down)").
+			at(61*time.Second).changed(linkUp, "withdraw, FAULT>BACKUP (link up)").due(61*time.Second + down150)
+	})
+	t.Run("startup_delay is not cut short by a link that flaps at the boot", func(t *testing.T) {
+		backup(t, func(p *Params) { p.StartupDelay = time.Minute }).
 			at(time.Second).changed(linkDown, "BACKUP>FAULT (link down)").
-			at(2*time.Second).changed(linkUp, "withdraw, FAULT>BACKUP (link up)").due(2*time.Second + down150)
+			at(2*time.Second).changed(linkUp, "withdraw, FAULT>BACKUP (link up)").due(time.Minute + down150)
+		owner := director(prio(255), linkDown, func(p *Params) { p.StartupDelay = time.Minute })
+		play(t, owner).startup("withdraw, INIT>FAULT (link down)").
+			at(2*time.Second).changed(linkUp, "withdraw, FAULT>BACKUP (link up)").due(time.Minute)
 	})
 	t.Run("shutdown says nothing", func(t *testing.T) {
 		backup(t).event(Event{Kind: EventShutdown}, "BACKUP>INIT (stopped)").
