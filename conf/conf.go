@@ -124,7 +124,7 @@ const (
 
 // How log lines are written.
 const (
-	LogAuto    = "auto" // console on a terminal, else JSON
+	LogAuto    = "auto" // console on a terminal, entries where the log is journald's, else JSON
 	LogJSON    = "json"
 	LogConsole = "console"
 )

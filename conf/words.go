@@ -165,7 +165,7 @@ var keepalivedWords = map[string]string{
 	"param_match":                "remove it: args has all arguments, and without args any will do",
 	"full_command":               "remove it: a process that begins with / is the whole path",
 	"fork_delay":                 "use delay, and terminate_delay for the other direction",
-	"init_file":                  "remove it: Baton writes no file that it tracks; a missing one counts as failed",
+	"init_file":                  "remove it: Baton writes no file that it tracks; a missing one counts as 0",
 	"track_bfd":                  notYet,
 	"native_ipv6":                "remove it: the addresses tell",
 	"dont_track_primary":         "remove it: without its interface an instance cannot hold its addresses",
