@@ -590,6 +590,13 @@ func TestStall(t *testing.T) {
 			at(time.Minute + down150).
 			tick("BACKUP>MASTER (preempted a lower priority), take from 192.168.16.112, advert 150, announce")
 	})
+	t.Run("with one advert that may be lost, a little late is no stall", func(t *testing.T) {
+		x := backup(t, prio(254), func(p *Params) { p.DownTimerAdverts = 1 })
+		due := x.s.Deadline.Sub(t0) + time.Second
+		x.at(due - time.Second).tick("BACKUP>MASTER (no advert within the master down interval), take, advert 254, announce").
+			at(due + 8*time.Millisecond).tick("advert 254").
+			at(due + 2*time.Second).tick("stalled 1.992s, MASTER>BACKUP (stalled)")
+	})
 	t.Run("and gives way while it listens", func(t *testing.T) {
 		master(t).at(time.Minute).tick("stalled 56.5859375s, MASTER>BACKUP (stalled)").
 			at(time.Minute+300*time.Millisecond).hears(100, addrB, "withdraw for 192.168.16.112").

@@ -52,9 +52,11 @@ func (p *Params) leaveWindow() time.Duration {
 
 // masterStalled says whether a master whose advert was due at s.Deadline has by
 // now been silent so long that a backup of no higher priority may have
-// replaced it.
+// replaced it. It never takes less than an interval: with DownTimerAdverts 1 the
+// skew alone is left, some milliseconds, and who then listens for an interval
+// instead of sending the advert that is late has a backup replace it.
 func (p *Params) masterStalled(s *State, now time.Time) bool {
-	return now.Sub(s.Deadline) >= p.downInterval(p.AdvertInterval)-p.AdvertInterval
+	return now.Sub(s.Deadline) >= max(p.downInterval(p.AdvertInterval)-p.AdvertInterval, p.AdvertInterval)
 }
 
 // backupStalled says whether a backup that wakes at now was due so long ago
