@@ -283,7 +283,7 @@ func (c *Core) masters(name string) ([]*instance, error) {
 			return nil, fmt.Errorf("fail over instance %q: there is none of that name", name)
 		}
 		for _, i := range targets {
-			if err := i.mayFailOver(); err != nil {
+			if err := i.mayFailOver(c.opts.Now()); err != nil {
 				return nil, err
 			}
 		}
@@ -301,18 +301,18 @@ func (c *Core) masters(name string) ([]*instance, error) {
 }
 
 func (i *instance) failover(now time.Time) error {
-	if err := i.mayFailOver(); err != nil {
+	if err := i.mayFailOver(now); err != nil {
 		return err
 	}
 	i.step(now, Event{Kind: EventFailover})
 	return nil
 }
 
-func (i *instance) mayFailOver() error {
+func (i *instance) mayFailOver(now time.Time) error {
 	switch {
 	case i.state.Role != Master:
 		where := "the master is not known"
-		if i.state.Role == Backup && i.state.Peer.IsValid() {
+		if i.state.Role == Backup && i.state.hears(now) {
 			where = "the master is " + i.state.Peer.String()
 		}
 		return fmt.Errorf("fail over instance %q: it is %s here; %s", i.cfg.Name, i.state.role(), where)

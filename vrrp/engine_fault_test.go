@@ -3,6 +3,7 @@ package vrrp
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -336,6 +337,42 @@ func TestNewsBelievesTheSocketFirst(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What status says is so now: the fault that keeps an instance where it is, not
+// the one that is mended, and a master that is heard, not one that was.
+func TestStatusIsOfNow(t *testing.T) {
+	chk := Track{Kind: TrackScript, Name: "chk"}
+	c, conn, now := quietCore(t, 1, 100)
+	cfg := c.Status()[0].Config
+	cfg.Track = []Track{chk}
+	c.SetTrack(map[string]TrackState{chk.Key(): {Up: true}})
+	c.Apply([]Config{cfg}, nil, nil)
+	up := LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2}
+	down := up
+	down.Up = false
+	is := func(what, want string) {
+		t.Helper()
+		s := c.Status()[0]
+		if got := fmt.Sprintf("%s %s; master %v %d", s.Role, s.Reason, s.Master, s.MasterPriority); got != want {
+			t.Errorf("%s: %s\nwant %s", what, got, want)
+		}
+	}
+	c.SetLink(down)
+	is("the link fails", "FAULT link down; master invalid IP 0")
+	c.SetTrack(map[string]TrackState{chk.Key(): {}})
+	c.SetLink(up)
+	is("it is mended, the script fails", "FAULT tracked script failed; master invalid IP 0")
+	c.SetTrack(map[string]TrackState{chk.Key(): {Up: true}})
+	follow(c, conn)
+	is("a master is heard", "BACKUP fault cleared; master 192.168.16.112 200")
+	c.SetReady(nil)
+	*now = now.Add(time.Minute)
+	for range 3 { // it listens first, as after a stall
+		c.Tick()
+		*now = now.Add(time.Second)
+	}
+	is("it has gone, the gate is closed", "BACKUP fault cleared; master invalid IP 0")
 }
 
 func TestAnnouncementsKeepTheirDistance(t *testing.T) {

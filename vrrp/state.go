@@ -125,6 +125,9 @@ func (s *State) role() Role {
 	return s.Role
 }
 
+// hears says whether the Peer of a backup is a master that has not gone.
+func (s *State) hears(now time.Time) bool { return s.PeerPriority > 0 && now.Before(s.PeerUntil) }
+
 // Wake returns when the instance next needs a tick, false for never.
 func (s *State) Wake() (time.Time, bool) {
 	if s.Deadline.IsZero() || s.Role == Backup && s.Expired {

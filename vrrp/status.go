@@ -11,7 +11,7 @@ type Status struct {
 	Config            Config            `json:"config"`
 	Group             string            `json:"group,omitempty"` // the sync group
 	Role              Role              `json:"role"`
-	Reason            string            `json:"reason"` // of the last transition
+	Reason            string            `json:"reason"` // of the last transition; in FAULT why it lasts
 	Since             time.Time         `json:"since"`  // of the last transition
 	Ready             bool              `json:"ready"`  // the ready gate is open
 	Link              bool              `json:"link"`   // the interface can carry adverts
@@ -19,7 +19,7 @@ type Status struct {
 	EffectivePriority uint8             `json:"effective_priority"`
 	Tracks            []TrackStatus     `json:"tracks,omitempty"`
 	Detail            string            `json:"detail,omitempty"` // of a fault: which track, and why
-	Master            netip.Addr        `json:"master,omitzero"`  // our own source when Role is MASTER; zero: unknown
+	Master            netip.Addr        `json:"master,omitzero"`  // our own source when Role is MASTER; zero: none is heard
 	MasterPriority    uint8             `json:"master_priority,omitempty"`
 	Sent              uint64            `json:"sent"`
 	Received          uint64            `json:"received"` // valid adverts of others
@@ -53,14 +53,16 @@ func (i *instance) status() Status {
 		Dropped:           labelled(&n.dropped),
 	}
 	out.Config = i.cfg.clone()
-	if s.Role == Fault {
-		out.Detail = i.detail
-	}
 	switch s.Role {
+	case Fault:
+		// The fault that it is in, where the one that it began with is mended.
+		out.Reason, out.Detail = string(s.Reason), i.detail
 	case Master:
 		out.Master, out.MasterPriority = i.params.Source, i.params.Priority
 	case Backup:
-		out.Master, out.MasterPriority = s.Peer, s.PeerPriority
+		if s.hears(i.core.opts.Now()) {
+			out.Master, out.MasterPriority = s.Peer, s.PeerPriority
+		}
 	}
 	if i.group != nil {
 		out.Group = i.group.cfg.Name

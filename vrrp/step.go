@@ -143,7 +143,7 @@ func (m *machine) inBackup(ev *Event) {
 		if ev.Reload {
 			m.YieldTo = netip.Addr{}
 		}
-		if m.PeerPriority > 0 && m.now.Before(m.PeerUntil) && m.Deadline.Before(m.PeerUntil) && m.spares(m.PeerPriority, m.Peer) {
+		if m.hears(m.now) && m.Deadline.Before(m.PeerUntil) && m.spares(m.PeerPriority, m.Peer) {
 			// It was being preempted, and is not to be any more.
 			m.Deadline, m.Expired = m.PeerUntil, false
 		}
