@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"baton/conf"
+	"baton/internal/event"
 	"baton/internal/netif"
 	"baton/internal/nstest"
 	"baton/ipvs"
@@ -284,5 +286,49 @@ func TestCleanupResigns(t *testing.T) {
 	}
 	if len(got) != len(want) {
 		t.Errorf("the peer has heard %v", got)
+	}
+}
+
+// The peers of a master whose speaker does not come back are told when its
+// addresses are gone.
+func TestWithdrawResigns(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	here, peer := nstest.Here(t), nstest.New(t)
+	here.Cable("eth0", peer, "peer0")
+	here.Address("eth0", "192.168.16.102/24")
+	peer.Address("peer0", "192.168.16.112/24")
+	vi := instanceOn("192.168.16.200/24")
+	vi.Interface, vi.AdvertInterval = "eth0", time.Second
+	c := testCore(t, &conf.Config{Global: conf.Global{RuntimeDir: t.TempDir()}, Instances: []vrrp.Config{vi}})
+	m, err := newNetif(c.cfg.Global.RuntimeDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := newAddresses(m, newMouth(t).hear).set(vi, true); err != nil {
+		t.Fatal(err)
+	}
+	var heard vrrp.Conn
+	peer.Must(func() (err error) {
+		heard, err = vrrp.Listen(vrrp.Endpoint{Interface: "peer0", Family: vrrp.IPv4, Group: vrrp.Group})
+		return err
+	})
+	defer heard.Close()
+	in := c.instances[vi.Name]
+	in.role, in.diedAsMaster, in.diedAt = vrrp.Master, true, time.Now().Add(-in.respawnWithin())
+	c.withdrawIn = time.NewTimer(time.Hour)
+	c.withdraw()
+	if on("eth0", "192.168.16.200/24") {
+		t.Error("the address is still here")
+	}
+	message, meta, err := heard.Receive(make([]byte, vrrp.MaxPacket))
+	if err != nil {
+		t.Fatalf("the peer hears nothing: %v; told %q", err, c.told(event.VRRPSendFailed))
+	}
+	want := vi.Wanted(netip.MustParseAddr("192.168.16.112"))
+	if a, drop := vrrp.Parse(message, meta, &want); drop != vrrp.DropNone || a.Priority != 0 {
+		t.Errorf("the peer hears an advert of priority %d, dropped: %v", a.Priority, drop)
 	}
 }

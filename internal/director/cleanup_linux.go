@@ -166,16 +166,21 @@ func (o CleanupOptions) resign(m *netif.Manager, removed map[string][]netip.Pref
 		if !wasMaster(c, removed) {
 			continue
 		}
-		l, err := m.Link(c.Interface)
-		if err == nil {
-			err = vrrp.Resign(c, linkState(l), listen)
-		}
-		if err != nil {
+		if err := resign(m, c); err != nil {
 			untold(c.Name, err)
 			continue
 		}
 		o.Say(fmt.Sprintf("told the peers of %s that it has no master here (priority 0)", c.Name))
 	}
+}
+
+// resign tells the peers of an instance that was master here and is run by nobody.
+func resign(m *netif.Manager, c vrrp.Config) error {
+	l, err := m.Link(c.Interface)
+	if err != nil {
+		return err
+	}
+	return vrrp.Resign(c, linkState(l), listen)
 }
 
 // wasMaster says whether all that a master of c holds was removed.

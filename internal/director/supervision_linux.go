@@ -307,6 +307,8 @@ func (c *core) withdraw() {
 		in.role = vrrp.Fault
 		if err := newAddresses(m, c.say).set(in.cfg, false); err != nil {
 			c.say(event.AddressFailed, event.F(event.Instance, name), event.F(event.Interface, in.cfg.Interface), event.F(event.Err, err))
+		} else if err := resign(m, in.cfg); err != nil {
+			c.say(event.VRRPSendFailed, event.F(event.Instance, name), event.F(event.VRID, in.cfg.VRID), event.F(event.Interface, in.cfg.Interface), event.F(event.Err, err))
 		}
 		c.say(event.VRRPWithdrawn, event.F(event.Instance, name),
 			event.F(event.Reason, fmt.Sprintf("the speaker is not back within %v", in.respawnWithin())))

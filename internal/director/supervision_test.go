@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +68,10 @@ func TestEachInstanceHasItsOwnTime(t *testing.T) {
 		wait(50*time.Millisecond, first, second)
 		c.postAlways(c.speakerIsBack)
 		wait(10*time.Second, first, second)
+		untold := c.told(event.VRRPSendFailed) // there are no interfaces to tell the peers by
+		if len(untold) != 2 || !strings.Contains(untold[0], "instance=VI_1") || !strings.Contains(untold[1], "instance=VI_2") {
+			t.Errorf("told of peers %q, want both that were withdrawn", untold)
+		}
 		if in := c.instances["VI_3"]; in.role != vrrp.Master {
 			t.Errorf("VI_3 is %s", in.role)
 		}
