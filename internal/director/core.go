@@ -37,6 +37,7 @@ type core struct {
 	readers *control.Reading // nil in tests
 
 	cfg        *conf.Config
+	started    conf.Global // as of the start: what of it a reload cannot change is this
 	loaded     time.Time
 	lastReload time.Time
 	lastOK     bool
@@ -269,6 +270,9 @@ func (c *core) adopt(cfg *conf.Config, observed ipvs.Table, ours ipvs.Ownership)
 // follow from it. It returns the number of the table.
 func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.retire(cfg)
+	if c.cfg == nil {
+		c.started = cfg.Global
+	}
 	told := c.proberKnows(cfg)
 	c.cfg, c.loaded = cfg, now
 	c.relevel("log_level", func(l *levels) { l.base = cmp.Or(event.Level(cfg.Global.LogLevel), event.LevelInfo) })
@@ -304,15 +308,17 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	return seq
 }
 
-func (c *core) sendSpeaker() {
+func (c *core) sendSpeaker() { c.speaker.send(kindApply, string(kindApply), c.speakerState()) }
+
+func (c *core) speakerState() speakerState {
 	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Resume: map[string]bool{},
-		Ports: tcpPorts(c.cfg.Instances, c.cfg.Services), RuntimeDir: c.cfg.Global.RuntimeDir}
+		Ports: tcpPorts(c.cfg.Instances, c.cfg.Services), RuntimeDir: c.started.RuntimeDir}
 	for name, in := range c.instances {
 		if in.resumes() {
 			st.Resume[name] = true
 		}
 	}
-	c.speaker.send(kindApply, string(kindApply), st)
+	return st
 }
 
 // tcpPorts returns the TCP ports of the virtual services on each instance's
@@ -341,7 +347,7 @@ func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string
 
 func (c *core) sendProber() {
 	known := c.knownTracks()
-	prober, own := trackSpecs(c.cfg)
+	prober, own := c.trackSpecs(c.cfg)
 	st := proberState{Checks: c.cfg.Checks(), Track: prober, Known: known}
 	c.marks.learn(st.Checks)
 	if time.Since(c.prober.started) < stable { // a later message may overtake the first
@@ -357,8 +363,8 @@ func (c *core) proberKnows(cfg *conf.Config) bool {
 	if c.cfg == nil || time.Since(c.prober.started) < stable || !conf.SameChecks(c.cfg, cfg) {
 		return false
 	}
-	was, ownWas := trackSpecs(c.cfg)
-	is, ownIs := trackSpecs(cfg)
+	was, ownWas := c.trackSpecs(c.cfg)
+	is, ownIs := c.trackSpecs(cfg)
 	return reflect.DeepEqual(was, is) && reflect.DeepEqual(ownWas, ownIs)
 }
 

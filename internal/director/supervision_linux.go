@@ -291,7 +291,7 @@ func (c *core) withdraw() {
 		return // it came back in this very moment
 	}
 	c.withdrawIn = nil
-	m, err := netif.New(netif.Options{RecordFile: netif.RecordFile(c.cfg.Global.RuntimeDir)})
+	m, err := netif.New(netif.Options{RecordFile: netif.RecordFile(c.started.RuntimeDir)})
 	if err != nil {
 		c.say(event.AddressFailed, event.F(event.Err, err))
 		return

@@ -54,20 +54,22 @@ func wanted(cfg *conf.Config) map[string]bool {
 }
 
 // trackSpecs divides what is watched: the prober, which holds no privilege,
-// watches all but the scripts of other users than its own.
-func trackSpecs(cfg *conf.Config) (prober, own track.Specs) {
+// watches all but the scripts of other users than its own, which a reload does not
+// change.
+func (c *core) trackSpecs(cfg *conf.Config) (prober, own track.Specs) {
+	proberUser := c.started.ProberUser
 	want := wanted(cfg)
 	for _, s := range cfg.Scripts {
 		sp := track.Script{Name: s.Name, Args: s.Command.Args, User: s.Command.User, Group: s.Command.Group,
 			Interval: s.Interval, Timeout: s.Command.Timeout, Rise: s.Rise, Fall: s.Fall}
 		switch {
 		case !want[sp.Key()]:
-		case sp.Group == "" && (sp.User == "" || sp.User == cfg.Global.ProberUser):
+		case sp.Group == "" && (sp.User == "" || sp.User == proberUser):
 			sp.User = ""
 			prober.Scripts = append(prober.Scripts, sp)
 		default:
 			if sp.User == "" {
-				sp.User = cfg.Global.ProberUser
+				sp.User = proberUser
 			}
 			own.Scripts = append(own.Scripts, sp)
 		}

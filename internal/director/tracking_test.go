@@ -79,7 +79,7 @@ func TestTrackSpecsAreDividedByUser(t *testing.T) {
 	cfg.Scripts = []conf.TrackScript{script("plain", "", ""), script("prober", "baton", ""), script("root", "root", ""), script("group", "", "ops"), script("unused", "", ""), script("twice", "", "")}
 	cfg.Files = []conf.TrackFile{{Name: "f", Path: "/f", Interval: time.Second}, {Name: "unused"}}
 	cfg.Processes = []conf.TrackProcess{{Name: "p", Process: "haproxy", Quorum: 2, Delay: 3, TerminateDelay: 4, Interval: time.Second}, {Name: "unused"}}
-	prober, own := trackSpecs(cfg)
+	prober, own := testCore(t, cfg).trackSpecs(cfg)
 	spec := func(name, user, group string) track.Script {
 		return track.Script{Name: name, Args: []string{"/x"}, User: user, Group: group, Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 2}
 	}
@@ -332,5 +332,24 @@ func TestVerdictsOfAMomentAreOneDecision(t *testing.T) {
 		if got := moment(tc.verdicts...); !slices.Equal(got, tc.want) {
 			t.Errorf("%v told %q, want %q", tc.verdicts, got, tc.want)
 		}
+	}
+}
+
+// TestReloadMovesNothingThatTheStartHasFixed: where the speaker keeps its records, and
+// whom the prober runs as, are what they were, as a reload says.
+func TestReloadMovesNothingThatTheStartHasFixed(t *testing.T) {
+	cfg := tracking(vrrp.Track{Kind: vrrp.TrackScript, Name: "s"})
+	cfg.Global.RuntimeDir = "/run/a"
+	cfg.Scripts = []conf.TrackScript{{Name: "s", Command: conf.Command{Args: []string{"/x"}, User: "other", Timeout: time.Second}, Interval: time.Second, Rise: 1, Fall: 1}}
+	c := testCore(t, cfg)
+	next := *cfg
+	next.Global.RuntimeDir, next.Global.ProberUser = "/run/b", "other"
+	c.change(&next)
+	if got := c.speakerState().RuntimeDir; got != "/run/a" {
+		t.Errorf("the speaker is told to use %s, and the director uses /run/a", got)
+	}
+	prober, own := c.trackSpecs(c.cfg)
+	if len(prober.Scripts) != 0 || len(own.Scripts) != 1 || own.Scripts[0].User != "other" {
+		t.Errorf("the prober, which runs as baton, watches %v; the director watches %v", prober.Scripts, own.Scripts)
 	}
 }
