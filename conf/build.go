@@ -109,8 +109,14 @@ func (b *builder) global() Global {
 		}
 	}
 	b.account(&r.ProberUser, "user")
-	if r.ProberUser.ok(b.node) && g.ProberUser == "" {
-		b.errorf(r.ProberUser.at(b.node), "is empty").remedy(`name a user without rights, as in prober_user = "baton"`)
+	if r.ProberUser.ok(b.node) {
+		const remedy = `name a user without rights, as in prober_user = "baton"`
+		switch g.ProberUser {
+		case "":
+			b.errorf(r.ProberUser.at(b.node), "is empty").remedy(remedy)
+		case "root":
+			b.errorf(r.ProberUser.at(b.node), "health checks read what strangers send, and do not run as root").remedy(remedy)
+		}
 	}
 	return g
 }

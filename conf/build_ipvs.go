@@ -121,7 +121,7 @@ func (b *builder) syncThreshold(v *nodeValue[numbers]) {
 	}
 	switch n := v.get(b.node); {
 	case len(n) != 2:
-		b.errorf(v.at(b.node), "%d numbers are given, and there are two", len(n)).remedy("write [3, 50]: threshold and period in packets")
+		b.errorf(v.at(b.node), "takes two numbers, not %d", len(n)).remedy("write [3, 50]: threshold and period in packets")
 	case n[1] != 0 && n[0] >= n[1]:
 		b.errorf(v.at(b.node), "threshold %d is not below period %d", n[0], n[1]).remedy("write [3, 50] or the like")
 	}
