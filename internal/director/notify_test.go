@@ -366,3 +366,19 @@ func TestReloadAsksForThePriority(t *testing.T) {
 		t.Errorf("a script is told %d, want 100", got)
 	}
 }
+
+// TestEnvironmentOfNotifyIsDocumented: who writes a script looks into docs/config.md.
+func TestEnvironmentOfNotifyIsDocumented(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testCore(t, tracking())
+	o := c.instanceOccasion(c.cfg.Instances[0], "BACKUP", "MASTER", vrrp.Notice{Peer: netip.MustParseAddr("192.168.16.102")})
+	tr, _ := transitionOf(conf.Notify{}, o)
+	for _, e := range append(tr.env, "BATON_"+aboutGroup+"=") {
+		if name, _, _ := strings.Cut(e, "="); !strings.Contains(string(raw), "`"+name+"`") {
+			t.Errorf("docs/config.md does not name %s", name)
+		}
+	}
+}
