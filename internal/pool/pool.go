@@ -43,11 +43,8 @@ func Next(vs conf.VirtualServer, was State, in Inputs) State {
 	}
 	for _, rs := range vs.Servers {
 		key := rs.Server.Key
-		before, seen := was.Servers[key]
-		if !seen {
-			before = first(vs, rs, in)
-		}
-		s := before.next(rs, in)
+		_, seen := was.Servers[key]
+		s := was.before(vs, rs, in).next(rs, in)
 		if !seen {
 			s.Since = in.Now
 		}
@@ -68,6 +65,14 @@ func Next(vs conf.VirtualServer, was State, in Inputs) State {
 	}
 	is.finish(vs, was, in)
 	return is
+}
+
+// before is a server as it was.
+func (s State) before(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
+	if was, seen := s.Servers[rs.Server.Key]; seen {
+		return was
+	}
+	return first(vs, rs, in)
 }
 
 // needsSorry says whether the sorry server stands in: without quorum; and, while

@@ -29,30 +29,22 @@ func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
 		return true
 	}
 	if vs.Sorry != nil && !s.Sorry {
-		begin(vs.Sorry.Server.Key, was.Sorry || was.Servers == nil && in.Start && quiet(vs, in.Table))
+		k := vs.Sorry.Server.Key
+		// A pool that is new here may have let it finish under another name or
+		// director, and whoever was one of the pool may have become its sorry server.
+		begin(k, was.Sorry || was.Servers[k].In || was.Servers == nil && first(vs, *vs.Sorry, in).In)
 	}
 	if !s.Sorry {
 		return
 	}
 	for _, rs := range vs.Servers {
 		k := rs.Server.Key
-		sv, before := s.Servers[k], was.Servers[k]
+		sv, before := s.Servers[k], was.before(vs, rs, in)
 		if sv.Why == Replaced && begin(k, before.In && before.Why != Replaced) {
 			sv.In = true
 			s.Servers[k] = sv
 		}
 	}
-}
-
-// quiet says whether the kernel's table has the sorry server with weight 0: a
-// director before this one was letting it finish.
-func quiet(vs conf.VirtualServer, table ipvs.Table) bool {
-	for _, k := range vs.Keys {
-		if s, there := table[k].Servers[conf.ServerAt(k, vs.Sorry.Server).Key]; there && s.Weight == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // Read takes over a reading of the table for those that finish: how many

@@ -93,6 +93,27 @@ func TestSwapLetsFinish(t *testing.T) {
 			step{"it is up", Inputs{Verdicts: down(up("b"), "a")}, "S1 b0"})
 	})
 
+	t.Run("a server without checks over a restart", func(t *testing.T) {
+		vs, free := vs, b
+		free.Checks = nil
+		vs.Servers = []conf.RealServer{a, free}
+		aside := free
+		aside.Server.Weight = 0
+		tell(t, vs,
+			step{"it was finishing", Inputs{Start: true, Verdicts: down(up(), "a"), Table: holding(*vs.Sorry, aside)}, "S1 b0"},
+			step{"and goes on", Inputs{Verdicts: down(up(), "a")}, "S1 b0"})
+		tell(t, vs, step{"it had finished", Inputs{Start: true, Verdicts: down(up(), "a"), Table: holding(*vs.Sorry)}, "S1"})
+	})
+
+	t.Run("a server that becomes the sorry server", func(t *testing.T) {
+		three := web(a, b, server("192.168.16.99:80", 1, "s"))
+		st := tell(t, three, step{"it serves with the others", Inputs{Verdicts: up("a", "b", "s")}, "S1 a3 b2"})
+		st = goOn(t, vs, st, step{"it stands by", Inputs{Verdicts: up("a", "b")}, "S0 a3 b2"})
+		st, _ = st.Read(func(ipvs.ServerKey) (int, bool) { return 0, true }, epoch.Add(time.Minute))
+		goOn(t, vs, st, step{"its connections have ended", Inputs{Verdicts: up("a", "b")}, "a3 b2"})
+		tell(t, vs, step{"and after a restart with that", Inputs{Start: true, Verdicts: up("a", "b"), Table: holding(a, b, *vs.Sorry)}, "S0 a3 b2"})
+	})
+
 	t.Run("not without drain_timeout", func(t *testing.T) {
 		vs := vs
 		vs.DrainTimeout = 0
