@@ -31,8 +31,9 @@ type Plan struct {
 }
 
 type planner struct {
-	now Situation
-	out Plan
+	now      Situation
+	services []control.Service // the director's, under the names that they will have
+	out      Plan
 }
 
 func (p *planner) note(format string, args ...any) {

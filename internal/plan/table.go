@@ -15,6 +15,9 @@ import (
 // because the configuration no longer has it, does so too.
 func (p *planner) table(cfg *conf.Config) ipvs.Table {
 	states := make(map[string]pool.State, len(cfg.Services))
+	if p.now.Status != nil {
+		p.services = renamed(p.now.Status.Services, cfg)
+	}
 	known := p.known()
 	for _, vs := range cfg.Services {
 		in := pool.Inputs{Table: p.now.Table, Start: p.now.Status == nil, Verdicts: map[string]healthcheck.Verdict{},
@@ -42,7 +45,7 @@ func (p *planner) pool(vs conf.VirtualServer) (was pool.State) {
 		return was
 	}
 	was.Servers, was.Finishing = map[ipvs.ServerKey]pool.Server{}, map[ipvs.ServerKey]pool.Drain{}
-	for _, s := range p.now.Status.Services {
+	for _, s := range p.services {
 		if s.Name != vs.Name {
 			continue
 		}
@@ -92,11 +95,9 @@ type serverID struct{ service, server string }
 
 func (p *planner) known() map[serverID]control.Server {
 	known := map[serverID]control.Server{}
-	if p.now.Status != nil {
-		for _, s := range p.now.Status.Services {
-			for _, sv := range s.Servers {
-				known[serverID{s.Name, sv.Address}] = sv
-			}
+	for _, s := range p.services {
+		for _, sv := range s.Servers {
+			known[serverID{s.Name, sv.Address}] = sv
 		}
 	}
 	return known

@@ -1,0 +1,81 @@
+package director
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"baton/conf"
+	"baton/internal/control"
+	"baton/internal/event"
+	"baton/ipvs"
+	"baton/ipvs/ipvstest"
+)
+
+// TestRenamedPoolStaysWhatItIs: a service that becomes a group, because it gets a
+// second address, has its servers drained, failed and weighed as before, and no
+// verdict has to come first. So it is when the director is started with that.
+func TestRenamedPoolStaysWhatItIs(t *testing.T) {
+	single := func() *conf.Config {
+		cfg := tracking()
+		cfg.Services = web(server("192.168.16.103:80", 3, "w a"), server("192.168.16.104:80", 2, "w b"), server("192.168.16.105:80", 1, "w c"))
+		return cfg
+	}
+	group := tracking()
+	group.Services = web(server("192.168.16.103:80", 3, "g a"), server("192.168.16.104:80", 2, "g b"), server("192.168.16.105:80", 1, "g c"))
+	group.Services[0].Name = "group web"
+	group.Services[0].Keys = append(group.Services[0].Keys, ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort("192.168.16.201:80")))
+	const want = hasWeb + "-a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 7\n" +
+		"-A -t 192.168.16.201:80 -s rr\n-a -t 192.168.16.201:80 -r 192.168.16.103:80 -g -w 7\n"
+	seven := 7
+	begin := func(t *testing.T, c *core) {
+		c.tell(t, down(up("w a", "w b"), "w c"))
+		if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104")}); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Weight(t.Context(), control.WeightRequest{ServerRequest: named("192.168.16.103"), Weight: control.Weight{Value: &seven}}); err != nil {
+			t.Error(err)
+		}
+		later(5 * time.Second)
+	}
+	judge := func(t *testing.T, c *core, states ...string) {
+		t.Helper()
+		for i, sv := range c.now(t).Services[0].Servers {
+			if sv.State != states[i] {
+				t.Errorf("%s is %s, want %s", sv.Address, sv.State, states[i])
+			}
+		}
+		for _, line := range c.told(event.ServerUndrained, event.ServerWeight) {
+			if strings.Contains(line, "group web") {
+				t.Errorf("told %q", line)
+			}
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := site{ipvstest.New(""), t.TempDir()}
+		s.directing(t, single(), func(c *core) {
+			begin(t, c)
+			if err := c.ask(t.Context(), func() { c.change(group) }); err != nil {
+				t.Error(err)
+			}
+			s.holds(t, "a group", want)
+			judge(t, c, "up", "drained", "down")
+		})
+		s.directing(t, group, func(c *core) {
+			c.tell(t, down(up("g a", "g b"), "g c"))
+			s.holds(t, "a start", want)
+			judge(t, c, "up", "drained", "down")
+		})
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := site{ipvstest.New(""), t.TempDir()}
+		s.directing(t, single(), func(c *core) { begin(t, c) })
+		s.directing(t, group, func(c *core) {
+			c.tell(t, down(up("g a", "g b"), "g c"))
+			s.holds(t, "a start with the group", want)
+			judge(t, c, "up", "drained", "down")
+		})
+	})
+}
