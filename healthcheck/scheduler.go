@@ -133,15 +133,23 @@ func NewScheduler(o Options) *Scheduler {
 // timers and its state; what is new or changed begins as unknown, at a random
 // point within its warmup, or the shorter of its interval and one second.
 //
+// Unheard are those of which the caller knows no verdict. What has had one begins
+// anew: the caller has dropped it together with the check, in a set of specs that
+// was overtaken by this one, and would not hear of it until its state changes.
+//
 // The error joins what is wrong with each spec, as of Validate. All else is
 // applied nevertheless, and so is a spec whose files cannot be read: it stays
 // unknown with reason Config until they can.
-func (s *Scheduler) Apply(specs []Spec) error {
+func (s *Scheduler) Apply(specs []Spec, unheard ...string) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.mu.Lock()
 	old, known := s.checks, s.known
 	s.known = nil
+	anew := map[string]bool{}
+	for _, id := range unheard {
+		anew[id] = old[id] != nil && old[id].health.State != Unknown
+	}
 	s.mu.Unlock()
 
 	// Building reads files and compiles expressions: not under mu. The map is
@@ -155,7 +163,7 @@ func (s *Scheduler) Apply(specs []Spec) error {
 			continue
 		}
 		c := old[spec.ID]
-		if c == nil || !reflect.DeepEqual(c.spec, spec) {
+		if c == nil || anew[spec.ID] || !reflect.DeepEqual(c.spec, spec) {
 			checker, problems := s.opt.build(spec)
 			errs = append(errs, problems...)
 			if checker == nil {

@@ -59,6 +59,7 @@ type link struct {
 	conn    *ipc.Conn
 	pid     int
 	started time.Time
+	fresh   bool // it has not been told what it is to do yet
 	deaths  int
 	queue   *ipc.Outbox
 	cancel  context.CancelFunc
@@ -71,7 +72,7 @@ type link struct {
 func (l *link) connect(pid int, c *ipc.Conn, unsendable func(error)) {
 	l.disconnect()
 	ctx, cancel := context.WithCancel(context.Background())
-	l.conn, l.pid, l.started, l.cancel = c, pid, time.Now(), cancel
+	l.conn, l.pid, l.started, l.fresh, l.cancel = c, pid, time.Now(), true, cancel
 	l.queue = ipc.NewOutbox(64)
 	go func(q *ipc.Outbox) {
 		// An error here means that the connection is gone, which its reader

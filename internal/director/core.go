@@ -350,11 +350,28 @@ func (c *core) sendProber() {
 	prober, own := c.trackSpecs(c.cfg)
 	st := proberState{Checks: c.cfg.Checks(), Track: prober, Known: known}
 	c.marks.learn(st.Checks)
+	if !c.prober.fresh {
+		st.Unheard = c.unheard(st.Checks)
+	}
+	c.prober.fresh = false
 	if time.Since(c.prober.started) < stable { // a later message may overtake the first
 		st.Verdicts = maps.Clone(c.verdicts)
 	}
 	c.prober.send(kindApply, string(kindApply), st)
 	c.watcher.Apply(own, known)
+}
+
+// unheard are the checks without a verdict. The prober may have one all the same:
+// a reload took the check out, another put it back, and the second one's message
+// replaced that of the first before it was sent.
+func (c *core) unheard(checks []healthcheck.Spec) []string {
+	var ids []string
+	for i := range checks {
+		if _, heard := c.verdicts[checks[i].ID]; !heard {
+			ids = append(ids, checks[i].ID)
+		}
+	}
+	return ids
 }
 
 // proberKnows says whether the prober has been told already what cfg wants of it:

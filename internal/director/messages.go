@@ -45,9 +45,11 @@ type speakerState struct {
 
 // proberState is everything that the prober works from.
 type proberState struct {
-	Checks []healthcheck.Spec     `json:"checks"`
-	Track  track.Specs            `json:"track"`
-	Known  map[string]track.State `json:"known,omitempty"` // of Track, from the prober before this one
+	Checks []healthcheck.Spec `json:"checks"`
+	// Unheard are those without a verdict, unless the prober is new: then all are.
+	Unheard []string               `json:"unheard,omitempty"`
+	Track   track.Specs            `json:"track"`
+	Known   map[string]track.State `json:"known,omitempty"` // of Track, from the prober before this one
 	// Verdicts are what the prober before this one found; only a new one heeds them.
 	Verdicts map[string]healthcheck.Verdict `json:"verdicts,omitempty"`
 }

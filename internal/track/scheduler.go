@@ -41,6 +41,7 @@ type item struct {
 	cancel context.CancelFunc
 	after  <-chan struct{} // its predecessor, whose script may still be ended
 	ended  chan struct{}
+	told   bool // its state, at least once
 }
 
 // NewScheduler makes a scheduler that watches nothing yet.
@@ -77,7 +78,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // Apply takes over what to watch. What is unchanged keeps its state and its
 // timers; what is new or changed is looked at as soon as it can be, and starts
 // from its state in known, which may be nil: so a restart of this process
-// needs as many failures as ever to call something down.
+// needs as many failures as ever to call something down. What has been told and
+// is not in known counts as new: whoever applies has forgotten it meanwhile.
 func (s *Scheduler) Apply(specs Specs, known map[string]State) {
 	next := map[string]*item{}
 	for _, sp := range specs.Scripts {
@@ -96,7 +98,8 @@ func (s *Scheduler) Apply(specs Specs, known map[string]State) {
 	}
 	for key, it := range s.items {
 		n := next[key]
-		if n != nil && reflect.DeepEqual(n.spec, it.spec) {
+		_, heard := known[key]
+		if n != nil && (heard || !it.told) && reflect.DeepEqual(n.spec, it.spec) {
 			next[key] = it
 			continue
 		}
@@ -139,7 +142,13 @@ func (s *Scheduler) begin(it *item) {
 func (s *Scheduler) changed(ctx context.Context, key string, st State) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	if ctx.Err() == nil {
+	s.mu.Lock()
+	current := ctx.Err() == nil // else the item of this key is another one
+	if it := s.items[key]; current && it != nil {
+		it.told = true
+	}
+	s.mu.Unlock()
+	if current {
 		s.opts.Changed(key, st)
 	}
 }

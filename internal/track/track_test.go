@@ -197,9 +197,26 @@ func TestApplyLeavesTheUnchangedAlone(t *testing.T) {
 		b.s.Apply(specs, nil)
 		b.expect(9*time.Second, "0s script/chk up=true value=0: exit status 0")
 		b.set(func() { b.result.Exit = 1 })
-		b.s.Apply(Specs{Scripts: slices.Clone(specs.Scripts), Files: []File{{Name: "f", Path: "/f", Interval: time.Minute}}}, nil)
+		known := map[string]State{"script/chk": {Up: true}}
+		b.s.Apply(Specs{Scripts: slices.Clone(specs.Scripts), Files: []File{{Name: "f", Path: "/f", Interval: time.Minute}}}, known)
 		b.expect(500*time.Millisecond, "9s file/f unreadable 0: /f counts as 0: it is empty", "9s file/f up=true value=0: /f counts as 0: it is empty")
 		b.expect(time.Second, "10s script/chk failed 0: exit status 1", "10s script/chk up=false value=0: exit status 1")
+	})
+}
+
+// TestForgottenStateIsToldAgain: whoever does not know what was told has dropped it
+// with the track, and two changes of its mind have come as one. A first run that is
+// under way is left alone.
+func TestForgottenStateIsToldAgain(t *testing.T) {
+	watching(t, func(b *bench) {
+		specs := Specs{Scripts: []Script{chk(10*time.Second, 1, 1)}}
+		b.takes = 500 * time.Millisecond
+		b.s.Apply(specs, nil)
+		b.expect(400 * time.Millisecond)
+		b.s.Apply(specs, nil)
+		b.expect(200*time.Millisecond, "500ms script/chk up=true value=0: exit status 0")
+		b.s.Apply(specs, nil)
+		b.expect(time.Second, "1.1s script/chk up=true value=0: exit status 0")
 	})
 }
 
