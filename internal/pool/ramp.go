@@ -9,6 +9,18 @@ const (
 	rampStep  = 100 * time.Millisecond
 )
 
+// climbed returns after how long a weight that rises to target within that time
+// has come to so much of it.
+func climbed(weight, target int, within time.Duration) (elapsed time.Duration) {
+	for {
+		is, next := rise(target, elapsed, within)
+		if is >= weight || next == 0 {
+			return elapsed
+		}
+		elapsed = next
+	}
+}
+
 // rise returns the weight of a server so long after its coming up, 1 at first
 // and target after within, and when, counted the same way, it rises next; 0:
 // it is there.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"baton/conf"
@@ -58,6 +59,10 @@ func first(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
 		known = known || there
 		if have, ok := e.Servers[conf.ServerAt(k, rs.Server).Key]; ok {
 			s.In, s.Weight, s.Found = true, have.Weight, have.Weight
+			goal, by := target(rs, Health{}, in.Orders[rs.Server.Key])
+			if in.Start && rs.SlowStart > 0 && 0 < have.Weight && have.Weight < goal && (by == Overridden || !weighed(rs)) {
+				s.Ramp = in.Now.Add(-climbed(have.Weight, goal, rs.SlowStart))
+			}
 			return s
 		}
 	}
@@ -78,6 +83,9 @@ func (s Server) next(rs conf.RealServer, in Inputs) Server {
 		}
 	}
 	s.Target, s.By = target(rs, s.Health, order)
+	if s.By == Configured && s.Health.State == healthcheck.Unknown && s.Found > 0 && weighed(rs) {
+		s.Target, s.By = s.Found, Dynamic // a check's, which will name another if it has changed
+	}
 	s.Why = s.By
 	s.Ramp, s.Step = s.ramp(was, rs, in.Now), time.Time{}
 	if s.Health.State != healthcheck.Unknown {
@@ -148,18 +156,30 @@ func target(rs conf.RealServer, h Health, o Order) (int, Why) {
 	return rs.Server.Weight, Configured
 }
 
+// weighed says whether a check of the server names its weight.
+func weighed(rs conf.RealServer) bool {
+	return slices.ContainsFunc(rs.Checks, func(c healthcheck.Spec) bool {
+		return c.Exec != nil && c.Exec.Dynamic || c.File != nil && c.File.Dynamic
+	})
+}
+
 // ramp is since when the weight rises: since the server came up or was
 // undrained, until it has failed. The first pass after the director's start is
-// no coming up, and who has served all along does not begin anew.
+// no coming up: who has served all along does not begin anew, and who was on his
+// way goes on with it.
 func (s Server) ramp(was Server, rs conf.RealServer, now time.Time) time.Time {
 	switch {
+	case rs.SlowStart > 0 && s.Health.State == healthcheck.Unknown && was.Held:
+		return s.Ramp
 	case rs.SlowStart <= 0 || s.Health.State != healthcheck.Up:
 		return time.Time{}
 	case was.Why == Drained || was.Why == Draining:
 		return now
 	case was.Health.State == healthcheck.Up:
 		return s.Ramp
-	case was.Held || was.Found > 0 && was.Health.State == healthcheck.Unknown:
+	case was.Held:
+		return s.Ramp
+	case was.Found > 0 && was.Health.State == healthcheck.Unknown:
 		return time.Time{}
 	}
 	return now

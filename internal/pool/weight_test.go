@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"baton/conf"
 	"baton/healthcheck"
 	"baton/ipvs"
 )
@@ -105,6 +106,34 @@ func TestSlowStart(t *testing.T) {
 	if s := st.Servers[a.Server.Key]; s.Weight != 1 || s.Why != Ramping {
 		t.Errorf("undrained: %+v", s)
 	}
+}
+
+// TestStartGoesOnWithWeights: a weight on its way up goes on from where it is, one
+// that a check has named stays until the check says another, and one that the
+// configuration has lowered falls.
+func TestStartGoesOnWithWeights(t *testing.T) {
+	at := func(s time.Duration) time.Time { return epoch.Add(s * time.Second) }
+	slow, named := server("192.168.16.103:80", 5, "a"), server("192.168.16.104:80", 9, "b")
+	slow.SlowStart, named.SlowStart = 40*time.Second, 40*time.Second
+	named.Checks[0].Exec = &healthcheck.ExecSpec{Dynamic: true}
+	there := []conf.RealServer{slow, named}
+	there[0].Server.Weight, there[1].Server.Weight = 3, 4
+	four := map[string]healthcheck.Verdict{"a": {ID: "a", Up: true}, "b": {ID: "b", Up: true, Weight: weight(4)}}
+	st := tell(t, web(slow, named),
+		step{"nobody has answered", Inputs{Start: true, Table: holding(there...)}, "a3 b4"},
+		step{"nor later", Inputs{Now: at(10)}, "a4 b4"},
+		step{"both have", Inputs{Verdicts: four, Now: at(15)}, "a4 b4"},
+		step{"up", Inputs{Verdicts: four, Now: at(20)}, "a5 b4"})
+	if s := st.Servers[slow.Server.Key]; s.Why != Configured {
+		t.Errorf("server is %+v", s)
+	}
+	goOn(t, web(slow, named), st,
+		step{"its check is another", Inputs{Verdicts: up("a"), Now: at(30)}, "a5 b4"},
+		step{"which names no weight", Inputs{Verdicts: up("a", "b"), Now: at(31)}, "a5 b9"})
+	there[0].Server.Weight = 7
+	tell(t, web(slow, named), step{"lower than it was", Inputs{Start: true, Table: holding(there...)}, "a5 b4"})
+	there[0].Server.Weight = 2
+	tell(t, web(slow), step{"the operator's", Inputs{Start: true, Table: holding(there[0]), Orders: orders(slow.Server.Key, Order{Weight: weight(2)})}, "a2"})
 }
 
 // TestNewServerStartsSlowly: one that a reload has brought.
