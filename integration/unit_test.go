@@ -162,6 +162,10 @@ func TestUnit(t *testing.T) {
 	st := m.director() // answers at once: the start has waited for it
 	m.wants("after the start", map[string]string{"ActiveState": "active", "UnitFileState": "enabled", "Type": "notify", "WatchdogUSec": "30s",
 		"NRestarts": "0", "MainPID": strconv.Itoa(st.PID),
+		// How it ends, and what then: as docs/install.md says, in systemd's words.
+		"KillMode": "control-group", "TimeoutStopUSec": "1min", "TimeoutAbortUSec": "20s", "Restart": "always", "RestartUSec": "1s",
+		"OOMPolicy": "continue", "RuntimeDirectoryPreserve": "yes", "StateDirectoryMode": "0750",
+		"LimitNOFILE": "65536", "LimitMEMLOCK": "infinity", "LimitRTPRIO": "10",
 		// The director keeps no other of its own accord, but not what else the unit runs.
 		"CapabilityBoundingSet": "cap_chown cap_dac_override cap_kill cap_setgid cap_setuid cap_setpcap cap_net_admin cap_net_raw cap_ipc_lock cap_sys_nice cap_sys_resource"})
 	m.awaitAddress()
@@ -194,6 +198,7 @@ func TestUnit(t *testing.T) {
 	if m.holds() {
 		t.Error("after the removal the address is here")
 	}
+	unitStopped(t, m)
 	m.wants("after the removal", map[string]string{"LoadState": "not-found", "ActiveState": "inactive"})
 	if links, err := filepath.Glob(filepath.Join(root, "etc/systemd/system/*.wants/*")); err != nil || len(links) > 0 {
 		t.Errorf("after the removal there are %v, %v", links, err)
@@ -362,6 +367,21 @@ func unitKilled(t *testing.T, m *machine) {
 	}
 	if got := m.network("ipvsadm", "-Ln"); !strings.Contains(got, "192.0.2.200:80") {
 		t.Errorf("the table is gone:\n%s", got)
+	}
+}
+
+// unitStopped looks at what the last stop was: the director alone was told, and ended
+// its children when it had handed over. Nothing was left for systemd or a clean-up.
+func unitStopped(t *testing.T, m *machine) {
+	log := m.call("journalctl", "-o", "cat", "-u", "baton")
+	log = log[strings.LastIndex(log, "director.started"):]
+	for _, want := range []string{"stopped the director, pid ", "handover.begun instance=VI_1", "director.stopped", "nothing to remove"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the last stop does not say %q:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, "child.exited") {
+		t.Errorf("in the last stop a child ended before its director:\n%s", log)
 	}
 }
 
