@@ -101,6 +101,56 @@ func TestChangeReadsWhatDiffers(t *testing.T) {
 	}
 }
 
+// TestChangeComesBack: a service that leaves and returns is a change, not drift,
+// and what the kernel cannot tell apart is none.
+func TestChangeComesBack(t *testing.T) {
+	kernel := &reads{Kernel: &ipvstest.Kernel{}}
+	r := ipvs.NewReconciler(kernel)
+	table := bigTable(20, 2)
+	res := mustChange(t, r, table, nil)
+	key, _ := ipvs.ParseServiceKey("tcp 10.0.0.7:80")
+	e := table[key]
+	delete(table, key)
+	res = mustChange(t, r, table, res.Owned, key)
+	for sk, s := range e.Servers {
+		s.Tunnel.Port, s.Stats = 5555, &ipvs.ServerStats{} // of Forward DR
+		e.Servers[sk] = s
+	}
+	table[key] = e
+	if res = mustChange(t, r, table, res.Owned, key); len(res.Applied) != 3 || res.Drift != nil || res.Passes != 2 {
+		t.Errorf("back again: applied %v, drift %v in %d passes", res.Applied, res.Drift, res.Passes)
+	}
+	kernel.whole = 0
+	if res = mustChange(t, r, table, res.Owned, table.Keys()[:12]...); !res.Whole || kernel.whole != 1 {
+		t.Errorf("of most services: %d whole readings", kernel.whole)
+	}
+	if res = mustChange(t, r, table, res.Owned, table.Keys()[:10]...); res.Whole || kernel.whole != 1 {
+		t.Errorf("of half of the services: %d whole readings", kernel.whole)
+	}
+}
+
+// TestResultOver: services that were read are taken over, those that are no
+// longer there go, and a reading that failed says nothing.
+func TestResultOver(t *testing.T) {
+	before := ipvstest.New(reference + "\n-A -u 192.0.2.1:53 -s rr").Table()
+	web, _ := ipvs.ParseServiceKey("tcp 192.168.16.200:80")
+	dns, _ := ipvs.ParseServiceKey("udp 192.0.2.1:53")
+	want := before.String()
+	if got := (ipvs.Result{Keys: []ipvs.ServiceKey{web}}).Over(before).String(); got != want {
+		t.Errorf("after a reading that failed:\n%s", got)
+	}
+	r := ipvs.Result{Keys: []ipvs.ServiceKey{web, dns}, Observed: ipvs.Table{dns: {Service: ipvs.Service{Key: dns, Scheduler: "wlc"}}}}
+	for _, before := range []ipvs.Table{before, nil} {
+		if got := r.Over(before).String(); got != "-A -u 192.0.2.1:53 -s wlc\n" {
+			t.Errorf("after a change:\n%s", got)
+		}
+	}
+	r.Whole, r.Observed = true, nil
+	if got := r.Over(before); got != nil {
+		t.Errorf("after no reading at all:\n%s", got)
+	}
+}
+
 // TestChangeAfterTrouble: after a refusal or a race the whole table is read.
 func TestChangeAfterTrouble(t *testing.T) {
 	for _, trouble := range []error{syscall.ENOMEM, syscall.ENOBUFS} {
@@ -128,6 +178,9 @@ func TestChangeAfterTrouble(t *testing.T) {
 		}
 		if diff := cmp.Diff(next.String(), kernel.String()); diff != "" {
 			t.Errorf("table (-want +got):\n%s", diff)
+		}
+		if res.Drift != nil {
+			t.Errorf("after %v: what was refused is told as drift: %v", trouble, res.Drift)
 		}
 		kernel.whole = 0
 		if mustChange(t, r, table, res.Owned, key); kernel.whole != 0 {

@@ -104,17 +104,20 @@ func (e Entry) isCanonical() bool {
 	return e.Servers != nil
 }
 
-// without forgets, in place, what the given operations were about; the servers
-// of an entry may be somebody else's, too.
+// without is as if the given operations had not been wanted, in place; the
+// servers of an entry may be somebody else's, too.
 func (t Table) without(ops []Op) Table {
 	for _, op := range ops {
 		switch op.Kind {
 		case AddService, UpdateService:
 			delete(t, op.Service.Key)
-		case AddServer, UpdateServer:
+		case AddServer, UpdateServer, DeleteServer:
 			if e, there := t[op.Service.Key]; there {
 				e.Servers = maps.Clone(e.Servers)
 				delete(e.Servers, op.Server.Key)
+				if op.Kind == DeleteServer {
+					e.Servers[op.Server.Key] = *op.WasServer
+				}
 				t[op.Service.Key] = e
 			}
 		}

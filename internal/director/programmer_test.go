@@ -11,6 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"baton/conf"
+	"baton/healthcheck"
+	"baton/internal/event"
+	"baton/internal/settings"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -267,4 +271,112 @@ func TestFailedPassIsTriedAgain(t *testing.T) {
 		cancel()
 		run.Wait()
 	})
+}
+
+// TestRecordAfterAPassCutShort: what a pass that was cut short has recorded does
+// not keep the next from recording what it brings.
+func TestRecordAfterAPassCutShort(t *testing.T) {
+	kernel := ipvstest.New("")
+	p, err := newProgrammer(kernel, t.TempDir(), time.Minute, func(pass) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := func(mark uint32) (ipvs.ServiceKey, *ipvs.Entry) {
+		k := ipvs.FWMarkKey(mark, ipvs.IPv4)
+		return k, &ipvs.Entry{Service: ipvs.Service{Key: k, Scheduler: "rr"}}
+	}
+	a, first := service(1)
+	b, second := service(2)
+	c, third := service(3)
+	p.change(changes{a: first})
+	if err := p.once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	readings := 0
+	kernel.BeforeRead = func() error {
+		if readings++; readings == 2 {
+			cancel()
+		}
+		return nil
+	}
+	p.change(changes{a: nil, b: second})
+	if err := p.once(ctx); err != nil || readings != 2 {
+		t.Fatal(readings, err)
+	}
+	p.change(changes{c: third})
+	kernel.BeforeApply = func(op ipvs.Op) error {
+		if raw, err := os.ReadFile(p.record); err != nil || !strings.Contains(string(raw), "fwmark 3") {
+			t.Errorf("at %s the record is %s, error %v", op, raw, err)
+		}
+		return nil
+	}
+	if err := p.once(t.Context()); err != nil || kernel.String() != "-A -f 2 -s rr\n-A -f 3 -s rr\n" {
+		t.Errorf("error %v, table\n%s", err, kernel)
+	}
+}
+
+// TestForeignServicesAreToldOnce: also by passes over a part of the table, which
+// say nothing of the others.
+func TestForeignServicesAreToldOnce(t *testing.T) {
+	c := testCore(t, &conf.Config{})
+	x, y := ipvs.FWMarkKey(1, ipvs.IPv4), ipvs.FWMarkKey(2, ipvs.IPv4)
+	for _, tc := range []struct {
+		res    ipvs.Result
+		known  int
+		told   int
+		reason string
+	}{
+		{ipvs.Result{Whole: true, Foreign: []ipvs.ServiceKey{x, y}}, 2, 2, "both are new"},
+		{ipvs.Result{Keys: []ipvs.ServiceKey{y}, Foreign: []ipvs.ServiceKey{y}}, 2, 2, "one is still there"},
+		{ipvs.Result{Keys: []ipvs.ServiceKey{x}}, 1, 2, "the other is gone"},
+		{ipvs.Result{Keys: []ipvs.ServiceKey{x, y}, Foreign: []ipvs.ServiceKey{x, y}}, 2, 3, "it is back"},
+		{ipvs.Result{Whole: true, Foreign: []ipvs.ServiceKey{y}}, 1, 3, "it is gone again"},
+		{ipvs.Result{Whole: true, Foreign: []ipvs.ServiceKey{x, y}}, 2, 4, "and back"},
+	} {
+		c.passed(pass{seq: 1, res: tc.res})
+		if told := len(c.told(event.IPVSForeign)); len(c.foreign) != tc.known || told != tc.told {
+			t.Errorf("%s: %d known, want %d; told %d times, want %d", tc.reason, len(c.foreign), tc.known, told, tc.told)
+		}
+	}
+}
+
+// TestClearOnStop: what ends with the daemon goes, also where a verdict has come
+// that nobody has acted on.
+func TestClearOnStop(t *testing.T) {
+	for onStop, want := range map[string]string{
+		conf.OnStopKeep:   "-A -t 192.168.16.200:80 -s rr\n-a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 1\n-A -f 9 -s rr\n",
+		conf.OnStopRemove: "-A -f 9 -s rr\n",
+	} {
+		kernel := ipvstest.New("-A -f 9 -s rr")
+		c := testCore(t, &conf.Config{})
+		var err error
+		c.prog, err = newProgrammer(kernel, t.TempDir(), time.Minute, func(pass) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.steward = newSteward(settings.Machine{Kernel: kernel}, t.TempDir(), time.Minute, func(settled) {})
+		ends := serving(ipvs.FWMarkKey(7, ipvs.IPv4), server("192.168.16.105:0", 1, "o"))
+		ends.Omega = true
+		cfg := tracking()
+		cfg.Services = append(web(server("192.168.16.103:80", 1, "a")), ends)
+		c.adopt(cfg, kernel.Table(), nil)
+		c.judged(healthcheck.Verdict{ID: "a", Up: true})
+		c.flush()
+		if err := c.prog.once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.judged(healthcheck.Verdict{ID: "o", Up: true})
+		ctx, cancel := context.WithCancel(t.Context())
+		var core sync.WaitGroup
+		core.Go(func() { c.run(ctx) })
+		if err := c.clearOnStop(ctx, onStop); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		core.Wait()
+		if kernel.String() != want {
+			t.Errorf("on_stop %s leaves\n%s", onStop, kernel)
+		}
+	}
 }
