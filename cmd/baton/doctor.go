@@ -142,7 +142,7 @@ func (c *consultation) director(ctx context.Context, cmd *cobra.Command, _ []str
 }
 
 func (c *consultation) realServer(ctx context.Context, cmd *cobra.Command, args []string) (report doctor.Report, err error) {
-	m, err := realserver.Open(c.server.Options)
+	m, err := realserver.Open(ctx, c.server.Options)
 	if err != nil {
 		return report, err
 	}

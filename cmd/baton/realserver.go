@@ -43,7 +43,7 @@ func (o *realServerOptions) add(cmd *cobra.Command, kind bool) {
 
 // open opens the manager for f and prints what it did.
 func (o *realServerOptions) open(cmd *cobra.Command, f func(*realserver.Manager) error) error {
-	m, err := realserver.Open(o.Options)
+	m, err := realserver.Open(cmd.Context(), o.Options)
 	if err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func TestKernelDirector(t *testing.T) {
 		t.Errorf("after --fix: %+v", got)
 	}
 	server.Must(func() error {
-		m, err := realserver.Open(realserver.Options{RuntimeDir: t.TempDir(), StateDir: t.TempDir()})
+		m, err := realserver.Open(t.Context(), realserver.Options{RuntimeDir: t.TempDir(), StateDir: t.TempDir()})
 		if err != nil {
 			return err
 		}
@@ -184,28 +184,43 @@ func TestKernelRealServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := realserver.Open(realserver.Options{RuntimeDir: t.TempDir(), StateDir: t.TempDir()})
+	m, err := realserver.Open(t.Context(), realserver.Options{RuntimeDir: t.TempDir(), StateDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	want := []realserver.Want{{VIP: ip("192.168.16.200"), Mode: realserver.DR, Interface: "lo"}}
+	var f Facts
 	look := func() map[string]Finding {
 		t.Helper()
-		f, err := GatherServer(t.Context(), m, want, Options{})
+		var err error
+		f, err = GatherServer(t.Context(), m, want, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := f.Segments["eth0"]; !s.Asked || len(s.Claims) != 1 {
-			t.Errorf("on eth0 there was %+v", s)
+		if s := f.Segments["eth0"]; !s.Asked || len(s.Claims) != 1 || len(f.Segments) != 1 {
+			t.Errorf("on eth0 there was %+v, of %d interfaces", s, len(f.Segments))
 		}
 		return wrong(t, JudgeServer(want, f))
 	}
+	// A container's end of a cable: its bridge takes what comes in by it.
+	here.Run("ip", "link", "add", "br0", "type", "bridge")
+	here.Cable("veth7", nstest.New(t), "eth0")
+	here.Run("ip", "link", "set", "veth7", "master", "br0")
+	here.Run("ip", "-6", "address", "replace", "fe80::7/64", "dev", "veth7", "nodad")
 	expect(t, look(), map[string]string{
 		"realserver.silence":  "arp_", // two findings of one name
 		"realserver.gateway":  "192.168.16.11 (" + mac(director) + ")",
 		"wire.answers_itself": "this server answers for 192.168.16.200",
 	})
+	// What --fix has put right is found right.
+	if done, err := Apply(t.Context(), JudgeServer(want, f).Findings); err != nil || len(done) != 2 {
+		t.Errorf("mended %q, %v", done, err)
+	}
+	if err := RefreshServer(t.Context(), m, want, &f); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, wrong(t, JudgeServer(want, f)), map[string]string{"realserver.gateway": "192.168.16.11"})
 	if err := m.Up(want); err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,7 @@ const (
 type Link struct {
 	Up        bool // packets can pass
 	Admin     bool // it is set up
+	Port      bool // of a bridge or a bond, which takes what comes in by it
 	MTU       int
 	MAC       string
 	Primary   netip.Addr // invalid: it has no IPv4 address of its own

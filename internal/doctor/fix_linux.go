@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"baton/internal/netif"
 )
@@ -13,8 +14,8 @@ import (
 func Apply(ctx context.Context, findings []Finding) (done []string, err error) {
 	var errs []error
 	for _, f := range findings {
-		if f.Fix == nil || f.Severity == OK {
-			continue
+		if f.Fix == nil || f.Severity == OK || slices.Contains(done, f.Fix.String()) {
+			continue // several findings may have one remedy
 		}
 		if err := f.Fix.apply(ctx); err != nil {
 			errs = append(errs, err)

@@ -202,6 +202,9 @@ func (g *gathering) link(name string) (Link, bool) {
 	l := Link{Up: s.Up, MTU: s.MTU, MAC: s.MAC.String(), Primary: s.Primary, LinkLocal: s.LinkLocal}
 	if a, err := g.h.LinkByName(name); err == nil {
 		l.Admin = a.Attrs().RawFlags&unix.IFF_UP != 0
+		if master, err := g.h.LinkByIndex(a.Attrs().MasterIndex); a.Attrs().MasterIndex != 0 && err == nil {
+			l.Port = master.Type() != "vrf"
+		}
 	}
 	return l, true
 }

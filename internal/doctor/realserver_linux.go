@@ -47,6 +47,15 @@ func RefreshServer(ctx context.Context, m *realserver.Manager, wants []realserve
 	if err := g.server(m, wants); err != nil {
 		return err
 	}
+	for name, s := range g.f.Segments {
+		if len(s.Self) == 0 {
+			continue
+		}
+		if self, err := askItself(ctx, name, vips(wants)); err == nil {
+			s.Self = self
+			g.f.Segments[name] = s
+		}
+	}
 	*f = g.f
 	return ctx.Err()
 }
@@ -71,6 +80,17 @@ func (g *gathering) server(m *realserver.Manager, wants []realserver.Want) error
 	return nil
 }
 
+// vips are the addresses, once each, as many as are asked for.
+func vips(wants []realserver.Want) []netip.Addr {
+	var out []netip.Addr
+	for _, w := range wants {
+		if !slices.Contains(out, w.VIP) && len(out) < maxAsk {
+			out = append(out, w.VIP)
+		}
+	}
+	return out
+}
+
 // inquire asks for the addresses on every Ethernet interface that has an address.
 func (g *gathering) inquire(ctx context.Context, wants []realserver.Want, o Options) {
 	all, err := net.Interfaces()
@@ -78,17 +98,12 @@ func (g *gathering) inquire(ctx context.Context, wants []realserver.Want, o Opti
 		g.failed(Failure{ID: "wire.listen", What: err.Error()})
 		return
 	}
-	var vips []netip.Addr
-	for _, w := range wants {
-		if !slices.Contains(vips, w.VIP) && len(vips) < maxAsk {
-			vips = append(vips, w.VIP)
-		}
-	}
+	vips := vips(wants)
 	var wait sync.WaitGroup
 	segments := map[string]Segment{}
 	for _, i := range all {
 		l, ok := g.link(i.Name)
-		if !ok || !l.Up || len(i.HardwareAddr) != 6 || i.Flags&net.FlagLoopback != 0 || !l.Primary.IsValid() && !l.LinkLocal.IsValid() {
+		if !ok || !l.Up || len(i.HardwareAddr) != 6 || i.Flags&net.FlagLoopback != 0 || !l.Primary.IsValid() && !l.LinkLocal.IsValid() || l.Port {
 			continue
 		}
 		g.f.Links[i.Name] = l

@@ -70,7 +70,7 @@ func (m *Manager) ensureVMAC(v VMAC) (bool, error) {
 		return false, err
 	}
 	if err == nil {
-		if v.is(there, parent.Attrs().Index) {
+		if v.is(there, below(parent)) {
 			return false, m.bringUp(v, there)
 		}
 		if there.Attrs().Alias != vmacAlias {
@@ -131,6 +131,15 @@ func (v VMAC) is(link netlink.Link, parent int) bool {
 	mv, ok := link.(*netlink.Macvlan)
 	return ok && mv.Mode == netlink.MACVLAN_MODE_PRIVATE && link.Attrs().ParentIndex == parent &&
 		link.Attrs().HardwareAddr.String() == v.MAC.String()
+}
+
+// below is the interface that a macvlan on parent hangs on: the kernel puts one on
+// a macvlan beside that, on what is below both (macvlan_common_newlink).
+func below(parent netlink.Link) int {
+	if _, stacked := parent.(*netlink.Macvlan); stacked {
+		return parent.Attrs().ParentIndex
+	}
+	return parent.Attrs().Index
 }
 
 func describe(link netlink.Link) string {

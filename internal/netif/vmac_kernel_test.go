@@ -279,3 +279,20 @@ func TestEnsureVMACLeavesForeign(t *testing.T) {
 		t.Errorf("taken over %+v, want it up and with our mark", l)
 	}
 }
+
+// A macvlan on a macvlan, as in a container whose network is one, hangs on the
+// interface below both: it is found again all the same, and not made anew.
+func TestVMACOnMacvlan(t *testing.T) {
+	h, _ := alone(t)
+	h.Run("ip", "link", "add", "mv0", "link", "eth0", "type", "macvlan", "mode", "bridge")
+	h.Up("mv0")
+	h.Address("mv0", "192.168.16.102/24")
+	m := h.manager(Options{})
+	v := VMAC{Name: "vrrp.51", Parent: "mv0", MAC: VirtualMAC(false, 51)}
+	h.ensure(m, v, true)
+	index := h.Link("vrrp.51").Attrs().Index
+	h.ensure(m, v, false)
+	if now := h.Link("vrrp.51").Attrs().Index; now != index {
+		t.Errorf("the VMAC was made anew: index %d, was %d", now, index)
+	}
+}

@@ -50,7 +50,7 @@ func hold(t *testing.T, h *nstest.Host, mode realserver.Mode, iface string, vips
 	t.Helper()
 	dir := t.TempDir()
 	h.Must(func() error {
-		m, err := realserver.Open(realserver.Options{RuntimeDir: dir, StateDir: dir})
+		m, err := realserver.Open(t.Context(), realserver.Options{RuntimeDir: dir, StateDir: dir})
 		if err != nil {
 			return err
 		}

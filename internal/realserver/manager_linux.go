@@ -1,6 +1,7 @@
 package realserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -39,20 +41,24 @@ type Manager struct {
 	before func() error
 }
 
-// Open takes the lock and reads what earlier runs did. Close releases it.
-func Open(o Options) (*Manager, error) {
+// The lock is waited for so long, and asked for so often.
+const (
+	lockWithin = time.Minute
+	lockEvery  = 50 * time.Millisecond
+)
+
+// Open takes the lock, for which it waits a minute at most, and reads what
+// earlier runs did. Close releases it.
+func Open(ctx context.Context, o Options) (*Manager, error) {
 	if err := os.MkdirAll(o.RuntimeDir, 0o755); err != nil {
-		return nil, fmt.Errorf("make runtime directory: %w", err)
+		return nil, fmt.Errorf("make runtime directory: %w%s", err, needsRoot(err))
 	}
 	m := &Manager{opts: o, before: func() error { return nil }}
 	var err error
 	if m.lock, err = os.OpenFile(filepath.Join(o.RuntimeDir, "realserver.lock"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
+		return nil, fmt.Errorf("open lock: %w%s", err, needsRoot(err))
 	}
-	if err = unix.Flock(int(m.lock.Fd()), unix.LOCK_EX); err != nil {
-		err = fmt.Errorf("lock %s: %w", m.lock.Name(), err)
-	}
-	if err == nil {
+	if err = takeLock(ctx, m.lock); err == nil {
 		m.rec, err = readRecord(m.recordFile(), bootID())
 	}
 	if err == nil {
@@ -65,6 +71,33 @@ func Open(o Options) (*Manager, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+func takeLock(ctx context.Context, f *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, lockWithin)
+	defer cancel()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			if err != nil {
+				err = fmt.Errorf("lock %s: %w", f.Name(), err)
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("lock %s: another baton realserver, or baton doctor --real-server, runs: %w", f.Name(), ctx.Err())
+		case <-time.After(lockEvery):
+		}
+	}
+}
+
+// needsRoot is the remedy where only root may.
+func needsRoot(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return " (run it as root)"
+	}
+	return ""
 }
 
 // Close releases the lock.
@@ -145,8 +178,21 @@ func (m *Manager) refuse(w Want) error {
 				w.VIP, w.Interface, p.Interface, mend)
 		}
 	}
-	return nil
+	link, err := m.link(w.Interface)
+	if errors.Is(err, netif.ErrNoInterface) {
+		return nil // up makes it, or says so
+	}
+	if err == nil && asked(link.Attrs()) {
+		return fmt.Errorf("put up %s on %s: %s can be asked for it, and would answer (leave --interface out, or name one that nobody can ask: lo, a tunnel's device, a dummy)",
+			w.VIP, w.Interface, w.Interface)
+	}
+	return err
 }
+
+// asked says whether others ask on an interface, by ARP or neighbour
+// solicitation, who has an address: it answers for those that it has itself,
+// whatever arp_ignore is.
+func asked(a *netlink.LinkAttrs) bool { return a.RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0 }
 
 func (m *Manager) up(w Want) error {
 	if w.VIP.Is4() {
@@ -193,12 +239,17 @@ func address(vip netip.Addr) *netlink.Addr {
 	return a
 }
 
+// silentIgnore are the values of arp_ignore that keep silent about an address on
+// another interface: 8 answers for none at all, as where neighbours are told by
+// hand. Of 3 it depends on the address's scope, and 4 to 7 are like 0.
+var silentIgnore = []string{"1", "2", "8"}
+
 // silence keeps the host from answering ARP for addresses that are not on the
 // interface that is asked (arp_ignore), and from naming them when it asks for
 // others (arp_announce). Of the value for all interfaces and an interface's
 // own the kernel takes the larger (Documentation/networking/ip-sysctl.rst).
 func (m *Manager) silence() error {
-	if err := m.sysctl(arpIgnore, "1", "1", "2"); err != nil {
+	if err := m.sysctl(arpIgnore, "1", silentIgnore...); err != nil {
 		return err
 	}
 	return m.sysctl(arpAnnounce, "2", "2")
@@ -309,6 +360,7 @@ func (m *Manager) save() error {
 // somebody else since, stays and is told.
 func (m *Manager) Down(vips []netip.Addr) error {
 	var errs []error
+	var stays []netif.Place
 	for _, vip := range vips {
 		w, ours := find(m.rec.Wants, vip)
 		if !ours {
@@ -323,6 +375,7 @@ func (m *Manager) Down(vips []netip.Addr) error {
 			}
 		} else if places, err := netif.Places(m.h, vip); err == nil && len(places) > 0 {
 			m.say("%s on %s was there before: left alone", places[0].Prefix, places[0].Interface)
+			stays = append(stays, places[0])
 		}
 		m.rec.Wants = without(m.rec.Wants, vip)
 	}
@@ -331,10 +384,26 @@ func (m *Manager) Down(vips []netip.Addr) error {
 	for _, c := range changes {
 		if !slices.ContainsFunc(m.rec.Wants, func(w Want) bool { return w.needs(c) }) && c.Kind != addedAddress {
 			errs = append(errs, m.undo(c))
+			if c.Name == arpIgnore {
+				m.heardAgain(stays)
+			}
 		}
 	}
 	errs = append(errs, m.save(), m.unpersist(vips))
 	return errors.Join(errs...)
+}
+
+// heardAgain tells of addresses that stay where the silence about them has been
+// taken back.
+func (m *Manager) heardAgain(stays []netif.Place) {
+	if now, err := netif.ReadSysctl(arpIgnore); err == nil && slices.Contains(silentIgnore, now) {
+		return
+	}
+	for _, p := range stays {
+		if p.Prefix.Addr().Is4() {
+			m.say("the network hears of %s again, which stays on %s: ip address del %s dev %s", p.Prefix.Addr(), p.Interface, p.Prefix, p.Interface)
+		}
+	}
 }
 
 func (m *Manager) unpersist(vips []netip.Addr) error {
@@ -343,7 +412,10 @@ func (m *Manager) unpersist(vips []netip.Addr) error {
 		return err
 	}
 	for _, v := range vips {
-		kept = without(kept, v)
+		if _, known := find(kept, v); known {
+			kept = without(kept, v)
+			m.say("%s is not put up at boot any more", v)
+		}
 	}
 	return replaceFile(m.wantsFile(), kept, len(kept) == 0)
 }

@@ -49,7 +49,7 @@ func newServer(t *testing.T) *server {
 // with opens a manager, as each command does.
 func (s *server) with(f func(*Manager) error) error {
 	return s.Do(func() error {
-		m, err := Open(s.opts)
+		m, err := Open(s.t.Context(), s.opts)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (s *server) state() string {
 	s.t.Helper()
 	out := ""
 	s.Must(func() error {
-		m, err := Open(s.opts)
+		m, err := Open(s.t.Context(), s.opts)
 		if err != nil {
 			return err
 		}
@@ -198,6 +198,61 @@ func TestKernelLeavesWhatIsNotOurs(t *testing.T) {
 	err := s.with(func(m *Manager) error { return m.Up([]Want{second}) })
 	if err == nil || !strings.Contains(err.Error(), "ip address del 192.168.16.201/24 dev eth0") {
 		t.Errorf("an address on eth0 gives %v", err)
+	}
+}
+
+// An interface whose network can ask it for the address would answer.
+func TestKernelRefusesWhereItIsAskedFor(t *testing.T) {
+	s := newServer(t)
+	before := s.state()
+	for _, mode := range []Mode{DR, TUN} {
+		for _, vip := range []string{vip4, vip6} {
+			w, err := NewWant(vip, mode, "eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.with(func(m *Manager) error { return m.Up([]Want{w}) })
+			if err == nil || !strings.Contains(err.Error(), "eth0 can be asked for it") {
+				t.Errorf("%s in mode %s on eth0: %v", vip, mode, err)
+			}
+		}
+	}
+	if after := s.state(); after != before {
+		t.Errorf("what was refused has left\n%s\nbefore it was\n%s", after, before)
+	}
+	s.Run("ip", "link", "add", "dummy0", "type", "dummy")
+	s.Run("ip", "link", "set", "dummy0", "up")
+	w, err := NewWant(vip4, DR, "dummy0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.up(w)
+	if got := s.wrong(w); len(got) > 0 {
+		t.Errorf("on a dummy interface wrong is %q", got)
+	}
+	s.down(w)
+}
+
+// What down leaves standing, and does not keep silent about any more, is told;
+// so is what is not put up at boot any more.
+func TestKernelDownTells(t *testing.T) {
+	s := newServer(t)
+	s.Run("ip", "address", "add", vip4+"/32", "dev", "lo")
+	w := want(t, vip4, DR)
+	s.up(w)
+	var said string
+	if err := s.with(func(m *Manager) error {
+		m.TakeSaid()
+		err := errors.Join(m.Persist([]Want{w}), m.Down(vips([]Want{w})))
+		said = strings.Join(m.TakeSaid(), "\n")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"the network hears of 192.168.16.200 again, which stays on lo: ip address del 192.168.16.200/32 dev lo", "192.168.16.200 is not put up at boot any more"} {
+		if !strings.Contains(said, part) {
+			t.Errorf("no %q in\n%s", part, said)
+		}
 	}
 }
 

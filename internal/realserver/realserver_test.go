@@ -1,6 +1,8 @@
 package realserver
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -95,6 +97,8 @@ func TestJudge(t *testing.T) {
 			"ip address del 192.168.16.200/24 dev eth0"},
 		{"answers", DR, func(f *facts) { f.ignore["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_ignore=1"},
 		{"answers by scope", DR, func(f *facts) { f.ignore["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
+		{"answers for nothing at all", DR, func(f *facts) { f.ignore["eth0"] = 8 }, ""},
+		{"names it by a number that the kernel does not know", DR, func(f *facts) { f.announce["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_announce=2"},
 		{"names it", DR, func(f *facts) { f.announce["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_announce=2"},
 		{"tunnel", TUN, func(f *facts) { f.places[vip][0].Interface = "tunl0" }, ""},
 		{"tunnel strict", TUN, func(f *facts) { f.places[vip][0].Interface, f.rp["tunl0"] = "tunl0", 1 },
@@ -117,6 +121,43 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: mended with %q, want %q", tt.name, got, tt.want)
 		}
 	}
+}
+
+// An interface that is asked answers for its own addresses, whatever arp_ignore is.
+func TestJudgeAddressThatIsAskedFor(t *testing.T) {
+	vip := netip.MustParseAddr("192.168.16.200")
+	w, err := NewWant("192.168.16.200", DR, "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := judge([]Want{w}, facts{
+		places:     map[netip.Addr][]netif.Place{vip: {{Interface: "eth0", Prefix: netip.PrefixFrom(vip, 32)}}},
+		interfaces: map[string]bool{"eth0": true}, asked: map[string]bool{"eth0": true}, ignore: map[string]int{"eth0": 1}, announce: map[string]int{"eth0": 2},
+	})
+	if f := list[0]; f.OK || f.Mend != "ip address del 192.168.16.200/32 dev eth0 && baton realserver up 192.168.16.200" {
+		t.Errorf("found %+v", f)
+	}
+}
+
+// Who waits for the lock can be told to stop, and hears who has it.
+func TestLock(t *testing.T) {
+	o := Options{RuntimeDir: t.TempDir(), StateDir: t.TempDir()}
+	m, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "baton realserver") {
+		t.Errorf("while another one runs: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = Open(ctx, o); err != nil { // a lock that is free is not waited for
+		t.Fatal(err)
+	}
+	m.Close()
 }
 
 func TestRecord(t *testing.T) {

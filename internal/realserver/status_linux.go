@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -45,6 +46,7 @@ func (f Finding) set(sysctl, value string) Finding {
 type facts struct {
 	places     map[netip.Addr][]netif.Place
 	interfaces map[string]bool // by name, whether it is up; lo is not judged
+	asked      map[string]bool // those that others can ask, by ARP or neighbour solicitation
 	ignore     map[string]int  // arp_ignore in force, by interface
 	announce   map[string]int  // arp_announce in force, by interface
 	rp         map[string]int  // rp_filter in force, by interface
@@ -82,7 +84,7 @@ func judge(wants []Want, f facts) []Finding {
 			continue
 		}
 		for _, dev := range sortedKeys(f.ignore) {
-			if v := f.ignore[dev]; v != 1 && v != 2 {
+			if v := f.ignore[dev]; !slices.Contains(silentIgnore, strconv.Itoa(v)) {
 				add(Finding{About: AboutSilence, What: fmt.Sprintf("arp_ignore is %d on %s", v, dev),
 					Consequence: "the server answers ARP for the virtual address and takes it from the director",
 				}.set(atLarge(dev, "arp_ignore", v > 2), "1"))
@@ -92,7 +94,7 @@ func judge(wants []Want, f facts) []Finding {
 			if v := f.announce[dev]; v != 2 {
 				add(Finding{About: AboutSilence, What: fmt.Sprintf("arp_announce is %d on %s", v, dev),
 					Consequence: "the server names the virtual address when it asks for others, and they learn that it is here",
-				}.set(atLarge(dev, "arp_announce", false), "2"))
+				}.set(atLarge(dev, "arp_announce", v > 2), "2"))
 			}
 		}
 	}
@@ -107,6 +109,11 @@ func judgeAddress(w Want, f facts) Finding {
 	for _, p := range f.places[w.VIP] {
 		if p.Interface != w.Interface {
 			continue
+		}
+		if own, err := NewWant(w.VIP.String(), w.Mode, ""); err == nil && f.asked[p.Interface] {
+			return Finding{About: AboutAddress, What: fmt.Sprintf("%s is on %s, which can be asked for it", p.Prefix, p.Interface),
+				Consequence: "the server answers for it there and takes it from the director",
+				Mend:        fmt.Sprintf("ip address del %s dev %s && %s", p.Prefix, p.Interface, own.Command("up"))}
 		}
 		if p.Prefix.Bits() != w.VIP.BitLen() {
 			return Finding{About: AboutAddress, What: fmt.Sprintf("%s is on %s with a network", p.Prefix, p.Interface),
@@ -153,7 +160,7 @@ func sortedKeys(m map[string]int) []string {
 }
 
 func (m *Manager) facts(wants []Want) (facts, error) {
-	f := facts{places: map[netip.Addr][]netif.Place{}, interfaces: map[string]bool{},
+	f := facts{places: map[netip.Addr][]netif.Place{}, interfaces: map[string]bool{}, asked: map[string]bool{},
 		ignore: map[string]int{}, announce: map[string]int{}, rp: map[string]int{}}
 	var err error
 	for _, w := range wants {
@@ -168,14 +175,15 @@ func (m *Manager) facts(wants []Want) (facts, error) {
 	for _, l := range links {
 		name := l.Attrs().Name
 		f.interfaces[name] = l.Attrs().RawFlags&unix.IFF_UP != 0
+		f.asked[name] = asked(l.Attrs())
 		if !f.interfaces[name] {
 			continue
 		}
 		if f.rp[name], err = netif.Conf4(name, "rp_filter"); err != nil {
 			return f, err
 		}
-		if l.Attrs().RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) != 0 {
-			continue // nobody asks there
+		if !f.asked[name] {
+			continue
 		}
 		if f.ignore[name], err = netif.Conf4(name, "arp_ignore"); err != nil {
 			return f, err
