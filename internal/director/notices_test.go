@@ -73,3 +73,19 @@ func TestTransitionLineSaysWhoAndWhy(t *testing.T) {
 		t.Errorf("fields are %v", e.Fields)
 	}
 }
+
+// TestRoleOfAnInstanceThatWasAwayForAMoment: two reloads in a row, of which one
+// drops an instance and the other brings it back, reach a busy speaker as one. It
+// has nothing to tell then, and the director asks.
+func TestRoleOfAnInstanceThatWasAwayForAMoment(t *testing.T) {
+	c := testCore(t, tracking())
+	c.noticed(vrrp.Notice{Kind: vrrp.NoticeTransition, Instance: "VI_1", From: vrrp.Backup, To: vrrp.Master})
+	none := tracking()
+	none.Instances = nil
+	c.change(none)
+	c.change(tracking())
+	c.gotStatus(speakerFacts{Instances: []vrrp.Status{{Config: instanceOn("192.168.16.200/24"), Role: vrrp.Master}}})
+	if got := c.instances["VI_1"].role; got != vrrp.Master {
+		t.Errorf("the role is %q", got)
+	}
+}

@@ -52,8 +52,18 @@ func (c *core) gotStatus(f speakerFacts) {
 	c.statuses, c.statusAt = f.Instances, time.Now()
 	c.speakerFacts = &f
 	for _, s := range f.Instances {
-		if in := c.instances[s.Config.Name]; in != nil && in.cfg.Priority == s.Config.Priority {
+		in := c.instances[s.Config.Name]
+		if in == nil {
+			continue
+		}
+		if in.cfg.Priority == s.Config.Priority {
 			in.effective = s.EffectivePriority
+		}
+		// Two reloads, of which one drops an instance and the other brings it back,
+		// may reach the speaker as one, to which nothing has changed.
+		if in.role == "" && s.Role != "" {
+			in.role = s.Role
+			c.tellRoles()
 		}
 	}
 	c.speaker.answered()
