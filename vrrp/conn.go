@@ -82,6 +82,12 @@ type overhearer interface {
 	Overhear(device string) error
 }
 
+// sourcer is a Conn that knows whether an address is one of this node, so that
+// adverts can come from it.
+type sourcer interface {
+	HasSource(netip.Addr) bool
+}
+
 // ErrEmpty is Receive's answer when nothing has arrived.
 var ErrEmpty = errors.New("no packet has arrived")
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -338,6 +339,12 @@ func (w *watched) Overhear(device string) error {
 		return o.Overhear(device)
 	}
 	return nil
+}
+
+// HasSource does so, too.
+func (w *watched) HasSource(a netip.Addr) bool {
+	s, ok := w.Conn.(sourcer)
+	return !ok || s.HasSource(a)
 }
 
 // Close ends the goroutine as well.

@@ -422,6 +422,36 @@ func TestLink(t *testing.T) {
 			11s a withdraws
 			11s a MASTER>FAULT: interface has no address for adverts`)
 	})
+	bubble(t, "without the source that is configured: a fault", func(t *testing.T, l *lan) {
+		cfg := instanceConfig(150)
+		cfg.Source = addrA
+		a := l.director("a", addrA, cfg)
+		missing := func(is bool) {
+			a.change(func() {
+				if a.noSource, a.sendErr = is, nil; is {
+					a.sendErr = errors.New("invalid argument")
+				}
+			})
+		}
+		missing(true)
+		a.start()
+		l.expect(9500*time.Millisecond, `
+			0s a withdraws
+			0s a INIT>FAULT: interface has no address for adverts (192.168.16.102, which is configured, is no address of this node)`)
+		missing(false)
+		l.expect(5*time.Second, `
+			10s a withdraws
+			10s a FAULT>BACKUP: fault cleared
+			13.414s a BACKUP>MASTER: no advert within the master down interval
+			13.414s a takes
+			13.414s a sends 150
+			13.414s a announces`)
+		missing(true)
+		l.expect(time.Second, `
+			15.414s a send_failed invalid argument
+			15.414s a withdraws
+			15.414s a MASTER>FAULT: interface has no address for adverts (192.168.16.102, which is configured, is no address of this node)`)
+	})
 	bubble(t, "made again under the same name", func(t *testing.T, l *lan) {
 		a, _ := pair(l)
 		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 7})

@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -24,6 +25,8 @@ type instance struct {
 	tracks   []TrackStatus
 	detail   string    // of params.Fault
 	patience time.Time // until then what nobody has told of does not count; zero: it counts
+
+	doubt time.Time // when to look whether Config.Source is there; zero: it was
 
 	removing bool    // it goes once it has stopped
 	next     *Config // it becomes this once it has stopped
@@ -101,6 +104,7 @@ func (i *instance) facts(now time.Time) facts {
 	if !f.unknown {
 		i.patience = time.Time{}
 	}
+	i.doubt = time.Time{}
 	link := func(why Reason) { f.fault, f.detail, f.early = why, "", false }
 	switch l := i.link; {
 	case !l.known:
@@ -112,10 +116,28 @@ func (i *instance) facts(now time.Time) facts {
 		link(ReasonNoAddress)
 	case l.conn == nil:
 		link(ReasonNoSocket)
+	case !i.hasSource(now):
+		link(ReasonNoAddress)
+		f.detail = fmt.Sprintf("%s, which is configured, is no address of this node", i.cfg.Source)
 	default:
 		f.canSend = true
 	}
 	return f
+}
+
+// sourceRetry is how often a source that is missing is looked for.
+const sourceRetry = time.Second
+
+// hasSource says whether adverts can come from where the configuration has them
+// come from. A master whose adverts the kernel refuses would be one of two. What
+// leaves from a VMAC is not asked for its source.
+func (i *instance) hasSource(now time.Time) bool {
+	conn, ok := i.link.conn.(sourcer)
+	if !ok || !i.cfg.Source.IsValid() || i.delivery(netip.Addr{}).Device != "" || conn.HasSource(i.cfg.Source) {
+		return true
+	}
+	i.doubt = now.Add(sourceRetry)
+	return false
 }
 
 // await gives what bears on the instance from now on time to be told of.
@@ -240,7 +262,7 @@ func (i *instance) expired(now time.Time) {
 		i.link.receive(now, drainLimit)
 	}
 	i.limits.due(now, i.notify)
-	if !i.patience.IsZero() && !now.Before(i.patience) {
+	if !i.patience.IsZero() && !now.Before(i.patience) || !i.doubt.IsZero() && !now.Before(i.doubt) {
 		i.factsChanged(now, false)
 	}
 	if g := i.group; g != nil && !g.waits.IsZero() && !now.Before(g.waits) {
@@ -308,7 +330,7 @@ func (i *instance) reschedule() {
 		at = soonest(at, i.claim.retryAt)
 	}
 	if i.link != nil {
-		at = soonest(at, i.patience)
+		at = soonest(soonest(at, i.patience), i.doubt)
 	}
 	if i.group != nil {
 		at = soonest(at, i.group.waits)
@@ -395,6 +417,9 @@ func (i *instance) send(now time.Time, priority uint8) {
 		sent = true
 	}
 	if !sent {
+		if i.cfg.Source.IsValid() {
+			i.doubt = now // it may have gone
+		}
 		return
 	}
 	i.count.sent++

@@ -178,6 +178,12 @@ func (p *port) Receive(buf []byte) ([]byte, Meta, error) {
 	return buf[:copy(buf, q.message)], q.meta, nil
 }
 
+func (p *port) HasSource(netip.Addr) bool {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return !p.node.noSource
+}
+
 func (p *port) Wait() error {
 	for {
 		p.mu.Lock()
@@ -238,6 +244,7 @@ type node struct {
 	receiveErr   error
 	listenErr    error
 	listenTakes  time.Duration
+	noSource     bool // Config.Source is not on it
 	notices      []Notice
 }
 

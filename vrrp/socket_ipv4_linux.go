@@ -35,11 +35,11 @@ func newWire4(o *options, index int, group netip.Addr) *wire4 {
 	return w
 }
 
-func (w *wire4) send(message []byte, d Delivery) error {
+func (w *wire4) send(message []byte, d Delivery, flags int) error {
 	w.to.Addr = d.Destination.As4()
 	w.info.Spec_dst = d.Source.As4()
 	*w.ttl = int32(d.TTL)
-	_, err := unix.SendmsgN(w.fd, message, w.control.buf, &w.to, unix.MSG_DONTWAIT)
+	_, err := unix.SendmsgN(w.fd, message, w.control.buf, &w.to, unix.MSG_DONTWAIT|flags)
 	return err
 }
 

@@ -48,7 +48,7 @@ func newWire6(o *options, index int, group netip.Addr) *wire6 {
 	return w
 }
 
-func (w *wire6) send(message []byte, d Delivery) error {
+func (w *wire6) send(message []byte, d Delivery, flags int) error {
 	w.to.Addr = d.Destination.As16()
 	w.to.ZoneId = 0
 	if d.Destination.IsLinkLocalUnicast() || d.Destination.IsLinkLocalMulticast() {
@@ -56,7 +56,7 @@ func (w *wire6) send(message []byte, d Delivery) error {
 	}
 	w.info.Addr = d.Source.As16()
 	*w.hops = int32(d.TTL)
-	_, err := unix.SendmsgN(w.fd, message, w.control.buf, &w.to, unix.MSG_DONTWAIT)
+	_, err := unix.SendmsgN(w.fd, message, w.control.buf, &w.to, unix.MSG_DONTWAIT|flags)
 	return err
 }
 

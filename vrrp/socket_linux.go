@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"syscall"
 	"unsafe"
@@ -20,6 +21,8 @@ const (
 	// receiveBuffer holds the adverts that arrive while the process is kept
 	// from reading.
 	receiveBuffer = 1 << 20
+	// msgProbe is MSG_PROBE of linux/socket.h: all but the sending.
+	msgProbe = 0x10
 )
 
 // socket is a raw socket for protocol 112 on one interface, and what is open of
@@ -47,7 +50,7 @@ type socket struct {
 // wire is what a socket does differently in each family. receive's error is
 // the bare errno.
 type wire interface {
-	send(message []byte, d Delivery) error
+	send(message []byte, d Delivery, flags int) error
 	receive(buf []byte) ([]byte, Meta, error)
 }
 
@@ -193,7 +196,7 @@ func (s *socket) Send(message []byte, d Delivery) error {
 	for {
 		var err error
 		if d.Device == "" {
-			err = s.send(message, d)
+			err = s.send(message, d, 0)
 		} else {
 			err = s.sendFrom(message, d)
 		}
@@ -205,6 +208,15 @@ func (s *socket) Send(message []byte, d Delivery) error {
 			return fmt.Errorf("send advert on %s from %s to %s: %w", cmp.Or(d.Device, s.at.Interface), d.Source, d.Destination, err)
 		}
 	}
+}
+
+// HasSource asks the kernel for all of Send but the sending. It refuses a source
+// that the host does not have with EINVAL or, for it then has no route to the group
+// over IPv4, with ENETUNREACH, whatever ip_nonlocal_bind says. Nothing else speaks
+// against the address.
+func (s *socket) HasSource(a netip.Addr) bool {
+	err := s.send(nil, Delivery{Source: a, Destination: s.at.Group, TTL: TTL}, msgProbe)
+	return err != unix.EINVAL && (err != unix.ENETUNREACH || a.Is6())
 }
 
 // Receive implements Conn.
