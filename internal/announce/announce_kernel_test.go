@@ -5,7 +5,9 @@ package announce
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -62,5 +64,51 @@ func TestAnnouncementMovesNeighbours(t *testing.T) {
 				return false
 			})
 		})
+	}
+}
+
+// Frames of a VLAN pass the interface below it: who has the address there, as
+// fe80::1 is had in many networks, claims nothing of this one. A priority alone
+// (VLAN 0) makes no other network.
+func TestClaimsOfAnotherVLAN(t *testing.T) {
+	vip := netip.MustParseAddr("192.0.2.200")
+	a, b := nstest.New(t), nstest.New(t)
+	a.Cable("eth0", b, "eth0")
+	heard := make(chan string, 8)
+	a.Must(func() error {
+		w, err := WatchAll("eth0", func(net.HardwareAddr) bool { return false }, func(c Conflict) { heard <- c.MAC.String() })
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { w.Close() })
+		return w.Set([]netip.Addr{vip})
+	})
+	claim := func(tag string, last byte) (mac net.HardwareAddr) {
+		t.Helper()
+		mac = net.HardwareAddr{2, 0, 0, 0, 0, last}
+		b.Must(func() error {
+			frames, err := garpFrames(vip, mac)
+			if err != nil {
+				return err
+			}
+			s, err := openPacket("eth0")
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return s.send(slices.Concat(frames[0][:etherTypeAt], []byte(tag), frames[0][etherTypeAt:]))
+		})
+		return mac
+	}
+	claim("\x81\x00\x00\x64", 1) // VLAN 100
+	for _, want := range []net.HardwareAddr{claim("\x81\x00\xe0\x00", 2), claim("", 3)} {
+		select {
+		case got := <-heard:
+			if got != want.String() {
+				t.Errorf("heard %s, want %s", got, want)
+			}
+		case <-time.After(nstest.Patience):
+			t.Fatalf("never heard %s", want)
+		}
 	}
 }

@@ -233,6 +233,14 @@ func parseClaim(f []byte) (vip netip.Addr, mac [6]byte, ok bool) {
 
 var nothing = []bpf.RawInstruction{{Op: 0x06}} // return 0
 
+// aboutPacket is how many of a filter's instructions ask for what is known of a
+// packet beside its bytes. vlanID is the part of a tag that names the network
+// (IEEE 802.1Q): 0 is none, the rest a priority.
+const (
+	aboutPacket = 7
+	vlanID      = 0x0fff
+)
+
 // maxFiltered bounds the addresses of each family that the kernel compares: a
 // filter has 4096 instructions. Of more, all claims come up.
 const maxFiltered = 200
@@ -252,6 +260,12 @@ func claimsOf(vips []netip.Addr) []bpf.Instruction {
 	prog := []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 1},
+		drop,
+		// The kernel has taken the tag out of a VLAN's frame: it looks like one
+		// of this network, and is another's.
+		bpf.LoadExtension{Num: bpf.ExtVLANTag},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: vlanID},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
 		drop,
 		bpf.LoadAbsolute{Off: etherTypeAt, Size: 2},
 	}

@@ -67,7 +67,7 @@ func TestFilterPassesClaimsOnly(t *testing.T) {
 		if len(prog) > 4096 {
 			t.Fatalf("%s: %d instructions, the kernel takes 4096", name, len(prog))
 		}
-		vm, err := bpf.NewVM(prog[3:]) // it does not know the packet's direction
+		vm, err := bpf.NewVM(prog[aboutPacket:]) // it knows nothing of a packet but its bytes
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestFilterWithTooManyAddresses(t *testing.T) {
 	for a := netip.MustParseAddr("10.0.0.1"); len(many) <= maxFiltered; a = a.Next() {
 		many = append(many, a)
 	}
-	vm, err := bpf.NewVM(claimsOf(append(many, vip))[3:])
+	vm, err := bpf.NewVM(claimsOf(append(many, vip))[aboutPacket:])
 	if err != nil {
 		t.Fatal(err)
 	}
