@@ -380,3 +380,17 @@ func TestClearOnStop(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingGoesBeforeAnythingIsWanted: a pass before the core has said what is
+// wanted leaves what an earlier run made.
+func TestNothingGoesBeforeAnythingIsWanted(t *testing.T) {
+	kernel := ipvstest.New("-A -f 1 -s rr")
+	p, err := newProgrammer(kernel, t.TempDir(), time.Minute, func(pass) { t.Error("a pass was made") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.owned = ipvs.Ownership{}.With(kernel.Table())
+	if err := p.once(t.Context()); err != nil || kernel.String() != "-A -f 1 -s rr\n" {
+		t.Errorf("error %v, table %q", err, kernel)
+	}
+}
