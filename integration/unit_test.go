@@ -154,6 +154,9 @@ func TestUnit(t *testing.T) {
 	}
 	dpkg("-i", "/baton.deb")
 	m.wants("after the installation", map[string]string{"UnitFileState": "disabled", "ActiveState": "inactive"})
+	write(t, root, "etc/baton/baton.toml", "")
+	m.call("systemctl", "start", "baton")
+	m.wants("without a configuration", map[string]string{"ActiveState": "inactive", "Result": "success", "ConditionResult": "no"})
 	write(t, root, "etc/baton/baton.toml", unitConfig)
 	write(t, root, "home/somebody", "")
 	m.call("sh", "-c", ": >/tmp/somebody")
