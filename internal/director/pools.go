@@ -60,6 +60,7 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 	c.depart(cfg, now)
 	was := c.named
 	c.rename(cfg)
+	c.inherit(cfg)
 	n := len(cfg.Services)
 	c.list, c.named = make([]*service, 0, n), make(map[string]*service, n)
 	c.keyed, c.checked = make(map[ipvs.ServiceKey]*service, n), map[string]*service{}

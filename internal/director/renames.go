@@ -1,9 +1,11 @@
 package director
 
 import (
+	"net/netip"
 	"reflect"
 
 	"baton/conf"
+	"baton/healthcheck"
 )
 
 // rename gives a virtual server that cfg has under another name that name, with
@@ -47,25 +49,52 @@ func (c *core) reorder(was, is string) {
 	}
 }
 
-// renamed notes that s is called as vs. Its checks have other identifiers with
-// that; where nothing else of them has changed, their verdicts go on.
+// renamed notes that s is called as vs.
 func (c *core) renamed(s *service, vs conf.VirtualServer) {
 	delete(c.named, s.Name)
 	c.named[vs.Name] = s
 	c.reorder(s.Name, vs.Name)
-	for _, rs := range vs.Servers {
-		for _, before := range s.Servers {
-			if before.Server.Key != rs.Server.Key || len(before.Checks) != len(rs.Checks) {
-				continue
-			}
-			for i, is := range rs.Checks {
-				had := before.Checks[i]
-				v, known := c.verdicts[had.ID]
-				v.ID, had.ID = is.ID, is.ID
-				if known && reflect.DeepEqual(had, is) {
-					c.verdicts[is.ID] = v
+}
+
+// inherit gives a check that cfg has under a name of its own the verdict of one that
+// asks the same of the same server: of a service that is renamed, or that becomes
+// another one, by a firewall mark or another protocol. A server that is known to be
+// up need not wait for its first pass while the old service takes no connection any
+// more.
+func (c *core) inherit(cfg *conf.Config) {
+	var heard map[netip.Addr][]healthcheck.Spec
+	for _, vs := range cfg.Services {
+		for _, rs := range vs.Servers {
+			for _, is := range rs.Checks {
+				if _, known := c.verdicts[is.ID]; known || c.checked[is.ID] != nil {
+					continue
+				}
+				if heard == nil {
+					heard = c.heard()
+				}
+				for _, had := range heard[rs.Server.Key.Address] {
+					v := c.verdicts[had.ID]
+					if v.ID, had.ID = is.ID, is.ID; reflect.DeepEqual(had, is) {
+						c.verdicts[is.ID] = v
+						break
+					}
 				}
 			}
 		}
 	}
+}
+
+// heard are the checks with a verdict, by the addresses of their servers.
+func (c *core) heard() map[netip.Addr][]healthcheck.Spec {
+	heard := map[netip.Addr][]healthcheck.Spec{}
+	for _, s := range c.list {
+		for _, rs := range s.Servers {
+			for _, check := range rs.Checks {
+				if _, known := c.verdicts[check.ID]; known {
+					heard[rs.Server.Key.Address] = append(heard[rs.Server.Key.Address], check)
+				}
+			}
+		}
+	}
+	return heard
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"baton/conf"
+	"baton/healthcheck"
 	"baton/internal/control"
 	"baton/internal/event"
 	"baton/ipvs"
@@ -78,4 +79,47 @@ func TestRenamedPoolStaysWhatItIs(t *testing.T) {
 			judge(t, c, "up", "drained", "down")
 		})
 	})
+}
+
+// TestSameCheckKeepsItsVerdict: a service that is another one to the kernel begins
+// with what is known of its servers, and with nothing else.
+func TestSameCheckKeepsItsVerdict(t *testing.T) {
+	serving := func(name string, spec func(*healthcheck.Spec)) *conf.Config {
+		cfg := tracking()
+		cfg.Services = web(server("192.168.16.103:80", 3, name+" a"), server("192.168.16.104:80", 2, name+" b"))
+		for i := range cfg.Services[0].Servers {
+			spec(&cfg.Services[0].Servers[i].Checks[0])
+		}
+		return cfg
+	}
+	every := func(d time.Duration) func(*healthcheck.Spec) {
+		return func(s *healthcheck.Spec) { s.Kind, s.Interval = healthcheck.TCP, d }
+	}
+	marked := func(cfg *conf.Config) *conf.Config {
+		vs := &cfg.Services[0]
+		vs.Name, vs.Keys = "fwmark 7", []ipvs.ServiceKey{ipvs.FWMarkKey(7, ipvs.IPv4)}
+		vs.Service.Key = vs.Keys[0]
+		return cfg
+	}
+	const gone = hasWeb + "-a -t 192.168.16.200:80 -r 192.168.16.103:80 -g -w 0\n"
+	for name, tc := range map[string]struct {
+		next *conf.Config
+		want string
+	}{
+		"the same checks": {marked(serving("new", every(time.Second))), gone + "-A -f 7 -s rr\n-a -f 7 -r 192.168.16.103:80 -g -w 3\n"},
+		"others":          {marked(serving("new", every(time.Minute))), gone + "-A -f 7 -s rr\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := site{ipvstest.New(""), t.TempDir()}
+				s.directing(t, serving("old", every(time.Second)), func(c *core) {
+					c.tell(t, down(up("old a"), "old b"))
+					if err := c.ask(t.Context(), func() { c.change(tc.next) }); err != nil {
+						t.Error(err)
+					}
+					s.holds(t, "after the reload", tc.want)
+				})
+			})
+		})
+	}
 }
