@@ -152,15 +152,25 @@ func TestCleanupAwaitsTheSpeaker(t *testing.T) {
 	name := filepath.Join(dir, speakerLock)
 	said := make(chan string, 8)
 	o := CleanupOptions{RuntimeDir: dir, StateDir: dir, SpeakerWithin: nstest.Patience, Say: func(line string) { said <- line }}
+	says := func(want string) {
+		t.Helper()
+		select {
+		case line := <-said:
+			if !strings.HasPrefix(line, want) {
+				t.Errorf("it says %q, want %q", line, want)
+			}
+		case <-time.After(nstest.Patience):
+			t.Fatalf("it does not say %q", want)
+		}
+	}
 	f, err := lockFile(name, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- Cleanup(context.Background(), o) }()
-	if line := <-said; !strings.HasPrefix(line, "waiting for the speaker, pid "+strings.TrimSpace(run(t, "cat", name))) {
-		t.Errorf("it says %q", line)
-	}
+	waiting := "waiting for the speaker, pid "
+	says(waiting + strings.TrimSpace(run(t, "cat", name)))
 	f.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -187,10 +197,8 @@ func TestCleanupAwaitsTheSpeaker(t *testing.T) {
 	if err := Cleanup(context.Background(), o); err != nil {
 		t.Error(err)
 	}
-	<-said
-	if line := <-said; !strings.HasPrefix(line, "killed the speaker, pid "+strconv.Itoa(hung.Process.Pid)) {
-		t.Errorf("it says %q", line)
-	}
+	says(waiting)
+	says("killed the speaker, pid " + strconv.Itoa(hung.Process.Pid))
 }
 
 // Of an instance whose addresses were all here the peers are told, by whatever
