@@ -201,6 +201,16 @@ func TestCleanupAwaitsTheSpeaker(t *testing.T) {
 	says("killed the speaker, pid " + strconv.Itoa(hung.Process.Pid))
 }
 
+// besidePeer makes this node one of two on a LAN, and returns the other.
+func besidePeer(t *testing.T) (peer *nstest.Host) {
+	here := nstest.Here(t)
+	peer = nstest.New(t)
+	here.Cable("eth0", peer, "peer0")
+	here.Address("eth0", "192.168.16.102/24")
+	peer.Address("peer0", "192.168.16.112/24")
+	return peer
+}
+
 // Of an instance whose addresses were all here the peers are told, by whatever
 // way its adverts go; of any other they are not, for another node may be its
 // master.
@@ -208,10 +218,7 @@ func TestCleanupResigns(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	here, peer := nstest.Here(t), nstest.New(t)
-	here.Cable("eth0", peer, "peer0")
-	here.Address("eth0", "192.168.16.102/24")
-	peer.Address("peer0", "192.168.16.112/24")
+	peer := besidePeer(t)
 	dir := t.TempDir()
 	m, err := newNetif(dir)
 	if err != nil {
@@ -303,10 +310,7 @@ func TestWithdrawResigns(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	here, peer := nstest.Here(t), nstest.New(t)
-	here.Cable("eth0", peer, "peer0")
-	here.Address("eth0", "192.168.16.102/24")
-	peer.Address("peer0", "192.168.16.112/24")
+	peer := besidePeer(t)
 	vi := instanceOn("192.168.16.200/24")
 	vi.Interface, vi.AdvertInterval = "eth0", time.Second
 	c := testCore(t, &conf.Config{Global: conf.Global{RuntimeDir: t.TempDir()}, Instances: []vrrp.Config{vi}})
