@@ -13,6 +13,7 @@ import (
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/internal/journal"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -97,6 +98,11 @@ func programmedCore(b *testing.B, cfg *conf.Config) *core {
 	kernel.Edit(func(t ipvs.Table) { maps.Copy(t, table) })
 	c := testCore(b, &conf.Config{})
 	var err error
+	// Verdicts without a pause between them are more than a disk keeps up with.
+	if c.journal, err = journal.Open(journal.Options{Dir: b.TempDir(), Failed: func(error, uint64) {}}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.journal.Close() })
 	c.prog, err = newProgrammer(kernel, b.TempDir(), time.Minute, c.passed)
 	if err != nil {
 		b.Fatal(err)
