@@ -4,13 +4,16 @@ package netif
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"baton/internal/nstest"
 )
 
 func route(dst, via, dev string) Route {
@@ -146,6 +149,20 @@ func TestVirtualRules(t *testing.T) {
 	}
 }
 
+// subscribed says whether somebody in the namespace is subscribed to what the
+// kernel tells by rtnetlink: sockets of protocol 0 that have groups.
+func (n *host) subscribed() bool {
+	var raw []byte
+	n.Must(func() (err error) { raw, err = os.ReadFile("/proc/thread-self/net/netlink"); return err })
+	for line := range strings.Lines(string(raw)) {
+		f := strings.Fields(line) // sk, Eth, Pid, Groups, …
+		if len(f) > 3 && f[1] == "0" && strings.Trim(f[3], "0") != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // What others do with their routes does not wake us.
 func TestWatchRoutes(t *testing.T) {
 	h, _ := alone(t)
@@ -157,22 +174,10 @@ func TestWatchRoutes(t *testing.T) {
 	go func() { done <- h.Do(func() error { return m.WatchRoutes(ctx, func() { reports.Add(1) }) }) }()
 	eventually := func(what string, want int32) {
 		t.Helper()
-		for deadline := time.Now().Add(patience); reports.Load() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: %d reports, want %d", what, reports.Load(), want)
-			}
-		}
+		nstest.Eventually(t, what, func() bool { return reports.Load() == want },
+			func() string { return fmt.Sprintf("%d reports, want %d", reports.Load(), want) })
 	}
-	rule := Rule{From: netip.MustParsePrefix("192.168.16.200/32"), Priority: 1000, Table: 100}
-	// The subscription is not told of: a first deletion is repeated until seen.
-	for deadline := time.Now().Add(patience); reports.Load() == 0 && time.Now().Before(deadline); {
-		if _, err := m.AddRule(rule); err != nil {
-			t.Fatal(err)
-		}
-		h.Run("ip", "rule", "del", "priority", "1000")
-	}
-	time.Sleep(settle / 5)
-	reports.Store(0)
+	nstest.Eventually(t, "the subscription", h.subscribed)
 	for range 20 {
 		h.Run("ip", "route", "add", "198.51.100.0/24", "via", "192.168.16.1")
 		h.Run("ip", "route", "del", "198.51.100.0/24")
@@ -184,6 +189,11 @@ func TestWatchRoutes(t *testing.T) {
 		h.Run("ip", "route", "del", r.Destination.String(), "proto", "113")
 		eventually(r.String(), int32(n+1))
 	}
+	if _, err := m.AddRule(Rule{From: netip.MustParsePrefix("192.168.16.200/32"), Priority: 1000, Table: 100}); err != nil {
+		t.Fatal(err)
+	}
+	h.Run("ip", "rule", "del", "priority", "1000")
+	eventually("the rule", 3)
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -85,6 +85,20 @@ func (w *tap) from(mac net.HardwareAddr) []ethernet.Frame {
 // and delays multicast reports and solicitations for up to a second.
 const settle = 2500 * time.Millisecond
 
+// listen waits for d, or until what must not come has: the test need not wait on
+// for its failure.
+func (w *tap) listen(d time.Duration, unwanted func() bool) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for end := time.After(d); !unwanted(); {
+		select {
+		case <-look.C:
+		case <-end:
+			return
+		}
+	}
+}
+
 func (n *host) ensure(m *Manager, v VMAC, wantChanged bool) {
 	n.t.Helper()
 	n.Must(func() error {
@@ -150,8 +164,16 @@ func TestVMACOnTheWire(t *testing.T) {
 		}
 		return err
 	})
-	time.Sleep(settle / 2)
-	for ip, want := range map[string]net.HardwareAddr{"192.168.16.200": vmac4, "192.168.16.102": base} {
+	stations := map[string]net.HardwareAddr{"192.168.16.200": vmac4, "192.168.16.102": base}
+	w.listen(settle/2, func() bool {
+		for ip := range stations {
+			if len(w.stations(netip.MustParseAddr(ip))) > 1 {
+				return true
+			}
+		}
+		return false
+	})
+	for ip, want := range stations {
 		if diff := cmp.Diff([]string{want.String()}, w.stations(netip.MustParseAddr(ip))); diff != "" {
 			t.Errorf("stations of %s (-want +got):\n%s", ip, diff)
 		}
@@ -173,18 +195,18 @@ func TestVMACSilent(t *testing.T) {
 	om := other.manager(Options{})
 	// Asked for addresses that are not its own.
 	_, _ = om.Neighbour(t.Context(), "eth0", netip.MustParseAddr("192.168.16.102"))
-	time.Sleep(settle)
+	w.listen(settle, func() bool { return len(w.from(mac)) > 0 })
 	if sent := w.from(mac); len(sent) > 0 {
 		t.Errorf("a backup's VMAC sent %d frames, the first %+v", len(sent), sent[0])
 	}
 	for range 2 { // master, and not any more
 		h.Must(func() error { return m.VMACEnableIPv6(v.Name, true) })
 		h.set(m, v.Name, addrs("fe80::200/64", "2001:db8::200/64", "192.168.16.200/32"), nil)
-		time.Sleep(settle)
+		w.listen(settle, func() bool { return false }) // all that it says by itself
 		before := len(w.from(mac))
 		h.Must(func() error { return m.VMACEnableIPv6(v.Name, false) })
 		h.set(m, v.Name, nil, nil)
-		time.Sleep(settle)
+		w.listen(settle, func() bool { return len(w.from(mac)) > before })
 		if sent := w.from(mac)[before:]; len(sent) > 0 {
 			t.Errorf("a former master's VMAC sent %d frames, the first %+v", len(sent), sent[0])
 		}
