@@ -130,7 +130,7 @@ func (b bigTable) isThere(t testing.TB, k ipvs.Kernel, service, server int) bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, there := table[key].Servers[ipvs.ServerKey{Address: netip.MustParseAddr(rs), Port: 80}]
+	s, there := table[key].Servers.Get(ipvs.ServerKey{Address: netip.MustParseAddr(rs), Port: 80})
 	return there && s.Weight == b.weight(service, server)
 }
 

@@ -3,7 +3,6 @@ package ipvs_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -61,11 +60,7 @@ func TestChangeReadsWhatDiffers(t *testing.T) {
 	kernel.Commands()
 	second := first.Clone()
 	key, _ := ipvs.ParseServiceKey("tcp 10.0.0.7:80")
-	for sk, s := range second[key].Servers {
-		s.Weight = 9
-		second[key].Servers[sk] = s
-		break
-	}
+	second[key].Servers[0].Weight = 9
 	gone, _ := ipvs.ParseServiceKey("tcp 10.0.0.8:80")
 	delete(second, gone)
 	kernel.Edit(func(table ipvs.Table) { // counters move on
@@ -112,9 +107,10 @@ func TestChangeComesBack(t *testing.T) {
 	e := table[key]
 	delete(table, key)
 	res = mustChange(t, r, table, res.Owned, key)
-	for sk, s := range e.Servers {
+	e.Servers = slices.Clone(e.Servers)
+	for i := range e.Servers {
+		s := &e.Servers[i]
 		s.Tunnel.Port, s.Stats = 5555, &ipvs.ServerStats{} // of Forward DR
-		e.Servers[sk] = s
 	}
 	table[key] = e
 	if res = mustChange(t, r, table, res.Owned, key); len(res.Applied) != 3 || res.Drift != nil || res.Passes != 2 {
@@ -160,7 +156,9 @@ func TestChangeAfterTrouble(t *testing.T) {
 		res := mustChange(t, r, table, nil)
 		next := table.Clone()
 		key, _ := ipvs.ParseServiceKey("tcp 10.0.0.7:80")
-		clear(next[key].Servers)
+		e := next[key]
+		e.Servers = nil
+		next[key] = e
 		once := trouble
 		kernel.BeforeApply = func(ipvs.Op) error {
 			err := once
@@ -264,9 +262,8 @@ func genChange(t *rapid.T, before ipvs.Table) (after ipvs.Table, keys []ipvs.Ser
 		case there && rapid.Bool().Draw(t, "gone"):
 			delete(after, k)
 		case there && rapid.Bool().Draw(t, "one server"):
-			e.Servers = maps.Clone(e.Servers)
-			s := genServer(k).Draw(t, "server")
-			e.Servers[s.Key] = s
+			e.Servers = slices.Clone(e.Servers)
+			e.Servers.Put(genServer(k).Draw(t, "server"))
 			after[k] = e
 		default:
 			after[k] = genEntry(k).Draw(t, "entry")

@@ -93,9 +93,9 @@ func genServer(k ipvs.ServiceKey) *rapid.Generator[ipvs.Server] {
 
 func genEntry(k ipvs.ServiceKey) *rapid.Generator[ipvs.Entry] {
 	return rapid.Custom(func(t *rapid.T) ipvs.Entry {
-		e := ipvs.Entry{Service: genService(k).Draw(t, "service"), Servers: map[ipvs.ServerKey]ipvs.Server{}}
+		e := ipvs.Entry{Service: genService(k).Draw(t, "service")}
 		for _, s := range rapid.SliceOfN(genServer(k), 0, 5).Draw(t, "servers") {
-			e.Servers[s.Key] = s
+			e.Servers.Put(s)
 		}
 		return e
 	})
@@ -122,11 +122,10 @@ func genPair(t *rapid.T) (desired, observed ipvs.Table, owned ipvs.Ownership) {
 			case 1:
 				observed[k] = e
 			default:
-				for sk := range e.Servers {
-					if rapid.Bool().Draw(t, "replace "+sk.String()) {
-						delete(e.Servers, sk)
-						s := genServer(k).Draw(t, "other")
-						e.Servers[s.Key] = s
+				for _, was := range slices.Clone(e.Servers) {
+					if rapid.Bool().Draw(t, "replace "+was.Key.String()) {
+						e.Servers.Delete(was.Key)
+						e.Servers.Put(genServer(k).Draw(t, "other"))
 					}
 				}
 				observed[k] = e

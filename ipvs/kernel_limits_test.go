@@ -52,7 +52,9 @@ func TestKernelRefusal(t *testing.T) {
 	good := desired.Clone()
 	k, _ := ipvs.ParseServiceKey("tcp 192.0.2.1:80")
 	bad := ipvs.MakeServerKey(netip.MustParseAddrPort("224.0.0.1:80"))
-	desired[k].Servers[bad] = ipvs.Server{Key: bad, Forward: ipvs.DR, Weight: 1}
+	e := desired[k]
+	e.Servers.Put(ipvs.Server{Key: bad, Forward: ipvs.DR, Weight: 1})
+	desired[k] = e
 	_, err := r.Reconcile(context.Background(), desired, nil)
 	if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "add server tcp 192.0.2.1:80 224.0.0.1:80: ") {
 		t.Fatalf("error %v", err)
@@ -95,11 +97,7 @@ func BenchmarkKernel(b *testing.B) {
 	desired := bigTable(2500, 4)
 	changed := desired.Clone()
 	for _, e := range changed {
-		for sk, s := range e.Servers {
-			s.Weight = 2
-			e.Servers[sk] = s
-			break
-		}
+		e.Servers[0].Weight = 2
 		break
 	}
 	b.Run("ipvsadm -R", func(b *testing.B) {

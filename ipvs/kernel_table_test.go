@@ -205,7 +205,7 @@ func TestKernelCounters(t *testing.T) {
 		}
 		e = table[key]
 	}
-	s := e.Servers[ipvs.MakeServerKey(netip.MustParseAddrPort("192.0.2.1:80"))]
+	s, _ := e.Servers.Get(ipvs.MakeServerKey(netip.MustParseAddrPort("192.0.2.1:80")))
 	if e.Counters.Connections != connections || s.Stats.Counters.Connections != connections ||
 		s.Stats.Active != connections || s.Stats.Inactive != 0 {
 		t.Errorf("service %+v\nserver %+v\nwant %d active connections\n%s", e.Counters, *s.Stats, connections, shell(t, "ipvsadm -Ln --stats"))
@@ -227,12 +227,10 @@ func TestKernelCounters(t *testing.T) {
 func TestKernelSaveFormat(t *testing.T) {
 	namespace(t)
 	table := tableOf(t, everything)
-	for k, e := range table {
-		for sk, s := range e.Servers {
-			s.UpperThreshold, s.LowerThreshold = 0, 0
-			e.Servers[sk] = s
+	for _, e := range table {
+		for i := range e.Servers {
+			e.Servers[i].UpperThreshold, e.Servers[i].LowerThreshold = 0, 0
 		}
-		table[k] = e
 	}
 	reconcile(t, ipvs.NewReconciler(ipvstest.OpenKernel(t)), table, nil)
 	defaults := strings.NewReplacer(" --tun-type ipip", "", " --tun-nocsum", "")

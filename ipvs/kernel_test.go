@@ -132,14 +132,14 @@ func readThresholds(t testing.TB, table ipvs.Table, listing string) {
 			if err := sk.UnmarshalText([]byte(m[1])); err != nil {
 				t.Fatal(err)
 			}
-			s := at.Servers[sk]
+			s, _ := at.Servers.Get(sk)
 			if _, err := fmt.Sscan(m[2], &s.UpperThreshold); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := fmt.Sscan(m[3], &s.LowerThreshold); err != nil {
 				t.Fatal(err)
 			}
-			at.Servers[sk] = s
+			at.Servers.Put(s)
 			continue
 		}
 		name := ""

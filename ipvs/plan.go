@@ -16,8 +16,8 @@ import "slices"
 //
 // A desired service that is observed is adopted whole; its undesired servers
 // go. An observed service that is not desired is deleted if owned, else it is
-// foreign and left alone. Plan is pure and total; entries are taken under
-// their map key, whatever Key they contain.
+// foreign and left alone. Plan is pure and total; services are taken under
+// their key in the table, whatever Key they contain.
 func Plan(desired, observed Table, owned Ownership) []Op {
 	return plan(desired.canonical(), observed, owned)
 }
@@ -81,27 +81,18 @@ type phases struct {
 
 // sameServers says whether there is no difference. want is canonical.
 func sameServers(want, have Entry) bool {
-	if len(want.Servers) != len(have.Servers) {
-		return false
-	}
-	for k, s := range want.Servers {
-		if observed, exists := have.Servers[k]; !exists || observed.canonical(k) != s {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(want.Servers, have.Servers, func(want, have Server) bool { return have.canonical(have.Key) == want })
 }
 
 func (p *phases) servers(k ServiceKey, want, have Entry) {
 	svc := Service{Key: k}
-	for _, sk := range want.Keys() {
-		is := want.Servers[sk]
-		observed, exists := have.Servers[sk]
+	for _, is := range want.Servers {
+		observed, exists := have.Servers.Get(is.Key)
 		if !exists {
 			p.ops = append(p.ops, Op{Kind: AddServer, Service: svc, Server: is})
 			continue
 		}
-		was := observed.canonical(sk)
+		was := observed.canonical(is.Key)
 		op := Op{Kind: UpdateServer, Service: svc, Server: is, WasServer: &was}
 		switch {
 		case was == is:
@@ -111,10 +102,10 @@ func (p *phases) servers(k ServiceKey, want, have Entry) {
 			p.change = append(p.change, op)
 		}
 	}
-	for _, sk := range have.Keys() {
-		if _, wanted := want.Servers[sk]; !wanted {
-			was := have.Servers[sk].canonical(sk)
-			p.remove = append(p.remove, Op{Kind: DeleteServer, Service: svc, Server: Server{Key: sk}, WasServer: &was})
+	for _, was := range have.Servers {
+		if _, wanted := want.Servers.Get(was.Key); !wanted {
+			was = was.canonical(was.Key)
+			p.remove = append(p.remove, Op{Kind: DeleteServer, Service: svc, Server: Server{Key: was.Key}, WasServer: &was})
 		}
 	}
 }

@@ -120,7 +120,7 @@ func TestPlanIgnores(t *testing.T) {
 	k := ipvs.AddressKey(ipvs.TCP, vip)
 	entry := func(svc ipvs.Service, s ipvs.Server) ipvs.Table {
 		svc.Key, s.Key = k, ipvs.MakeServerKey(rs)
-		return ipvs.Table{k: {Service: svc, Servers: map[ipvs.ServerKey]ipvs.Server{s.Key: s}}}
+		return ipvs.Table{k: {Service: svc, Servers: ipvs.Servers{s}}}
 	}
 	observed := entry(ipvs.Service{Scheduler: "rr"}, ipvs.Server{Weight: 1, Forward: ipvs.DR})
 	mapped := func(a netip.AddrPort) netip.AddrPort {
@@ -138,7 +138,7 @@ func TestPlanIgnores(t *testing.T) {
 		"counters": entry(ipvs.Service{Scheduler: "rr"},
 			ipvs.Server{Weight: 1, Forward: ipvs.DR, Stats: &ipvs.ServerStats{Active: 9}}),
 		"IPv4-mapped keys": {mappedKey: {Service: ipvs.Service{Key: mappedKey, Scheduler: "rr"},
-			Servers: map[ipvs.ServerKey]ipvs.Server{mappedServer: {Key: mappedServer, Weight: 1, Forward: ipvs.DR}}}},
+			Servers: ipvs.Servers{{Key: mappedServer, Weight: 1, Forward: ipvs.DR}}}},
 	} {
 		if ops := ipvs.Plan(desired, observed, nil); ops != nil {
 			t.Errorf("%s: plan is %v, want none", name, ops)
@@ -151,9 +151,8 @@ func BenchmarkPlan(b *testing.B) {
 	changed := desired.Clone()
 	for i, k := range changed.Keys() {
 		if i%10 == 0 {
-			for sk, s := range changed[k].Servers {
-				s.Weight++
-				changed[k].Servers[sk] = s
+			for j := range changed[k].Servers {
+				changed[k].Servers[j].Weight++
 			}
 		}
 	}
@@ -183,11 +182,11 @@ func bigTable(n, m int) ipvs.Table {
 	for i := range n {
 		vip := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
 		k := ipvs.AddressKey(ipvs.TCP, netip.AddrPortFrom(vip, 80))
-		e := ipvs.Entry{Service: ipvs.Service{Key: k, Scheduler: "wlc"}, Servers: make(map[ipvs.ServerKey]ipvs.Server, m)}
+		e := ipvs.Entry{Service: ipvs.Service{Key: k, Scheduler: "wlc"}, Servers: make(ipvs.Servers, 0, m)}
 		for j := range m {
 			rs := netip.AddrFrom4([4]byte{10, byte(1 + j), byte(i >> 8), byte(i)})
 			sk := ipvs.MakeServerKey(netip.AddrPortFrom(rs, 80))
-			e.Servers[sk] = ipvs.Server{Key: sk, Weight: 1, Forward: ipvs.DR}
+			e.Servers.Put(ipvs.Server{Key: sk, Weight: 1, Forward: ipvs.DR})
 		}
 		t[k] = e
 	}

@@ -70,7 +70,7 @@ func (t Table) collect(payload []byte) error {
 //
 // These requests cannot be pipelined as operations are: a netlink socket has
 // one dump at a time, and answers a second with EBUSY.
-func (c *conn) readServers(k ServiceKey) (map[ServerKey]Server, error) {
+func (c *conn) readServers(k ServiceKey) (Servers, error) {
 	c.servers, c.stats = c.servers[:0], c.stats[:0]
 	err := c.request(cmdGetDest, unix.NLM_F_DUMP, func(e *encoder) { e.serviceKey(k) }, func(payload []byte) error {
 		srv, st, err := parseServer(payload, k.AF())
@@ -80,10 +80,9 @@ func (c *conn) readServers(k ServiceKey) (map[ServerKey]Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list servers of %s: %w", k, err)
 	}
-	servers, stats := make(map[ServerKey]Server, len(c.servers)), slices.Clone(c.stats)
-	for i, srv := range c.servers {
-		srv.Stats = &stats[i]
-		servers[srv.Key] = srv
+	servers, stats := slices.Clone(c.servers), slices.Clone(c.stats)
+	for i := range servers {
+		servers[i].Stats = &stats[i]
 	}
-	return servers, nil
+	return MakeServers(servers), nil
 }

@@ -214,8 +214,8 @@ func (u *run) drifted(op Op) bool {
 	if !wasThere || !isThere {
 		return false
 	}
-	a, hadServer := was.Servers[op.Server.Key]
-	b, hasServer := is.Servers[op.Server.Key]
+	a, hadServer := was.Servers.Get(op.Server.Key)
+	b, hasServer := is.Servers.Get(op.Server.Key)
 	return hadServer == hasServer && a.Equal(b)
 }
 

@@ -202,7 +202,9 @@ func TestReconcileRefusals(t *testing.T) {
 	if err := bad.Key.UnmarshalText([]byte("198.51.100.2:80")); err != nil {
 		t.Fatal(err)
 	}
-	desired[k2].Servers[bad.Key] = bad
+	e := desired[k2]
+	e.Servers.Put(bad)
+	desired[k2] = e
 
 	r := ipvs.NewReconciler(kernel)
 	res, err := r.Reconcile(context.Background(), desired, nil)

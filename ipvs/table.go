@@ -1,7 +1,6 @@
 package ipvs
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -13,17 +12,12 @@ type Table map[ServiceKey]Entry
 type Entry struct {
 	Service  Service
 	Counters Counters // observed; not compared
-	Servers  map[ServerKey]Server
+	Servers  Servers
 }
 
 // Keys returns the services in the order of [ServiceKey.Compare].
 func (t Table) Keys() []ServiceKey {
 	return sortedKeys(t, ServiceKey.Compare)
-}
-
-// Keys returns the servers in the order of [ServerKey.Compare].
-func (e Entry) Keys() []ServerKey {
-	return sortedKeys(e.Servers, ServerKey.Compare)
 }
 
 func sortedKeys[K comparable, V any](m map[K]V, compare func(K, K) int) []K {
@@ -39,7 +33,7 @@ func sortedKeys[K comparable, V any](m map[K]V, compare func(K, K) int) []K {
 func (t Table) Clone() Table {
 	c := make(Table, len(t))
 	for k, e := range t {
-		e.Servers = maps.Clone(e.Servers)
+		e.Servers = slices.Clone(e.Servers)
 		c[k] = e
 	}
 	return c
@@ -71,37 +65,8 @@ func (k ServiceKey) keepFirst(t, c Table) {
 	}
 }
 
-// canonical shares the servers of an entry that is so already, as those of the
-// director are: a copy of ten thousand would cost as much as all else that is
-// known of them.
 func (e Entry) canonical(k ServiceKey) Entry {
-	if e.isCanonical() {
-		return Entry{Service: e.Service.canonical(k), Servers: e.Servers}
-	}
-	servers := make(map[ServerKey]Server, len(e.Servers))
-	for raw, s := range e.Servers {
-		sk := raw.canonical()
-		if _, twice := servers[sk]; !twice {
-			servers[sk] = s.canonical(sk)
-			continue
-		}
-		for _, first := range e.Keys() {
-			if first.canonical() == sk {
-				servers[sk] = e.Servers[first].canonical(sk)
-				break
-			}
-		}
-	}
-	return Entry{Service: e.Service.canonical(k), Servers: servers}
-}
-
-func (e Entry) isCanonical() bool {
-	for k, s := range e.Servers {
-		if k != k.canonical() || s != s.canonical(k) {
-			return false
-		}
-	}
-	return e.Servers != nil
+	return Entry{Service: e.Service.canonical(k), Servers: e.Servers.canonical()}
 }
 
 // without is as if the given operations had not been wanted, in place; the
@@ -113,10 +78,10 @@ func (t Table) without(ops []Op) Table {
 			delete(t, op.Service.Key)
 		case AddServer, UpdateServer, DeleteServer:
 			if e, there := t[op.Service.Key]; there {
-				e.Servers = maps.Clone(e.Servers)
-				delete(e.Servers, op.Server.Key)
+				e.Servers = slices.Clone(e.Servers)
+				e.Servers.Delete(op.Server.Key)
 				if op.Kind == DeleteServer {
-					e.Servers[op.Server.Key] = *op.WasServer
+					e.Servers.Put(*op.WasServer)
 				}
 				t[op.Service.Key] = e
 			}
@@ -135,10 +100,10 @@ func (t Table) String() string {
 		b.WriteString("-A ")
 		writeService(&b, e.Service.canonical(k))
 		b.WriteByte('\n')
-		for _, sk := range e.Keys() {
+		for _, s := range e.Servers {
 			b.WriteString("-a ")
 			writeKey(&b, k)
-			writeServer(&b, e.Servers[sk].canonical(sk))
+			writeServer(&b, s.canonical(s.Key))
 			b.WriteByte('\n')
 		}
 	}

@@ -20,7 +20,7 @@ func serviceCounters(observed ipvs.Table, keys []ipvs.ServiceKey) (sum *control.
 // serverCounters does so for one server of them.
 func serverCounters(observed ipvs.Table, keys []ipvs.ServiceKey, s ipvs.Server) (sum *control.Counters) {
 	for _, k := range keys {
-		if have, there := observed[k].Servers[conf.ServerAt(k, s).Key]; there && have.Stats != nil {
+		if have, there := observed[k].Servers.Get(conf.ServerAt(k, s).Key); there && have.Stats != nil {
 			sum = plus(sum, have.Stats.Counters)
 		}
 	}

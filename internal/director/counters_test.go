@@ -19,7 +19,7 @@ func TestCountersAreAddedUpOverAGroup(t *testing.T) {
 		s := server
 		s.Key.Port, s.Stats = k.Port, &ipvs.ServerStats{Counters: some}
 		keys = append(keys, k)
-		table[k] = ipvs.Entry{Counters: some, Servers: map[ipvs.ServerKey]ipvs.Server{s.Key: s}}
+		table[k] = ipvs.Entry{Counters: some, Servers: ipvs.Servers{s}}
 	}
 	want := control.Counters{Connections: 2, InPackets: 4, OutPackets: 6, InBytes: 8, OutBytes: 2 << 40,
 		Rates: control.Rates{Connections: 12, InPackets: 14, OutPackets: 16, InBytes: 18, OutBytes: 20}}

@@ -21,7 +21,7 @@ type departure struct {
 	cut     int // connections that were left when their servers' time was over
 }
 
-func (d *departure) into(e ipvs.Entry) {
+func (d *departure) into(e *ipvs.Entry) {
 	for _, l := range d.servers {
 		l.Keep(e)
 	}
@@ -126,7 +126,7 @@ func (c *core) worthDraining(k ipvs.ServiceKey, sk ipvs.ServerKey, d *pool.Drain
 func (c *core) readDepartures(observed ipvs.Table, now time.Time) {
 	for k, d := range c.leaving {
 		for sk, l := range d.servers {
-			s, there := observed[k].Servers[sk]
+			s, there := observed[k].Servers.Get(sk)
 			l.Drain = l.Drain.Read(active(s), there, now)
 			d.servers[sk] = l
 			if l.Drain.Done.IsZero() {

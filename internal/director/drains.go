@@ -173,7 +173,7 @@ func (c *core) readDrains(r ipvs.Result, now time.Time) {
 // and whether it is in one of them.
 func held(observed ipvs.Table, s *service, k ipvs.ServerKey) (connections int, there bool) {
 	for _, at := range s.Keys {
-		if sv, ok := observed[at].Servers[conf.ServerAt(at, ipvs.Server{Key: k}).Key]; ok {
+		if sv, ok := observed[at].Servers.Get(conf.ServerAt(at, ipvs.Server{Key: k}).Key); ok {
 			connections, there = connections+active(sv), true
 		}
 	}

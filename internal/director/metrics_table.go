@@ -78,7 +78,7 @@ func (c *core) serviceFigures(s *metrics.Snapshot, sv *service, k ipvs.ServiceKe
 				one.Path = metrics.PathBroken
 			}
 		}
-		if have, there := e.Servers[key]; there {
+		if have, there := e.Servers.Get(key); there {
 			inKernel(&one, have)
 			found++
 		}
@@ -100,21 +100,17 @@ func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.T
 	for _, rs := range servers {
 		configured[conf.ServerAt(k, rs.Server).Key] = true
 	}
-	var others []ipvs.ServerKey
-	for key := range e.Servers {
-		if !configured[key] {
-			others = append(others, key)
+	for _, have := range e.Servers {
+		if configured[have.Key] {
+			continue
 		}
-	}
-	slices.SortFunc(others, ipvs.ServerKey.Compare)
-	for _, key := range others {
-		one := metrics.Server{Service: at, Key: key, State: metrics.Unknown}
+		one := metrics.Server{Service: at, Key: have.Key, State: metrics.Unknown}
 		if d := c.leaving[k]; d != nil {
-			if l, leaves := d.servers[key]; leaves {
+			if l, leaves := d.servers[have.Key]; leaves {
 				one.State, one.Deadline = metrics.Draining, l.Drain.Deadline
 			}
 		}
-		inKernel(&one, e.Servers[key])
+		inKernel(&one, have)
 		s.Servers = append(s.Servers, one)
 	}
 }

@@ -184,11 +184,11 @@ func large(b testing.TB) (*core, ipvs.Table) {
 	c := testCore(b, cfg)
 	table := ipvs.Table{}
 	for _, s := range cfg.Services {
-		e := ipvs.Entry{Service: s.Service, Counters: ipvs.Counters{Connections: 1e9, BytesIn: 1e12}, Servers: map[ipvs.ServerKey]ipvs.Server{}}
+		e := ipvs.Entry{Service: s.Service, Counters: ipvs.Counters{Connections: 1e9, BytesIn: 1e12}}
 		for _, rs := range s.Servers {
 			sv := rs.Server
 			sv.Stats = &ipvs.ServerStats{Active: 100, Inactive: 1000, Counters: e.Counters}
-			e.Servers[sv.Key] = sv
+			e.Servers.Put(sv)
 		}
 		table[s.Keys[0]] = e
 	}

@@ -51,15 +51,18 @@ func (c *core) tellPool(s *service, was pool.State, now time.Time) {
 
 // tellServer tells a change of a server's health, unless it changes too often.
 func (c *core) tellServer(s *service, rs conf.RealServer, was, is pool.Server, now time.Time) {
-	k, v := rs.Server.Key, is.Health.Verdict
+	k, v := rs.Server.Key, c.verdicts[is.Health.Check]
 	if is.Health.State == healthcheck.Unknown || v.ID == "" {
 		return // has no checks, or none that has answered: nothing was found out
 	}
 	fields := []event.Field{event.F(event.Service, s.Name), event.F(event.Server, k)}
 	if was.Health.State != healthcheck.Unknown {
 		f, tell := s.servers[k].Change(now)
+		if s.servers == nil {
+			s.servers = map[ipvs.ServerKey]pool.Flaps{}
+		}
 		if s.servers[k] = f; tell {
-			c.say(event.ServerFlapping, append(fields, event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))), event.F(event.Reason, is.Health.Verdict.Reason))...)
+			c.say(event.ServerFlapping, append(fields, event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))), event.F(event.Reason, v.Reason))...)
 		}
 		if f.On() {
 			c.flapping[s] = true

@@ -17,7 +17,7 @@ func (c *core) notifyServer(s *service, rs conf.RealServer, from healthcheck.Sta
 	if len(rs.Checks) == 0 {
 		return
 	}
-	c.notifyPool(s, command, string(from), string(is.State), string(is.Verdict.Reason), event.F(event.Server, rs.Server.Key))
+	c.notifyPool(s, command, string(from), string(is.State), string(c.verdicts[is.Check].Reason), event.F(event.Server, rs.Server.Key))
 }
 
 // notifyQuorum runs the program that is configured for a quorum that has been

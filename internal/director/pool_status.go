@@ -75,18 +75,19 @@ func (c *core) leavingStatus(k ipvs.ServiceKey) (out []control.Server) {
 
 func (c *core) serverStatus(s *service, rs conf.RealServer) control.Server {
 	known, order := s.state.Servers[rs.Server.Key], c.order(s, rs.Server.Key)
+	verdict := c.verdicts[known.Health.Check]
 	out := kernelView(c.observed, s.Keys, rs.Server).server(rs.Server)
 	out.Effective, out.Why = known.Weight, string(known.Why)
 	out.Override, out.Dynamic = order.Weight, known.Health.Weight
 	out.Health, out.State, out.Since = string(known.Health.State), string(known.Health.State), known.Since
-	out.Reason, out.Detail = string(known.Health.Verdict.Reason), known.Health.Verdict.Detail
+	out.Reason, out.Detail = string(verdict.Reason), verdict.Detail
 	out.Flapping = flapping(s.servers[rs.Server.Key])
 	out.Path = c.pathStatus(s, rs)
 	if !known.Ramp.IsZero() {
 		out.Ramp = &known.Ramp
 	}
-	if known.Health.Verdict.Latency > 0 {
-		out.Latency = round(known.Health.Verdict.Latency)
+	if verdict.Latency > 0 {
+		out.Latency = round(verdict.Latency)
 	}
 	if d := order.Drain; d != nil {
 		out.Drain, out.State, out.Since = drainStatus(*d), string(pool.Draining), d.Begun
@@ -143,7 +144,7 @@ type kernel struct {
 func kernelView(observed ipvs.Table, keys []ipvs.ServiceKey, s ipvs.Server) (out kernel) {
 	out.counters = serverCounters(observed, keys, s)
 	for _, k := range keys {
-		have, ok := observed[k].Servers[conf.ServerAt(k, s).Key]
+		have, ok := observed[k].Servers.Get(conf.ServerAt(k, s).Key)
 		if !ok {
 			continue
 		}

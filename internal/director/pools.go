@@ -34,10 +34,10 @@ type pools struct {
 
 // service is a virtual_server at work.
 type service struct {
-	conf.VirtualServer
-	state pool.State
-	since time.Time // of the quorum
-	sorry time.Time // since when the sorry server is in, or out
+	*conf.VirtualServer // of the configuration in force
+	state               pool.State
+	since               time.Time // of the quorum
+	sorry               time.Time // since when the sorry server is in, or out
 
 	unsettled  bool   // some verdict has moved nothing yet
 	fresh      bool   // not as it was before the configuration was installed
@@ -45,8 +45,8 @@ type service struct {
 	awaited    string // the first of them
 	track      string // key of the track that it is; "": nobody tracks it
 
-	flaps   pool.Flaps // of the quorum
-	servers map[ipvs.ServerKey]pool.Flaps
+	flaps   pool.Flaps                    // of the quorum
+	servers map[ipvs.ServerKey]pool.Flaps // of those whose health has changed
 }
 
 func newPools() pools {
@@ -65,12 +65,13 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 	c.list, c.named = make([]*service, 0, n), make(map[string]*service, n)
 	c.keyed, c.checked = make(map[ipvs.ServiceKey]*service, n), map[string]*service{}
 	tracked := wanted(cfg)
-	for _, vs := range cfg.Services {
+	for i := range cfg.Services {
+		vs := &cfg.Services[i]
 		s := was[vs.Name]
 		if s == nil {
-			s = &service{since: now, sorry: now, servers: map[ipvs.ServerKey]pool.Flaps{}}
+			s = &service{since: now, sorry: now}
 		}
-		s.fresh = was[vs.Name] == nil || !s.VirtualServer.Equal(vs)
+		s.fresh = was[vs.Name] == nil || !s.Equal(*vs)
 		s.VirtualServer, s.track = vs, ""
 		if key := (vrrp.Track{Kind: vrrp.TrackVirtualServer, Name: vs.Name}).Key(); tracked[key] {
 			s.track = key
@@ -134,7 +135,7 @@ func (c *core) settle(s *service, now time.Time) {
 }
 
 func (c *core) next(s *service, now time.Time) pool.State {
-	return pool.Next(s.VirtualServer, s.state, pool.Inputs{Verdicts: c.verdicts, Orders: c.orders[s.Name],
+	return pool.Next(*s.VirtualServer, s.state, pool.Inputs{Verdicts: c.verdicts, Orders: c.orders[s.Name],
 		Table: c.table, Start: c.starting, Now: now})
 }
 
@@ -145,12 +146,12 @@ func (c *core) keep(k ipvs.ServiceKey) {
 	var e ipvs.Entry
 	switch {
 	case s != nil:
-		e = s.state.Entry(s.VirtualServer, k)
+		e = s.state.Entry(*s.VirtualServer, k)
 	case going != nil:
-		e = ipvs.Entry{Service: going.service, Servers: map[ipvs.ServerKey]ipvs.Server{}}
+		e = ipvs.Entry{Service: going.service}
 	}
 	if going != nil {
-		going.into(e)
+		going.into(&e)
 	}
 	c.put(k, e, s != nil || going != nil)
 }

@@ -86,10 +86,9 @@ func programmedCore(b *testing.B, cfg *conf.Config) *core {
 	table := ipvs.Table{}
 	for _, vs := range cfg.Services {
 		for _, k := range vs.Keys {
-			e := ipvs.Entry{Service: vs.At(k), Servers: map[ipvs.ServerKey]ipvs.Server{}}
+			e := ipvs.Entry{Service: vs.At(k)}
 			for _, rs := range vs.Servers {
-				s := conf.ServerAt(k, rs.Server)
-				e.Servers[s.Key] = s
+				e.Servers.Put(conf.ServerAt(k, rs.Server))
 			}
 			table[k] = e
 		}

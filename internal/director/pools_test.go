@@ -107,9 +107,11 @@ func (c *core) now(t *testing.T) (st control.Status) {
 func (s site) connections(server string, n uint32) {
 	s.kernel.Edit(func(table ipvs.Table) {
 		k := ipvs.MakeServerKey(netip.MustParseAddrPort(server))
-		sv := table[webKey].Servers[k]
+		e := table[webKey]
+		sv, _ := e.Servers.Get(k)
 		sv.Stats = &ipvs.ServerStats{Active: n}
-		table[webKey].Servers[k] = sv
+		e.Servers.Put(sv)
+		table[webKey] = e
 	})
 }
 

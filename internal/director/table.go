@@ -1,7 +1,6 @@
 package director
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ func (c *core) put(k ipvs.ServiceKey, e ipvs.Entry, keep bool) {
 }
 
 func sameEntry(a, b ipvs.Entry) bool {
-	return a.Service == b.Service && maps.EqualFunc(a.Servers, b.Servers, ipvs.Server.Equal)
+	return a.Service == b.Service && slices.EqualFunc(a.Servers, b.Servers, ipvs.Server.Equal)
 }
 
 // maxDrift bounds the lines of one pass: ipvsadm -C is one fact, however large

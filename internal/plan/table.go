@@ -131,7 +131,7 @@ func (p *planner) judge(vs conf.VirtualServer, rs conf.RealServer, known map[ser
 // holds says whether the kernel's table has the server anywhere.
 func (p *planner) holds(vs conf.VirtualServer, rs conf.RealServer) bool {
 	for _, k := range vs.Keys {
-		if _, there := p.now.Table[k].Servers[conf.ServerAt(k, rs.Server).Key]; there {
+		if _, there := p.now.Table[k].Servers.Get(conf.ServerAt(k, rs.Server).Key); there {
 			return true
 		}
 	}

@@ -101,9 +101,9 @@ func Unwanted(table ipvs.Table, services []conf.VirtualServer, ours func(ipvs.Se
 		if vs.Sorry != nil {
 			wanted[conf.ServerAt(k, vs.Sorry.Server).Key] = true
 		}
-		for _, sk := range leaving.Keys() {
-			if !wanted[sk] {
-				out = append(out, Leaving{Service: leaving.Service, Server: leaving.Servers[sk]})
+		for _, s := range leaving.Servers {
+			if !wanted[s.Key] {
+				out = append(out, Leaving{Service: leaving.Service, Server: s})
 			}
 		}
 	}

@@ -18,7 +18,7 @@ type Flaps struct {
 	Since time.Time // since when it flaps; zero: it does not
 	Count int       // changes since then, with those that showed it
 
-	recent [flapChanges]time.Time // the last changes, the newest first
+	recent []time.Time // the last changes, the newest first; most have none
 	told   time.Time
 }
 
@@ -28,16 +28,16 @@ func (f Flaps) On() bool { return !f.Since.IsZero() }
 // Change takes over a change. Tell says that it is to be told as flapping, now
 // or once more.
 func (f Flaps) Change(now time.Time) (_ Flaps, tell bool) {
-	copy(f.recent[1:], f.recent[:])
-	f.recent[0] = now
-	oldest := f.recent[flapChanges-1]
+	before := f.recent[:min(len(f.recent), flapChanges-1)]
+	f.recent = append(append(make([]time.Time, 0, flapChanges), now), before...)
+	oldest := f.recent[len(f.recent)-1]
 	switch {
 	case f.On():
 		f.Count++
 		if tell = now.Sub(f.told) >= flapAgain; tell {
 			f.told = now
 		}
-	case !oldest.IsZero() && now.Sub(oldest) <= flapWithin:
+	case len(f.recent) == flapChanges && now.Sub(oldest) <= flapWithin:
 		f.Since, f.Count, f.told, tell = oldest, flapChanges, now, true
 	}
 	return f, tell

@@ -5,6 +5,7 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"baton/conf"
@@ -103,14 +104,10 @@ func sorryFound(vs conf.VirtualServer, table ipvs.Table) bool {
 	}
 	for _, k := range vs.Keys {
 		sorry := conf.ServerAt(k, vs.Sorry.Server).Key
-		if table[k].Servers[sorry].Weight == 0 {
+		if s, _ := table[k].Servers.Get(sorry); s.Weight == 0 {
 			continue
 		}
-		serving := false
-		for key, s := range table[k].Servers {
-			serving = serving || key != sorry && s.Weight > 0
-		}
-		return !serving
+		return !slices.ContainsFunc(table[k].Servers, func(s ipvs.Server) bool { return s.Key != sorry && s.Weight > 0 })
 	}
 	return false
 }

@@ -67,9 +67,8 @@ func goOn(t *testing.T, vs conf.VirtualServer, st State, steps ...step) State {
 		}
 		st = Next(vs, st, s.in)
 		var have []string
-		e := st.Entry(vs, webKey)
-		for _, k := range e.Keys() {
-			have = append(have, fmt.Sprintf("%s%d", names[k.String()], e.Servers[k].Weight))
+		for _, s := range st.Entry(vs, webKey).Servers {
+			have = append(have, fmt.Sprintf("%s%d", names[s.Key.String()], s.Weight))
 		}
 		if got := strings.Join(have, " "); got != s.want {
 			t.Errorf("%s: the pool is %q, want %q (%+v)", s.what, got, s.want, st)

@@ -13,6 +13,7 @@ type Server struct {
 	Health Health
 	Since  time.Time // of Health.State
 	In     bool      // has an entry in the table, of Weight
+	Held   bool      // it was there before the director was, so that its first pass is no coming back
 	Weight int       // effective; 0 without an entry
 	Target int       // the weight when nothing is the matter: the operator's, else the check's, else the configured one
 	By     Why       // whose it is: Overridden, Dynamic or Configured
@@ -24,9 +25,6 @@ type Server struct {
 	// Found is the weight that the server has until its checks have answered,
 	// absent for none.
 	Found int
-	// Held: it was there before the director was, so that its first pass is no
-	// coming back.
-	Held bool
 }
 
 // absent as a weight: no entry at all.
@@ -57,7 +55,7 @@ func first(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
 	for _, k := range vs.Keys {
 		e, there := in.Table[k]
 		known = known || there
-		if have, ok := e.Servers[conf.ServerAt(k, rs.Server).Key]; ok {
+		if have, ok := e.Servers.Get(conf.ServerAt(k, rs.Server).Key); ok {
 			s.In, s.Weight, s.Found = true, have.Weight, have.Weight
 			goal, by := target(rs, Health{}, in.Orders[rs.Server.Key])
 			if in.Start && rs.SlowStart > 0 && 0 < have.Weight && have.Weight < goal && (by == Overridden || !weighed(rs)) {

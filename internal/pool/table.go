@@ -7,11 +7,15 @@ import (
 
 // Entry is what the kernel should hold of the pool at one of its keys.
 func (s State) Entry(vs conf.VirtualServer, k ipvs.ServiceKey) ipvs.Entry {
-	e := ipvs.Entry{Service: vs.At(k), Servers: make(map[ipvs.ServerKey]ipvs.Server, len(vs.Servers)+1)}
+	most := len(vs.Servers)
+	if vs.Sorry != nil {
+		most += 2
+	}
+	servers := make([]ipvs.Server, 0, most)
 	put := func(server ipvs.Server, weight int) {
 		server = conf.ServerAt(k, server)
 		server.Weight = weight
-		e.Servers[server.Key] = server
+		servers = append(servers, server)
 	}
 	if vs.Sorry != nil {
 		if _, finishing := s.Finishing[vs.Sorry.Server.Key]; finishing || vs.SorryInhibit {
@@ -26,15 +30,15 @@ func (s State) Entry(vs conf.VirtualServer, k ipvs.ServiceKey) ipvs.Entry {
 	if s.Sorry {
 		put(vs.Sorry.Server, max(vs.Sorry.Server.Weight, 1))
 	}
-	return e
+	return ipvs.Entry{Service: vs.At(k), Servers: ipvs.MakeServers(servers)} // the last word on each
 }
 
 // Keep adds to an entry the server that is leaving it, unless it is back.
-func (l Leaving) Keep(e ipvs.Entry) {
-	if _, back := e.Servers[l.Server.Key]; !back {
+func (l Leaving) Keep(e *ipvs.Entry) {
+	if _, back := e.Servers.Get(l.Server.Key); !back {
 		s := l.Server
 		s.Weight, s.Stats = 0, nil
-		e.Servers[s.Key] = s
+		e.Servers.Put(s)
 	}
 }
 
@@ -49,10 +53,12 @@ func Table(services []conf.VirtualServer, states map[string]State, leaving []Lea
 	}
 	for _, l := range leaving {
 		k := l.Service.Key
-		if _, stays := t[k]; !stays {
-			t[k] = ipvs.Entry{Service: l.Service, Servers: map[ipvs.ServerKey]ipvs.Server{}}
+		e, stays := t[k]
+		if !stays {
+			e.Service = l.Service
 		}
-		l.Keep(t[k])
+		l.Keep(&e)
+		t[k] = e
 	}
 	return t
 }

@@ -171,7 +171,7 @@ func (k *Kernel) perform(op ipvs.Op) error {
 		if exists {
 			return syscall.EEXIST
 		}
-		e = ipvs.Entry{Servers: map[ipvs.ServerKey]ipvs.Server{}}
+		e = ipvs.Entry{}
 	} else if !exists {
 		return syscall.ESRCH
 	}
@@ -194,14 +194,15 @@ func (k *Kernel) perform(op ipvs.Op) error {
 
 func (k *Kernel) performServer(key ipvs.ServiceKey, e ipvs.Entry, op ipvs.Op) error {
 	sk := op.Server.Key
-	_, exists := e.Servers[sk]
+	was, exists := e.Servers.Get(sk)
 	switch {
 	case op.Kind == ipvs.AddServer && exists:
 		return syscall.EEXIST
 	case op.Kind != ipvs.AddServer && !exists:
 		return syscall.ENOENT
 	case op.Kind == ipvs.DeleteServer:
-		delete(e.Servers, sk)
+		e.Servers.Delete(sk)
+		k.table[key] = e
 		return nil
 	}
 	s := op.Server
@@ -213,7 +214,8 @@ func (k *Kernel) performServer(key ipvs.ServiceKey, e ipvs.Entry, op ipvs.Op) er
 	case mixed && (s.Forward != ipvs.TUN || len(k.settings.daemons) > 0), gue && s.Tunnel.Port == 0:
 		return syscall.EINVAL
 	}
-	s.Stats = e.Servers[sk].Stats // its connections live through a change
-	e.Servers[sk] = s
+	s.Stats = was.Stats // its connections live through a change
+	e.Servers.Put(s)
+	k.table[key] = e
 	return nil
 }

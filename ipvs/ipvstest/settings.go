@@ -34,8 +34,8 @@ func (k *Kernel) StartDaemon(ctx context.Context, role ipvs.DaemonRole, d ipvs.S
 		return syscall.EEXIST
 	}
 	for key, e := range k.table {
-		for sk := range e.Servers {
-			if sk.Address.Is4() != (key.AF() == ipvs.IPv4) {
+		for _, s := range e.Servers {
+			if s.Key.Address.Is4() != (key.AF() == ipvs.IPv4) {
 				return syscall.EINVAL
 			}
 		}

@@ -42,9 +42,9 @@ func Down(m map[string]healthcheck.Verdict, ids ...string) map[string]healthchec
 
 // Holding is a kernel's table with the service and the servers.
 func Holding(servers ...conf.RealServer) ipvs.Table {
-	e := ipvs.Entry{Service: ipvs.Service{Key: Web, Scheduler: "rr"}, Servers: map[ipvs.ServerKey]ipvs.Server{}}
+	e := ipvs.Entry{Service: ipvs.Service{Key: Web, Scheduler: "rr"}}
 	for _, s := range servers {
-		e.Servers[s.Server.Key] = s.Server
+		e.Servers.Put(s.Server)
 	}
 	return ipvs.Table{Web: e}
 }
