@@ -1,6 +1,9 @@
 package healthcheck
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // finish ends a check's attempt: judge it, give its places back, set the next.
 func (s *Scheduler) finish(c *check, err error) {
@@ -21,8 +24,9 @@ func (s *Scheduler) finish(c *check, err error) {
 
 	latency := s.now - c.started
 	reason := ReasonOf(err)
-	if reason == Timeout && s.stall.covers(c.started, c.spec.Timeout) {
-		err = failure(Resources, "this process stood still for %v of the %v that the server had", s.stall.length, c.spec.Timeout)
+	lost, excused := s.excuse(c, reason)
+	if excused {
+		err = failure(Resources, "this process stood still for %v of the attempt, which is made again (%v)", lost.Round(time.Millisecond), err)
 		reason = Resources
 	}
 	detail := ""
@@ -56,7 +60,7 @@ func (s *Scheduler) finish(c *check, err error) {
 			Latency: latency, At: s.wall, Attempts: max(d.Attempts, 1), Weight: c.bears(),
 		})
 	}
-	c.reschedule(s.now, d.Retry, reason.Unknown())
+	c.reschedule(s.now, d.Retry, reason.Unknown(), excused)
 	s.line.set(c)
 }
 
@@ -135,7 +139,7 @@ func socketError(c *check, err error) error {
 
 // begun notes that the attempt begins now, and how late that is.
 func (s *Scheduler) begun(c *check) {
-	c.started = s.tick()
+	c.started, c.lost = s.tick(), s.stall.lost
 	late := c.started - c.scheduled
 	i := 0
 	for i < len(LatenessBuckets) && late > LatenessBuckets[i] {

@@ -36,6 +36,9 @@ type check struct {
 	due       time.Duration // the regular beat
 	scheduled time.Duration // when the attempt should begin
 	started   time.Duration
+	within    time.Duration // of started the attempt ends: the Timeout, less after a stall
+	lost      time.Duration // stall.lost when it began
+	repeats   int           // attempts in a row that a stall has excused
 
 	health   Health
 	weight   *int // that the last pass has said
@@ -51,7 +54,7 @@ type check struct {
 func newCheck(spec Spec, checker Checker) *check {
 	c := &check{
 		spec: spec, checker: checker,
-		index: -1, fd: -1, health: Health{State: Unknown},
+		index: -1, fd: -1, within: spec.Timeout, health: Health{State: Unknown},
 	}
 	c.dialog, _ = checker.(*dialog)
 	return c
@@ -73,9 +76,9 @@ func (c *check) resume(v Verdict) {
 // reschedule sets when the next attempt begins. Regular attempts keep to the
 // beat that the first one began, however long each takes; beats that have
 // passed meanwhile are left out.
-func (c *check) reschedule(now time.Duration, retry, unknown bool) {
+func (c *check) reschedule(now time.Duration, retry, unknown, excused bool) {
 	switch {
-	case c.again:
+	case c.again || excused:
 		c.at, c.again = now, false
 	case unknown:
 		c.at = now + max(c.spec.RetryDelay, min(c.spec.Interval, time.Second))

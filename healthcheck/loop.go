@@ -19,8 +19,9 @@ const (
 func (s *Scheduler) turn(p poller) error {
 	s.mu.Lock()
 	now := s.tick()
-	s.stall.note(now, s.line)
+	s.stall.note(now)
 	s.begin(now)
+	s.stall.note(s.tick())
 	hint, hinted := s.follow(now)
 	verdicts := s.outbox
 	s.outbox = nil
@@ -30,7 +31,7 @@ func (s *Scheduler) turn(p poller) error {
 	report, told := s.overload.take(now, s.wall, s.fds.limit)
 	sleep := longestSleep
 	if c := s.line.first(); c != nil {
-		sleep = min(sleep, c.at-s.tick())
+		sleep = min(sleep, c.at-s.now)
 	}
 	if len(s.hints.lost) > 0 {
 		sleep = min(sleep, s.hints.next-s.now)
@@ -39,6 +40,10 @@ func (s *Scheduler) turn(p poller) error {
 		sleep = 0
 	}
 	s.wakeAt = now + sleep
+	if s.fds.held > 0 {
+		sleep = min(sleep, stallTick)
+	}
+	s.stall.until = s.now + max(sleep, 0)
 	s.mu.Unlock()
 
 	for _, v := range verdicts {
@@ -68,7 +73,7 @@ func (s *Scheduler) turn(p poller) error {
 		}
 		if len(ready) > 0 {
 			s.mu.Lock()
-			s.tick()
+			s.stall.note(s.tick())
 			for _, r := range ready {
 				s.progress(r)
 			}
@@ -156,7 +161,7 @@ func (s *Scheduler) watch(c *check, writable bool) {
 }
 
 func (s *Scheduler) until(c *check) {
-	c.at = c.started + c.spec.Timeout
+	c.at = c.started + c.within
 	s.line.set(c)
 }
 
@@ -258,11 +263,11 @@ func (s *Scheduler) talk(c *check) {
 		s.begun(c)
 		s.until(c)
 		var ctx context.Context
-		ctx, c.cancel = context.WithTimeout(s.run, c.spec.Timeout)
+		ctx, c.cancel = context.WithTimeout(s.run, c.within)
 		s.group.Go(func() { s.conclude(c, c.checker.Check(ctx)) })
 		return
 	}
-	left := c.started + c.spec.Timeout - s.now
+	left := c.started + c.within - s.now
 	conn := s.poll.conn(c.fd, c.dialog)
 	s.forget(c)
 	ctx := s.run
@@ -292,7 +297,7 @@ func (s *Scheduler) talk(c *check) {
 func (s *Scheduler) conclude(c *check, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stall.note(s.tick(), s.line)
+	s.stall.note(s.tick())
 	s.finish(c, err)
 	if len(s.outbox)+len(s.fails.list)+len(s.attempts) > 0 || s.overload.due(s.now) || len(s.hints.lost) > 0 && s.hints.next < s.wakeAt || c.index >= 0 && c.at < s.wakeAt || s.fds.ready() || s.talks.ready() {
 		s.wake()

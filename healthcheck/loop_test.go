@@ -15,6 +15,7 @@ type fakePoller struct {
 	script []func() (ready []readiness, full bool)
 	errs   map[int]error
 	peer   net.Conn // what conn returns
+	free   bool     // the last wait was not from the script
 }
 
 func (p *fakePoller) dials() bool { return true }
@@ -34,6 +35,7 @@ func (p *fakePoller) wake()                           {}
 func (p *fakePoller) close()                          {}
 
 func (p *fakePoller) wait(timeout time.Duration) ([]readiness, bool, error) {
+	p.free = len(p.script) == 0
 	if len(p.script) == 0 {
 		*p.clock = p.clock.Add(max(timeout, 0))
 		return nil, false, nil
@@ -71,9 +73,12 @@ func newLoopRig(t *testing.T, o Options, specs ...Spec) *loopRig {
 
 func (r *loopRig) rounds(n int) {
 	r.t.Helper()
-	for range n {
+	for n > 0 {
 		if err := r.turn(r.poll); err != nil {
 			r.t.Fatal(err)
+		}
+		if !r.poll.free || r.clock.Sub(r.epoch) >= r.wakeAt { // else it watches for stalls only
+			n--
 		}
 	}
 }
@@ -90,41 +95,6 @@ func TestTimeoutOfTheLoop(t *testing.T) {
 	}
 	if len(r.poll.open) != 1 || r.poll.next != 2 {
 		t.Errorf("%d sockets opened, %d open", r.poll.next, len(r.poll.open))
-	}
-}
-
-// TestStallIsNotHeldAgainstTheServer: the process stood still for longer than
-// the attempt's time. An answer that came meanwhile counts, and none is unknown.
-func TestStallIsNotHeldAgainstTheServer(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		ready []readiness
-		want  State
-	}{
-		{"an answer came", []readiness{{fd: 1}}, Up},
-		{"none came", nil, Unknown},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			r := newLoopRig(t, Options{}, spec("a"))
-			r.onWait(func() ([]readiness, bool) { r.clock = r.clock.Add(5 * sec); return tc.ready, false }, nothing)
-			r.rounds(2)
-			if st := r.Status()[0]; st.State != tc.want {
-				t.Fatalf("status %+v", st)
-			}
-			if tc.want == Unknown {
-				if st := r.Status()[0]; st.Reason != Resources || st.Next.Sub(r.clock) > sec {
-					t.Fatalf("status %+v at %v", st, r.clock)
-				}
-				r.rounds(1)
-				if len(r.overload) != 1 || r.overload[0].Unknown != 1 {
-					t.Fatalf("overload %+v", r.overload)
-				}
-				r.rounds(2) // the next attempt has all its time
-				if len(r.verdicts) != 1 || r.verdicts[0].Reason != Timeout {
-					t.Fatalf("verdicts %+v", r.verdicts)
-				}
-			}
-		})
 	}
 }
 
@@ -146,16 +116,6 @@ func TestSilenceAfterAFalseAlarm(t *testing.T) {
 				t.Errorf("reply wanted %v: verdicts %+v", reply, r.verdicts)
 			}
 		})
-	}
-}
-
-// TestShortStallIsNoExcuse: a server that had most of its time is judged.
-func TestShortStallIsNoExcuse(t *testing.T) {
-	r := newLoopRig(t, Options{}, spec("a"))
-	r.onWait(func() ([]readiness, bool) { r.clock = r.clock.Add(1400 * ms); return nil, false }, nothing)
-	r.rounds(3)
-	if len(r.verdicts) != 1 || r.verdicts[0].Reason != Timeout {
-		t.Fatalf("verdicts %+v", r.verdicts)
 	}
 }
 

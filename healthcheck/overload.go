@@ -49,31 +49,3 @@ func (o *overload) take(now time.Duration, at time.Time, descriptors int) (Overl
 	*o = overload{last: now, told: true, lack: r.Unknown > 0}
 	return r, true
 }
-
-// stall is the longest recent time in which this process did not run although
-// something was due.
-type stall struct {
-	at     time.Duration // its end
-	length time.Duration
-}
-
-// stallMemory is how long a stall outweighs a shorter, later one.
-const stallMemory = time.Minute
-
-// note measures how overdue the first moment of the timeline is. It is to be
-// called on waking, before anything that is due is done.
-func (st *stall) note(now time.Duration, line timeline) {
-	c := line.first()
-	if c == nil {
-		return
-	}
-	if d := now - c.at; d > 0 && (d >= st.length || now-st.at > stallMemory) {
-		*st = stall{now, d}
-	}
-}
-
-// covers reports whether a time-out of an attempt is this process's own doing:
-// it stood still for at least half of the attempt's time.
-func (st *stall) covers(started, timeout time.Duration) bool {
-	return st.at >= started && 2*st.length >= timeout
-}

@@ -50,6 +50,8 @@ type Options struct {
 
 	poller func() (poller, error)        // default newPoller
 	build  func(Spec) (Checker, []error) // default build
+
+	suspended func() time.Duration // of this machine, in all; default the operating system's
 }
 
 // reservedDescriptors are left for all else that the process opens.
@@ -119,13 +121,17 @@ func NewScheduler(o Options) *Scheduler {
 	if o.build == nil {
 		o.build = func(s Spec) (Checker, []error) { return build(s, means{o.Run, o.Mark}) }
 	}
+	if o.suspended == nil {
+		o.suspended = suspended
+	}
 	epoch := time.Now()
 	if o.Now != nil {
 		epoch = o.Now()
 	}
 	return &Scheduler{
 		opt: o, epoch: epoch, checks: map[string]*check{}, kinds: map[Kind]*KindStats{},
-		fds: gate{limit: o.MaxDescriptors}, talks: gate{limit: min(o.MaxConversations, o.MaxDescriptors)},
+		stall: stall{suspended: o.suspended()},
+		fds:   gate{limit: o.MaxDescriptors}, talks: gate{limit: min(o.MaxConversations, o.MaxDescriptors)},
 	}
 }
 
@@ -287,6 +293,7 @@ func (s *Scheduler) tick() time.Duration {
 	s.now = time.Since(s.epoch)
 	if s.anchor.IsZero() || s.now-s.anchorAt >= time.Second {
 		s.anchor, s.anchorAt = time.Now(), s.now
+		s.stall.slept(s.opt.suspended())
 	}
 	s.wall = s.anchor.Add(s.now - s.anchorAt)
 	return s.now
