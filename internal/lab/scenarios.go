@@ -128,6 +128,8 @@ func realServerDown() Scenario {
 			for _, m := range []Mode{Refuse, Hang} {
 				err := inOrder(
 					b.mark(ctx, string(m)+": unnoticed"),
+					// Nor may a request of the phase before be at rs1 still when it breaks.
+					b.answers(ctx, 50),
 					b.step(fmt.Sprintf("rs1 starts to %s", m), func() error { return b.lab.SetServer(ctx, RS1, m) }),
 					b.step("wait for both directors to take rs1 out", func() error { return b.lab.AwaitServer(ctx, RS1, false) }),
 					b.mark(ctx, string(m)+": out"), b.answers(ctx, 100),
