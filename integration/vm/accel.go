@@ -27,6 +27,17 @@ func (a Accel) arguments() []string {
 	return []string{"-accel", "tcg,thread=multi", "-cpu", "max"}
 }
 
+// parameters are the kernel's. Linux does not believe that an emulated processor's
+// TSC is the same on both, which QEMU sees to, and would read the time from the HPET:
+// by a system call each time, and an access to a device behind QEMU's one lock.
+func (a Accel) parameters() string {
+	const common = "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on"
+	if a == KVM {
+		return common
+	}
+	return common + " tsc=reliable"
+}
+
 // trialTimeout bounds the trial boot with KVM, which takes about one second
 // where it works. On some hosts it hangs after "Booting from ROM" for good.
 const trialTimeout = 8 * time.Second

@@ -43,7 +43,7 @@ func arguments(m Machine, accel Accel, memoryMiB, cpus int, image, console strin
 	}
 	return append(args,
 		"-kernel", m.Image, "-initrd", image,
-		"-append", "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on",
+		"-append", accel.parameters(),
 		"-chardev", "file,id=console,path="+console, "-serial", "chardev:console",
 		"-device", "virtio-serial-pci",
 		"-chardev", "socket,id=port,fd=3", "-device", "virtserialport,chardev=port,name="+wire.PortName,

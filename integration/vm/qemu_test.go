@@ -148,8 +148,8 @@ func TestArguments(t *testing.T) {
 	m := Machine{Image: "/k/vmlinuz", EmulatorDir: []string{"/c/seabios"}}
 	for accel, want := range map[Accel][]string{
 		TCG: {"-M q35", "-accel tcg,thread=multi -cpu max", "-m 2048M -smp 2", "-no-reboot", "-kernel /k/vmlinuz -initrd /t/initramfs",
-			"panic=-1 mitigations=off", "-L /c/seabios", "virtserialport,chardev=port,name=baton", "file,id=console,path=/t/console.log"},
-		KVM: {"-accel kvm -cpu host"},
+			"panic=-1 mitigations=off random.trust_cpu=on tsc=reliable", "-L /c/seabios", "virtserialport,chardev=port,name=baton", "file,id=console,path=/t/console.log"},
+		KVM: {"-accel kvm -cpu host", "random.trust_cpu=on -chardev"},
 	} {
 		got := strings.Join(arguments(m, accel, 2048, 2, "/t/initramfs", "/t/console.log"), " ")
 		for _, w := range want {
