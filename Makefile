@@ -21,7 +21,6 @@ SCENARIOS ?= link-down stop failover kill recover real-server prober-kill
 SIM_SEED ?= 1
 SIM_DAYS ?= 10000
 SIM_FOR ?= 0
-RESULTS := .cache/results.json
 
 # The go command that go.mod asks for, looked for only when a recipe needs it.
 GO = $(eval GO := $$(shell .ci/go.sh))$(if $(GO),$(GO),$(error no Go toolchain: see above))
@@ -29,9 +28,6 @@ go = PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" GOTOOLCHAIN=local go
 testsum = $(go) run ./internal/testsum
 # The end-to-end tests boot a machine of their own; `make test` runs them.
 units = $$($(go) list ./... | grep -v '/integration$$')
-# The end-to-end tests that follow the kernel tests, so that both lanes of `make test`
-# are about as long; all others are the first lane.
-second_lane = ^Test(Modes|KeepalivedAsPeer|ConnectionsSurvive|NetworkAndTime)$$
 
 .PHONY: help
 help: ## list the targets
@@ -91,21 +87,7 @@ corpora:
 
 .PHONY: test
 test: vmrun ## unit, kernel and end-to-end tests, the latter two on a kernel with IPVS
-	@.ci/go.sh cc
-	@mkdir -p $(dir $(RESULTS)) && rm -f $(RESULTS); failed=; \
-	echo "== unit tests"; \
-	$(go) test -race -vet=off -timeout 5m -json $(units) | $(testsum) -stage unit -into $(RESULTS) || failed+=" unit"; \
-	echo "== kernel and end-to-end tests, in two lanes: a virtual machine leaves a processor idle"; \
-	end_to_end() { $(go) test -count=1 -vet=off -timeout 25m -json "$$@" ./integration | $(testsum) -v -stage end-to-end -into $(RESULTS); }; \
-	( lane=0; \
-	PATH="$(patsubst %/,%,$(dir $(GO))):$$PATH" bin/vmrun -json -test ./... | $(testsum) -v -stage kernel -into $(RESULTS) || lane=1; \
-	end_to_end -run '$(second_lane)' || lane=$$((lane + 2)); exit $$lane ) & second=$$!; \
-	end_to_end -skip '$(second_lane)' || failed+=" end-to-end"; \
-	lane=0; wait $$second || lane=$$?; \
-	if ((lane & 1)); then failed+=" kernel"; fi; \
-	if ((lane & 2)); then failed+=" end-to-end (second lane)"; fi; \
-	echo; $(testsum) -table $(RESULTS); \
-	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+	@.ci/test.sh
 
 .PHONY: demo
 demo: build vmrun ## build the lab, cut the master off, measure the gap
@@ -131,4 +113,4 @@ fuzz: ## each fuzz target for FUZZTIME=10s
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin dist $(RESULTS)
+	rm -rf bin dist .cache/results.json

@@ -15,6 +15,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"baton/integration/vm/still"
 )
 
 // HostProbes answers for the machine that we run on.
@@ -77,6 +79,9 @@ func runHere(ctx context.Context, job Job) ([]Exit, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, fmt.Errorf("create output directory: %w", err)
 	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	go still.Watch(watching, func(d time.Duration) { fmt.Fprint(job.Stderr, still.Line(d)) })
 	var exits []Exit
 	for i, c := range job.Commands {
 		job.Before(i)

@@ -12,7 +12,7 @@ import (
 func summarize(t *testing.T, events string) (*summary, string) {
 	t.Helper()
 	var out bytes.Buffer
-	s := &summary{Stage: "unit", out: &out, output: map[string][]string{}}
+	s := &summary{Stage: "unit", out: &out, output: map[string][]string{}, begun: map[string]int{}}
 	if err := s.read(strings.NewReader(events)); err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +93,12 @@ func TestTableCollectsTheStages(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 3 || strings.Join(strings.Fields(lines[1]), " ") != "unit 1 2 2 2 5.0" ||
+	if len(lines) < 3 || strings.Join(strings.Fields(lines[1]), " ") != "unit 1 2 2 2 5.0" ||
 		strings.Join(strings.Fields(lines[2]), " ") != "kernel 1 1 1 1 2.5" {
 		t.Errorf("table is\n%s", &out)
+	}
+	if want := "kernel: failed: baton/ipvs.TestBad/x\n    plan.go:7: wrong"; !strings.HasSuffix(strings.TrimSpace(out.String()), want) {
+		t.Errorf("what failed is not said at the end:\n%s", &out)
 	}
 	if err := printTable(&out, file+".gone"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: error is %v", err)

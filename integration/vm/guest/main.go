@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"baton/integration/vm/still"
 	"baton/integration/vm/wire"
 )
 
@@ -86,6 +88,9 @@ func work() error {
 	if err := prepare(w, job); err != nil {
 		return err
 	}
+	go still.Watch(context.Background(), func(d time.Duration) {
+		_ = w.Send(wire.KindStderr, []byte(still.Line(d))) // its next frame tells of a port that has gone
+	})
 	for _, c := range job.Commands {
 		if err := w.SendJSON(wire.KindExit, run(w, c)); err != nil {
 			return err
