@@ -19,6 +19,9 @@ type pools struct {
 	orders  map[string]map[ipvs.ServerKey]pool.Order
 	leaving map[ipvs.ServiceKey]*departure
 	unsaved bool // orders or leaving have changed since they were written down
+	// recorded are the names in orders by the services that they had when those were
+	// written down; nil after the start.
+	recorded map[ipvs.ServiceKey]string
 
 	// unsettled are the checks whose verdicts have come and moved nothing yet, and
 	// unsettledIn the services that they belong to, in the order in which they came.
@@ -72,6 +75,7 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 			s = &service{since: now, sorry: now}
 		}
 		s.fresh = was[vs.Name] == nil || !s.Equal(*vs)
+		c.unsaved = c.unsaved || s.fresh && c.orders[vs.Name] != nil // its addresses stand there, too
 		s.VirtualServer, s.track = vs, ""
 		if key := (vrrp.Track{Kind: vrrp.TrackVirtualServer, Name: vs.Name}).Key(); tracked[key] {
 			s.track = key

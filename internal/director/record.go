@@ -34,9 +34,12 @@ const (
 )
 
 type ordersRecord struct {
-	Version int            `json:"version"`
-	Orders  []orderRecord  `json:"orders,omitempty"`
-	Leaving []pool.Leaving `json:"leaving,omitempty"`
+	Version int           `json:"version"`
+	Orders  []orderRecord `json:"orders,omitempty"`
+	// Services are what the virtual_servers in Orders are to the kernel, by which they
+	// are known again under another name. Older records have none.
+	Services map[string][]ipvs.ServiceKey `json:"services,omitempty"`
+	Leaving  []pool.Leaving               `json:"leaving,omitempty"`
 }
 
 type orderRecord struct {
@@ -48,10 +51,13 @@ type orderRecord struct {
 // encodeOrders is the record of what is known now, in an order that does not
 // change by itself.
 func (p *pools) encodeOrders() ([]byte, error) {
-	r := ordersRecord{Version: ordersVersion}
+	r := ordersRecord{Version: ordersVersion, Services: map[string][]ipvs.ServiceKey{}}
 	for _, name := range slices.Sorted(maps.Keys(p.orders)) {
 		for _, k := range slices.SortedFunc(maps.Keys(p.orders[name]), ipvs.ServerKey.Compare) {
 			r.Orders = append(r.Orders, orderRecord{name, k, p.orders[name][k]})
+		}
+		if s := p.named[name]; s != nil {
+			r.Services[name] = s.Keys
 		}
 	}
 	for _, d := range p.leaving {
@@ -85,6 +91,12 @@ func (p *pools) decodeOrders(raw []byte) error {
 		}
 		p.orders[o.Service][o.Server] = o.Order
 	}
+	p.recorded = map[ipvs.ServiceKey]string{}
+	for name, keys := range r.Services {
+		for _, k := range keys {
+			p.recorded[k] = name
+		}
+	}
 	for _, l := range r.Leaving {
 		k := l.Service.Key
 		if k.FWMark == 0 && !k.Address.IsValid() || !l.Server.Key.Address.IsValid() {
@@ -115,7 +127,7 @@ func (c *core) loadOrders(stateDir string) {
 			return
 		}
 	}
-	c.orders, c.leaving = map[string]map[ipvs.ServerKey]pool.Order{}, map[ipvs.ServiceKey]*departure{}
+	c.orders, c.leaving, c.recorded = map[string]map[ipvs.ServerKey]pool.Order{}, map[ipvs.ServiceKey]*departure{}, nil
 	detail := "drained servers are in service again, weights are the configured ones; the file is now called " + ordersFile + ".unreadable"
 	if aside := os.Rename(c.record.name, c.record.name+".unreadable"); aside != nil {
 		detail = "drained servers are in service again, weights are the configured ones"

@@ -31,14 +31,23 @@ func (c *core) rename(cfg *conf.Config) {
 		}
 	}
 	// A director that has just started knows of the one before it only the orders,
-	// by names, which are addresses unless they are a group's.
+	// and of which services they were.
 	for _, vs := range cfg.Services {
+		if !c.starting || c.orders[vs.Name] != nil {
+			continue
+		}
 		for _, k := range vs.Keys {
-			if c.starting && !stays[k.String()] && c.orders[vs.Name] == nil {
-				c.reorder(k.String(), vs.Name)
+			was, known := c.recorded[k]
+			if !known {
+				was = k.String() // a record without services: names are addresses unless they are a group's
+			}
+			if c.orders[was] != nil && !stays[was] {
+				c.reorder(was, vs.Name)
+				break
 			}
 		}
 	}
+	c.recorded = nil
 }
 
 // reorder makes the orders for the servers of one name those of another.

@@ -1,7 +1,11 @@
 package director
 
 import (
+	"encoding/json"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,6 +77,57 @@ func TestRenamedPoolStaysWhatItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := site{ipvstest.New(""), t.TempDir()}
 		s.directing(t, single(), func(c *core) { begin(t, c) })
+		s.directing(t, group, func(c *core) {
+			c.tell(t, down(up("g a", "g b"), "g c"))
+			s.holds(t, "a start with the group", want)
+			judge(t, c, "up", "drained", "down")
+		})
+		// The group has another name at the next start, and another address before those
+		// that it had. A reload gives it one more, with which it is found again.
+		called := func(name string, keys ...ipvs.ServiceKey) *conf.Config {
+			cfg := *group
+			cfg.Services = slices.Clone(group.Services)
+			cfg.Services[0].Name, cfg.Services[0].Keys = name, keys
+			return &cfg
+		}
+		at := func(address string) ipvs.ServiceKey {
+			return ipvs.AddressKey(ipvs.TCP, netip.MustParseAddrPort(address+":80"))
+		}
+		keys := append([]ipvs.ServiceKey{at("192.168.16.199")}, group.Services[0].Keys...)
+		s.directing(t, called("group shop", keys...), func(c *core) {
+			c.tell(t, down(up("g a", "g b"), "g c"))
+			s.holds(t, "a start with a renamed group", "-A -t 192.168.16.199:80 -s rr\n-a -t 192.168.16.199:80 -r 192.168.16.103:80 -g -w 7\n"+want)
+			judge(t, c, "up", "drained", "down")
+			later(time.Second) // all is written down
+			if err := c.ask(t.Context(), func() { c.change(called("group shop", append(keys, at("192.168.16.198"))...)) }); err != nil {
+				t.Error(err)
+			}
+		})
+		s.directing(t, called("group third", at("192.168.16.198")), func(c *core) {
+			c.tell(t, down(up("g a", "g b"), "g c"))
+			judge(t, c, "up", "drained", "down")
+		})
+	})
+	// A record of an older Baton has the names alone.
+	synctest.Test(t, func(t *testing.T) {
+		s := site{ipvstest.New(""), t.TempDir()}
+		s.directing(t, single(), func(c *core) { begin(t, c) })
+		name := filepath.Join(s.dir, ordersFile)
+		var record map[string]any
+		raw, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(raw, &record)
+		}
+		if err != nil || record["services"] == nil {
+			t.Fatalf("the record is %s: %v", raw, err)
+		}
+		delete(record, "services")
+		if raw, err = json.Marshal(record); err == nil {
+			err = os.WriteFile(name, raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		s.directing(t, group, func(c *core) {
 			c.tell(t, down(up("g a", "g b"), "g c"))
 			s.holds(t, "a start with the group", want)
