@@ -111,7 +111,7 @@ func (c *core) tellDrained(service string, k ipvs.ServerKey, d pool.Drain) {
 }
 
 // readFinishing takes over a reading of the table for those whom a swap with the
-// sorry server has taken out of service.
+// sorry server has taken out of service, or whose entries a reload no longer keeps.
 func (c *core) readFinishing(r ipvs.Result, now time.Time) {
 	read := c.list
 	if !r.Whole {

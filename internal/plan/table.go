@@ -32,6 +32,9 @@ func (p *planner) table(cfg *conf.Config) ipvs.Table {
 			if sv.Why == string(pool.Replaced) && sv.Kernel != nil {
 				was.Finishing[rs.Server.Key] = pool.Drain{}
 			}
+			if sv.Why == string(pool.Failed) && sv.Kernel != nil {
+				was.Servers[rs.Server.Key] = pool.Server{Health: pool.Health{State: healthcheck.Down}, In: true, Why: pool.Failed, Kept: true}
+			}
 			p.judge(vs, rs, known, in.Verdicts)
 		}
 		states[vs.Name] = pool.Next(vs, was, in)
@@ -58,6 +61,8 @@ func (p *planner) pool(vs conf.VirtualServer) (was pool.State) {
 		was.Sorry = s.Sorry.In
 		if d := s.Sorry.Drain; d != nil && s.Sorry.Address == vs.Sorry.Server.Key.String() {
 			was.Finishing[vs.Sorry.Server.Key] = pool.Drain{Begun: d.Begun, Deadline: d.Deadline}
+		} else if s.Sorry.Kernel != nil && !s.Sorry.In && s.Sorry.Address == vs.Sorry.Server.Key.String() {
+			was.Aside = vs.Sorry.Server.Key
 		}
 	}
 	return was

@@ -21,9 +21,11 @@ type State struct {
 	Sorry   bool // the sorry server stands in for the pool
 	Weights
 	// Finishing are servers, the sorry server among them, that a swap with it has
-	// taken out of service, until their connections are gone.
+	// taken out of service, or whose entries nothing keeps any more, until their
+	// connections are gone.
 	Finishing map[ipvs.ServerKey]Drain
-	Look      time.Time // when a weight changes by itself the next time; zero: none does
+	Aside     ipvs.ServerKey // the sorry server while sorry_server_inhibit keeps its entry
+	Look      time.Time      // when a weight changes by itself the next time; zero: none does
 }
 
 // Inputs are what a pool's state follows from besides its configuration and

@@ -18,6 +18,7 @@ type Server struct {
 	Target int       // the weight when nothing is the matter: the operator's, else the check's, else the configured one
 	By     Why       // whose it is: Overridden, Dynamic or Configured
 	Why    Why       // why Weight is not the configured one
+	Kept   bool      // inhibit_on_failure keeps its entry
 
 	Ramp time.Time // since when the weight rises (slow_start); zero: it does not
 	Step time.Time // when it rises next
@@ -73,6 +74,7 @@ func first(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
 // next is the server as it is now, for itself: the sorry server comes later.
 func (s Server) next(rs conf.RealServer, in Inputs) Server {
 	was, order := s, in.Orders[rs.Server.Key]
+	s.Kept = false
 	s.Health = HealthOf(rs, in.Verdicts)
 	if s.Health.State != was.Health.State {
 		s.Since = in.Now

@@ -9,7 +9,9 @@ import (
 
 // finish lets those finish whom the swap with the sorry server takes out of
 // service although they are well: the sorry server on its way out, and servers
-// that are up when the quorum is lost. They keep an entry of weight 0 until
+// that are up when the quorum is lost. The same holds for those whose entries
+// sorry_server_inhibit or inhibit_on_failure has kept for their connections, when a
+// reload switches that off. They keep an entry of weight 0 until
 // their connections are gone or drain_timeout has passed. keepalived removes them
 // at once, and the kernel then drops what their clients send.
 func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
@@ -32,18 +34,28 @@ func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
 		k := vs.Sorry.Server.Key
 		// A pool that is new here may have let it finish under another name or
 		// director, and whoever was one of the pool may have become its sorry server.
-		begin(k, was.Sorry || was.Servers[k].In || was.Servers == nil && first(vs, *vs.Sorry, in).In)
-	}
-	if !s.Sorry {
-		return
+		begin(k, was.Sorry || was.Servers[k].In || was.Aside == k && !vs.SorryInhibit || was.Servers == nil && first(vs, *vs.Sorry, in).In)
+		if vs.SorryInhibit {
+			s.Aside = k
+		}
 	}
 	for _, rs := range vs.Servers {
 		k := rs.Server.Key
-		sv, before := s.Servers[k], was.before(vs, rs, in)
-		if sv.Why == Replaced && begin(k, before.In && before.Why != Replaced) {
-			sv.In = true
-			s.Servers[k] = sv
+		sv := s.Servers[k]
+		if sv.Why != Replaced && sv.Why != Failed && sv.Why != Unproven {
+			continue
 		}
+		before := was.before(vs, rs, in)
+		freed := before.Kept && !rs.InhibitOnFailure
+		switch {
+		case sv.Why == Replaced:
+			sv.In = begin(k, freed || before.In && before.Why != Replaced) || sv.In
+		case !sv.In && (freed || before.Why != Replaced):
+			// Who is replaced, finishes and fails has nothing left to finish.
+			sv.In = begin(k, freed)
+		}
+		sv.Kept = sv.In && rs.InhibitOnFailure
+		s.Servers[k] = sv
 	}
 }
 

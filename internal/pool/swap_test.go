@@ -114,6 +114,78 @@ func TestSwapLetsFinish(t *testing.T) {
 		tell(t, vs, step{"and after a restart with that", Inputs{Start: true, Verdicts: up("a", "b"), Table: holding(a, b, *vs.Sorry)}, "S0 a3 b2"})
 	})
 
+	// A reload ends what keeps entries of weight 0, and both had more to finish than
+	// drain_timeout allowed.
+	t.Run("the sorry server that sorry_server_inhibit has kept", func(t *testing.T) {
+		inhibiting := vs
+		inhibiting.SorryInhibit = true
+		none := step{"none", Inputs{Verdicts: down(up(), "a", "b")}, "S1"}
+		back := step{"both", Inputs{Verdicts: up("a", "b")}, "S0 a3 b2"}
+		st := tell(t, inhibiting, none, back)
+		st, _ = st.Read(func(ipvs.ServerKey) (int, bool) { return 7, true }, epoch.Add(time.Hour))
+		st = goOn(t, inhibiting, st, back)
+		if len(st.Finishing) != 0 {
+			t.Errorf("%v finish", st.Finishing)
+		}
+		at := step{"switched off", Inputs{Verdicts: up("a", "b"), Now: epoch.Add(2 * time.Hour)}, "S0 a3 b2"}
+		st = goOn(t, vs, st, at)
+		st, ended := st.Read(func(ipvs.ServerKey) (int, bool) { return 7, true }, epoch.Add(2*time.Hour+time.Minute))
+		if goOn(t, vs, st, step{"a minute later", Inputs{Verdicts: up("a", "b")}, "a3 b2"}); ended[vs.Sorry.Server.Key].Left != 7 {
+			t.Errorf("ended: %+v", ended)
+		}
+		vs := vs
+		vs.DrainTimeout = 0
+		goOn(t, vs, tell(t, inhibiting, none, back), step{"it goes on", Inputs{Verdicts: up("a", "b"), Now: epoch.Add(2 * time.Hour)}, "S0 a3 b2"})
+		inhibiting.DrainTimeout = 0
+		goOn(t, vs, tell(t, inhibiting, none, back), step{"without drain_timeout ever", Inputs{Verdicts: up("a", "b")}, "a3 b2"})
+	})
+
+	t.Run("a server that inhibit_on_failure has kept", func(t *testing.T) {
+		vs := web(a, b)
+		vs.DrainTimeout = time.Minute
+		inhibiting := vs
+		inhibiting.Servers = slices.Clone(vs.Servers)
+		inhibiting.Servers[1].InhibitOnFailure = true
+		one := Inputs{Verdicts: down(up("a"), "b")}
+		failed := step{"b fails", one, "a3 b0"}
+		off := step{"switched off", one, "a3 b0"}
+		gone := step{"no connection is left", one, "a3"}
+		idle := func(st State) State {
+			st, _ = st.Read(func(ipvs.ServerKey) (int, bool) { return 0, true }, epoch.Add(time.Minute))
+			return st
+		}
+
+		goOn(t, vs, idle(goOn(t, vs, tell(t, inhibiting, failed), off, off)), gone, gone)
+		goOn(t, vs, tell(t, inhibiting, failed), off,
+			step{"it is up", Inputs{Verdicts: up("a", "b")}, "a3 b2"}, step{"and fails", one, "a3"})
+		goOn(t, vs, tell(t, inhibiting, failed, step{"it is up", Inputs{Verdicts: up("a", "b")}, "a3 b2"}),
+			step{"switched off", Inputs{Verdicts: up("a", "b")}, "a3 b2"}, step{"and it fails", one, "a3"})
+		goOn(t, vs, tell(t, inhibiting, failed), step{"another check with that", Inputs{Verdicts: up("a")}, "a3 b0"}, failed)
+		goOn(t, inhibiting, goOn(t, vs, tell(t, inhibiting, failed), off), step{"and on again", one, "a3 b0"})
+		st := goOn(t, inhibiting, idle(goOn(t, inhibiting, goOn(t, vs, tell(t, inhibiting, failed), off), failed)), failed)
+		if len(st.Finishing) != 0 {
+			t.Errorf("%v finish", st.Finishing)
+		}
+		goOn(t, vs, st, off)
+
+		vs.DrainTimeout = 0
+		goOn(t, vs, tell(t, inhibiting, failed), step{"without drain_timeout", one, "a3"})
+	})
+
+	t.Run("a server that inhibit_on_failure has kept beside the sorry server", func(t *testing.T) {
+		inhibiting := vs
+		inhibiting.Servers = slices.Clone(vs.Servers)
+		inhibiting.Servers[1].InhibitOnFailure = true
+		st, _ := tell(t, inhibiting, enough, fewer).Read(func(ipvs.ServerKey) (int, bool) { return 7, true }, epoch.Add(time.Hour))
+		later := fewer
+		later.in.Now = epoch.Add(time.Hour)
+		st = goOn(t, vs, goOn(t, inhibiting, st, later), later)
+		st, ended := st.Read(func(ipvs.ServerKey) (int, bool) { return 7, true }, epoch.Add(time.Hour+time.Minute))
+		if goOn(t, vs, st, step{"its time is over", later.in, "S1"}); len(ended) != 1 {
+			t.Errorf("ended: %v", ended)
+		}
+	})
+
 	t.Run("not without drain_timeout", func(t *testing.T) {
 		vs := vs
 		vs.DrainTimeout = 0
