@@ -107,7 +107,7 @@ func (c *check) record(at time.Time, latency time.Duration, r Reason, detail str
 func (c *check) status(at time.Time, now time.Duration) CheckStatus {
 	last := c.past.last()
 	st := CheckStatus{
-		ID: c.spec.ID, Kind: c.spec.Kind, State: c.health.State, Since: c.since,
+		ID: c.spec.ID, Kind: c.spec.Kind, State: c.health.State, Since: c.since, Doubted: c.health.Doubted,
 		Passes: c.health.Passes, Fails: c.health.Fails,
 		Last: last.To, Reason: last.Reason, Detail: last.Detail, Latency: last.Latency,
 		Attempts: c.attempts, Failures: c.failures, Weight: c.weight,

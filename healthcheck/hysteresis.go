@@ -8,9 +8,10 @@ type Hysteresis struct {
 
 // Health is what the attempts so far have shown. Its zero value is unknown.
 type Health struct {
-	State  State // "" is Unknown
-	Passes int   // in a row, towards Up
-	Fails  int   // in a row, towards Down
+	State   State // "" is Unknown
+	Doubted bool  // unknown, of a server that another check has found down: the first pass does not suffice
+	Passes  int   // in a row, towards Up
+	Fails   int   // in a row, towards Down
 }
 
 // Decision is what follows from an attempt.
@@ -23,7 +24,8 @@ type Decision struct {
 
 // Next returns the health after an attempt that ended with r, "" being a pass.
 // It is total and has no other input. The first pass ever brings a server up
-// without waiting for Rise, so that a start does not take Rise intervals;
+// without waiting for Rise, so that a start does not take Rise intervals, unless
+// its server is Doubted;
 // failures are retried whenever the server is not down already. An unknown
 // outcome moves nothing.
 func (y Hysteresis) Next(h Health, r Reason) (Health, Decision) {
@@ -39,7 +41,7 @@ func (y Hysteresis) Next(h Health, r Reason) (Health, Decision) {
 			return h, Decision{}
 		}
 		h.Passes++
-		if h.State == Down && h.Passes < y.Rise {
+		if (h.State == Down || h.Doubted) && h.Passes < y.Rise {
 			return h, Decision{}
 		}
 		d := Decision{Changed: true, First: h.State == Unknown, Attempts: h.Passes}

@@ -27,10 +27,13 @@ func TestHysteresis(t *testing.T) {
 		{"unknown moves nothing", 1, 2, "ufuufupup", "rrrrDr.rU"},
 		{"flapping without retry", 0, 1, "pfpf", "UDUD"},
 		{"flapping is swallowed by retry", 1, 1, "pfpfpf", "Ur.r.r"},
+		{"doubted, the first pass does not suffice", 1, 3, "ppfuppp", "..rr..U"},
+		{"doubted, until it is down", 1, 2, "pffpp", ".rD.U"},
+		{"doubted, until it was up", 0, 2, "ppfp", ".UD."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			y := Hysteresis{Retry: tc.retry, Rise: tc.rise}
-			var h Health
+			h := Health{Doubted: strings.HasPrefix(tc.name, "doubted")}
 			var got strings.Builder
 			for i, c := range tc.feed {
 				r := map[rune]Reason{'p': "", 'f': Refused, 'u': Resources}[c]
@@ -62,7 +65,8 @@ func TestHysteresis(t *testing.T) {
 func TestHysteresisNeedsAsManyAsItSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		y := Hysteresis{Retry: rapid.IntRange(0, 4).Draw(t, "retry"), Rise: rapid.IntRange(0, 4).Draw(t, "rise")}
-		var h Health
+		h := Health{Doubted: rapid.Bool().Draw(t, "doubted")}
+		doubted := h.Doubted
 		passes, fails := 0, 0
 		for range 60 {
 			r := rapid.SampledFrom([]Reason{"", "", Refused, Timeout, Resources, Config}).Draw(t, "reason")
@@ -87,6 +91,8 @@ func TestHysteresisNeedsAsManyAsItSays(t *testing.T) {
 				t.Fatalf("down after %d failures (%+v)", fails, d)
 			case d.Changed && h.State == Up && was == Down && (passes != max(1, y.Rise) || d.Attempts != passes):
 				t.Fatalf("up after %d passes (%+v)", passes, d)
+			case d.Changed && h.State == Up && d.First && doubted && passes < y.Rise:
+				t.Fatalf("up after %d passes although in doubt", passes)
 			case h.State == Up && fails > y.Retry:
 				t.Fatalf("still up after %d failures", fails)
 			case h.State == Down && passes >= max(1, y.Rise):

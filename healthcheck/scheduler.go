@@ -91,6 +91,7 @@ type Scheduler struct {
 	hints    hints
 	kinds    map[Kind]*KindStats
 	known    map[string]Verdict // by Resume, until the first Apply
+	doubted  []string           // by Doubt, until the next Apply
 	anchor   time.Time          // the time of day
 	anchorAt time.Duration      // when that was, since epoch
 	wall     time.Time          // at the last tick
@@ -150,8 +151,11 @@ func (s *Scheduler) Apply(specs []Spec, unheard ...string) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.mu.Lock()
-	old, known := s.checks, s.known
-	s.known = nil
+	old, known, doubted := s.checks, s.known, map[string]bool{}
+	for _, id := range s.doubted {
+		doubted[id] = true
+	}
+	s.known, s.doubted = nil, nil
 	anew := map[string]bool{}
 	for _, id := range unheard {
 		anew[id] = old[id] != nil && old[id].health.State != Unknown
@@ -177,6 +181,7 @@ func (s *Scheduler) Apply(specs []Spec, unheard ...string) error {
 			}
 			c = newCheck(spec, checker)
 			c.resume(known[spec.ID])
+			c.health.Doubted = c.health.State == Unknown && doubted[spec.ID]
 		}
 		next[spec.ID] = c
 		order = append(order, c)
@@ -217,6 +222,16 @@ func (s *Scheduler) Resume(known map[string]Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known = known
+}
+
+// Doubt names checks of servers that have failed and not come up since. Those of
+// them that are new or changed in the next Apply bring their servers up as one that
+// is down does, after Rise passes: a change of what is asked is no sign that they are
+// well.
+func (s *Scheduler) Doubt(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubted = ids
 }
 
 // Status returns every check, in the order of Apply.

@@ -275,7 +275,7 @@ func TestValuesSurviveJSON(t *testing.T) {
 	weight := 7
 	for _, v := range []any{
 		&sp, &Verdict{"a", true, true, Refused, "d", 1, at, 2, &weight}, &Overload{at, 1, 2, 3, "i", Config, "d", 4, 5},
-		&CheckStatus{"i", TCP, Up, at, 1, 2, at, Reset, "d", 3, at, 4, 5, &weight}, &Stats{Checks: 1, Lateness: [len(LatenessBuckets) + 1]uint64{1, 2}, MaxLateness: 4},
+		&CheckStatus{"i", TCP, Up, at, true, 1, 2, at, Reset, "d", 3, at, 4, 5, &weight}, &Stats{Checks: 1, Lateness: [len(LatenessBuckets) + 1]uint64{1, 2}, MaxLateness: 4},
 	} {
 		b, err := json.Marshal(v)
 		if err != nil {

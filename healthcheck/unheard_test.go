@@ -29,3 +29,33 @@ func TestVerdictThatIsNotKnownIsToldAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestChangedCheckOfAFailedServerNeedsRise: what is asked of a server that is down
+// changes, and with it nothing about the server. Of one that is up the first answer
+// decides, and a check that did not change goes on.
+func TestChangedCheckOfAFailedServerNeedsRise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{}, map[string]checkFunc{"down": script(errRefused, nil), "up": passes, "as it was": passes, "another": passes, "later": passes})
+		defer r.stop()
+		rising := func(interval time.Duration, ids ...string) (specs []Spec) {
+			for _, id := range ids {
+				specs = append(specs, spec(id, func(s *Spec) { s.Interval, s.Rise = interval, 3 }))
+			}
+			return specs
+		}
+		r.Apply(rising(sec, "down", "up", "as it was"))
+		r.after(500 * ms)
+		r.Doubt([]string{"down", "another", "as it was"})
+		r.Apply(append(rising(2*sec, "down", "up", "another"), rising(sec, "as it was")...))
+		r.after(sec)
+		for _, st := range r.Status() {
+			if want := st.ID == "down" || st.ID == "another"; st.Doubted != want || want && (st.State != Unknown || st.Passes != 1) {
+				t.Errorf("status: %+v", st)
+			}
+		}
+		r.Apply(rising(2*sec, "down", "up", "another", "later", "as it was"))
+		r.after(5 * sec)
+		wantStrings(t, r.told(), "0s down up=false first refused", "0s up up=true first", "0s as it was up=true first",
+			"500ms up up=true first", "1.5s later up=true first", "1.5s as it was up=true first", "4.5s down up=true first", "4.5s another up=true first")
+	})
+}

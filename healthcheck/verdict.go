@@ -34,6 +34,7 @@ type CheckStatus struct {
 	Kind     Kind          `json:"kind"`
 	State    State         `json:"state"`
 	Since    time.Time     `json:"since"`             // of State
+	Doubted  bool          `json:"doubted,omitempty"` // unknown, of a server that has failed: it needs Rise passes
 	Passes   int           `json:"passes,omitempty"`  // in a row towards up, of a check that is not up
 	Fails    int           `json:"fails,omitempty"`   // in a row towards down, of a check that is not down
 	Last     time.Time     `json:"last,omitzero"`     // end of the last attempt

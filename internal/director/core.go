@@ -345,10 +345,14 @@ func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string
 	return out
 }
 
+func (c *core) proberState() proberState {
+	prober, _ := c.trackSpecs(c.cfg)
+	return proberState{Checks: c.cfg.Checks(), Doubted: c.doubted(), Track: prober, Known: c.knownTracks()}
+}
+
 func (c *core) sendProber() {
-	known := c.knownTracks()
-	prober, own := c.trackSpecs(c.cfg)
-	st := proberState{Checks: c.cfg.Checks(), Track: prober, Known: known}
+	_, own := c.trackSpecs(c.cfg)
+	st := c.proberState()
 	c.marks.learn(st.Checks)
 	if !c.prober.fresh {
 		st.Unheard = c.unheard(st.Checks)
@@ -358,7 +362,7 @@ func (c *core) sendProber() {
 		st.Verdicts = maps.Clone(c.verdicts)
 	}
 	c.prober.send(kindApply, string(kindApply), st)
-	c.watcher.Apply(own, known)
+	c.watcher.Apply(own, st.Known)
 }
 
 // unheard are the checks without a verdict. The prober may have one all the same:
@@ -369,6 +373,21 @@ func (c *core) unheard(checks []healthcheck.Spec) []string {
 	for i := range checks {
 		if _, heard := c.verdicts[checks[i].ID]; !heard {
 			ids = append(ids, checks[i].ID)
+		}
+	}
+	return ids
+}
+
+// doubted are the checks of servers that have failed and not come up since.
+func (c *core) doubted() []string {
+	var ids []string
+	for _, s := range c.list {
+		for _, rs := range s.Servers {
+			if s.state.Servers[rs.Server.Key].Doubted {
+				for _, check := range rs.Checks {
+					ids = append(ids, check.ID)
+				}
+			}
 		}
 	}
 	return ids

@@ -193,10 +193,14 @@ func outlook(spec healthcheck.Spec, st healthcheck.CheckStatus) string {
 	case st.Reason.Unknown():
 		return fmt.Sprintf("%s could not be made: this machine, not the server, is in the way (%s); its state stays", spec.ID, st.Reason)
 	case st.State == healthcheck.Unknown && st.Fails > 0:
-		return fmt.Sprintf("%s has failed %s; it is down after %d in a row, and up with the first that passes", spec.ID, times(st.Fails), spec.Retry+1)
-	case st.State == healthcheck.Unknown:
+		up := "with the first that passes"
+		if st.Doubted {
+			up = "when it has passed " + inARow(max(1, spec.Rise))
+		}
+		return fmt.Sprintf("%s has failed %s; it is down after %d in a row, and up %s", spec.ID, times(st.Fails), spec.Retry+1, up)
+	case st.State == healthcheck.Unknown && !st.Doubted:
 		return spec.ID + " has not answered yet: the first answer decides"
-	case st.State == healthcheck.Down:
+	case st.State == healthcheck.Unknown, st.State == healthcheck.Down:
 		back := fmt.Sprintf("%s brings it back when it has passed %s", spec.ID, inARow(max(1, spec.Rise)))
 		if st.Passes > 0 {
 			back += fmt.Sprintf("; it has %s", times(st.Passes))

@@ -35,6 +35,8 @@ func TestOutlook(t *testing.T) {
 		{once, status{State: healthcheck.Down}, "c brings it back when it has passed once"},
 		{spec, status{State: healthcheck.Unknown}, "c has not answered yet: the first answer decides"},
 		{spec, status{State: healthcheck.Unknown, Fails: 1, Reason: healthcheck.Refused}, "c has failed once; it is down after 3 in a row, and up with the first that passes"},
+		{spec, status{State: healthcheck.Unknown, Doubted: true, Fails: 1, Reason: healthcheck.Refused}, "c has failed once; it is down after 3 in a row, and up when it has passed 3 times in a row"},
+		{spec, status{State: healthcheck.Unknown, Doubted: true, Passes: 1}, "c brings it back when it has passed 3 times in a row; it has once"},
 		{spec, status{State: healthcheck.Up, Reason: healthcheck.Resources}, "c could not be made: this machine, not the server, is in the way (resources); its state stays"},
 	} {
 		if got := outlook(tt.spec, tt.st); got != tt.want {

@@ -47,7 +47,9 @@ type speakerState struct {
 type proberState struct {
 	Checks []healthcheck.Spec `json:"checks"`
 	// Unheard are those without a verdict, unless the prober is new: then all are.
-	Unheard []string               `json:"unheard,omitempty"`
+	Unheard []string `json:"unheard,omitempty"`
+	// Doubted are those of servers that have failed and not come up since.
+	Doubted []string               `json:"doubted,omitempty"`
 	Track   track.Specs            `json:"track"`
 	Known   map[string]track.State `json:"known,omitempty"` // of Track, from the prober before this one
 	// Verdicts are what the prober before this one found; only a new one heeds them.

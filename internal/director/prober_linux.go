@@ -154,6 +154,7 @@ func applyState(m ipc.Message, say teller, fresh bool, sched *healthcheck.Schedu
 	if fresh {
 		sched.Resume(st.Verdicts)
 	}
+	sched.Doubt(st.Doubted)
 	tellUnfit(say, sched.Apply(st.Checks, st.Unheard...))
 	watcher.Apply(st.Track, st.Known)
 	return nil

@@ -1,14 +1,18 @@
 package director
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"baton/healthcheck"
 	"baton/internal/event"
+	"baton/internal/ipc"
+	"baton/internal/track"
 )
 
 // said is a teller that keeps its lines.
@@ -75,4 +79,22 @@ func TestTellUnfit(t *testing.T) {
 	}
 	s[2:].want(t, append([]string(s[2:len(s)-1]), "server.unknown reason=config detail=and 5 checks more")...)
 	s[:2].want(t, "server.unknown reason=config detail=no idea", "server.unknown check=0 reason=config detail=is missing (put it there)")
+}
+
+// TestProberHeedsDoubt: what the director says of failed servers counts from the
+// message on that says it.
+func TestProberHeedsDoubt(t *testing.T) {
+	sched, watcher := healthcheck.NewScheduler(healthcheck.Options{}), track.NewScheduler(track.Options{})
+	check := healthcheck.Spec{ID: "b", Kind: healthcheck.TCP, Target: netip.MustParseAddrPort("192.0.2.1:80"), Interval: time.Second, Timeout: time.Second}
+	body, err := json.Marshal(proberState{Checks: []healthcheck.Spec{check}, Doubted: []string{"b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s said
+	if err := applyState(ipc.Message{Kind: kindApply, Body: body}, s.tell, true, sched, watcher); err != nil || len(s) > 0 {
+		t.Fatal(err, s)
+	}
+	if st := sched.Status(); len(st) != 1 || !st[0].Doubted {
+		t.Errorf("the check is %+v", st)
+	}
 }

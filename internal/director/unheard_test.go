@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"baton/conf"
+	"baton/healthcheck"
 	"baton/internal/ipc"
 	"baton/ipvs/ipvstest"
 )
@@ -58,6 +59,51 @@ func TestVerdictsThatAreNotKnownAreAskedFor(t *testing.T) {
 				t.Errorf("of %d checks the director has not heard %q", len(st.Checks), st.Unheard)
 			}
 			ask(c.prober.disconnect)
+		})
+	})
+}
+
+// TestChecksOfFailedServersAreDoubted: the prober is told whose servers are down, and
+// so are not brought up by the first pass of a check that a reload has changed. That
+// goes on while the new check has not answered, over more reloads, and ends when the
+// server is up.
+func TestChecksOfFailedServersAreDoubted(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	asked := func(a, b string) *conf.Config {
+		cfg := tracking()
+		cfg.Services = web(server("192.168.16.103:80", 3, a), server("192.168.16.104:80", 2, b))
+		for i, rs := range cfg.Services[0].Servers {
+			cfg.Services[0].Servers[i].Checks[0].Kind = healthcheck.Kind(rs.Checks[0].ID[2:])
+		}
+		return cfg
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, asked("a tcp", "b tcp"), func(c *core) {
+			doubts := func(when string, want ...string) {
+				t.Helper()
+				var got []string
+				if err := c.ask(t.Context(), func() { got = c.proberState().Doubted }); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%s: %q are in doubt, want %q", when, got, want)
+				}
+			}
+			reload := func(cfg *conf.Config) {
+				t.Helper()
+				if err := c.ask(t.Context(), func() { c.change(cfg) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			doubts("at first")
+			c.tell(t, down(up("a tcp"), "b tcp"))
+			doubts("one has failed", "b tcp")
+			reload(asked("a http", "b http"))
+			doubts("both are asked otherwise", "b http")
+			reload(asked("a dns", "b dns"))
+			doubts("and again", "b dns")
+			c.tell(t, up("a dns", "b dns"))
+			doubts("both are up")
 		})
 	})
 }

@@ -10,15 +10,16 @@ import (
 
 // Server is what is known of a real server of a pool.
 type Server struct {
-	Health Health
-	Since  time.Time // of Health.State
-	In     bool      // has an entry in the table, of Weight
-	Held   bool      // it was there before the director was, so that its first pass is no coming back
-	Weight int       // effective; 0 without an entry
-	Target int       // the weight when nothing is the matter: the operator's, else the check's, else the configured one
-	By     Why       // whose it is: Overridden, Dynamic or Configured
-	Why    Why       // why Weight is not the configured one
-	Kept   bool      // inhibit_on_failure keeps its entry
+	Health  Health
+	Since   time.Time // of Health.State
+	In      bool      // has an entry in the table, of Weight
+	Held    bool      // it was there before the director was, so that its first pass is no coming back
+	Kept    bool      // inhibit_on_failure keeps its entry
+	Doubted bool      // has been down, and not up since
+	Weight  int       // effective; 0 without an entry
+	Target  int       // the weight when nothing is the matter: the operator's, else the check's, else the configured one
+	By      Why       // whose it is: Overridden, Dynamic or Configured
+	Why     Why       // why Weight is not the configured one
 
 	Ramp time.Time // since when the weight rises (slow_start); zero: it does not
 	Step time.Time // when it rises next
@@ -76,6 +77,9 @@ func (s Server) next(rs conf.RealServer, in Inputs) Server {
 	was, order := s, in.Orders[rs.Server.Key]
 	s.Kept = false
 	s.Health = HealthOf(rs, in.Verdicts)
+	if s.Health.State != healthcheck.Unknown {
+		s.Doubted = s.Health.State == healthcheck.Down
+	}
 	if s.Health.State != was.Health.State {
 		s.Since = in.Now
 		if s.Health.State == healthcheck.Unknown {
