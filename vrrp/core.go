@@ -34,6 +34,8 @@ type Core struct {
 	ready     map[string]bool
 	tracked   map[string]TrackState
 	timers    schedule
+	beat      time.Duration // Tick comes at least as often; 0: there is no need to
+	alive     time.Time     // when anything was last done
 	stopping  bool
 	hurried   bool // Stop does not wait
 	tracing   bool // each advert is a notice
@@ -52,6 +54,12 @@ func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 	}
 	c.listen()
 	c.together(func() { c.apply(cfgs, groups, resume) })
+	c.beat = 0
+	for _, cfg := range cfgs {
+		if b := beat(cfg.AdvertInterval); c.beat == 0 || b < c.beat {
+			c.beat = b
+		}
+	}
 }
 
 func (c *Core) apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) {
@@ -360,6 +368,7 @@ func (c *Core) Stopped() bool { return c.stopping && len(c.instances) == 0 }
 // that comes late to its socket.
 func (c *Core) listen() {
 	now := c.opts.Now()
+	c.woke(now)
 	for _, name := range sorted(c.instances) {
 		// What is heard may be the end of others.
 		if i := c.instances[name]; i != nil && i.state.Role == Backup && !now.Before(i.state.Deadline) && i.link != nil {
@@ -368,11 +377,34 @@ func (c *Core) listen() {
 	}
 }
 
+// woke looks whether this core was left alone for longer than it asked for. Its
+// backups hear what has come meanwhile, and then wait for what has not.
+func (c *Core) woke(now time.Time) {
+	lost := now.Sub(c.alive) - c.beat
+	first := c.alive.IsZero()
+	c.alive = now
+	if first || c.beat == 0 || 2*lost < c.beat/2 {
+		return
+	}
+	for _, name := range sorted(c.instances) {
+		i := c.instances[name]
+		if i == nil || i.link == nil || i.state.Role != Backup || !i.params.stood(&i.state, lost) {
+			continue
+		}
+		i.link.receive(now, drainLimit)
+		if c.instances[name] == i && i.state.Role == Backup {
+			i.step(now, Event{Kind: EventStood, Lost: lost})
+		}
+	}
+}
+
 // Receive reads what the Conn of an endpoint has, and says whether it was so
 // much that there may be more.
 func (c *Core) Receive(at Endpoint) (more bool) {
+	now := c.opts.Now()
+	c.woke(now)
 	l := c.links[at]
-	return l != nil && l.receive(c.opts.Now(), batch)
+	return l != nil && l.receive(now, batch)
 }
 
 // Next returns when Tick is to be called, false for never.
@@ -381,12 +413,16 @@ func (c *Core) Next() (time.Time, bool) {
 	if t == nil {
 		return time.Time{}, false
 	}
+	if c.beat > 0 && !c.alive.IsZero() {
+		return earlier(t.at, c.alive.Add(c.beat)), true
+	}
 	return t.at, true
 }
 
 // Tick does all that is due now.
 func (c *Core) Tick() {
 	now := c.opts.Now()
+	c.woke(now)
 	// Whoever is due again at once waits for the next call: nobody may keep
 	// the others from their turn.
 	for range len(c.timers.heap) {

@@ -102,7 +102,7 @@ type State struct {
 	// Backup.
 	Expired      bool       // the deadline has passed, the ready gate was closed or the sync group was not agreed
 	Cause        Reason     // why it would have become master, but for its sync group
-	Listening    bool       // we have stalled: the deadline gives others one interval to be heard
+	Listening    bool       // we have stalled: the deadline gives others an interval to be heard
 	Stalls       int        // how often in a row: Listening was slept through
 	Holding      bool       // the addresses are still here: we stalled as master
 	PreemptSince time.Time  // first advert of a lower master, for preempt_delay
@@ -149,6 +149,7 @@ const (
 	EventTake  // the sync group becomes master; Reason: regardless of what this member has heard
 	EventLeave // another of the sync group has lost, or leaves: follow it
 	EventHurry // the master of another of the sync group has resigned
+	EventStood // this process, or the machine, has stood still: Lost
 	eventKinds // how many there are
 )
 
@@ -161,6 +162,7 @@ type Event struct {
 	Reason Reason
 	Advert Advert
 	From   netip.Addr
+	Lost   time.Duration // for how long it stood still
 }
 
 // ActionKind is what is to be done.

@@ -21,6 +21,7 @@ import (
 //	BACKUP   deadline, ready            take addresses, advert, announce MASTER
 //	BACKUP   advert 0, the first        deadline = skew time             BACKUP
 //	BACKUP   advert accepted            deadline = down interval         BACKUP
+//	BACKUP   has stood still            deadline ≥ an interval and skew  BACKUP
 //	MASTER   deadline                   advert                           MASTER
 //	MASTER   advert 0                   advert                           MASTER
 //	MASTER   advert lower               advert, announce                 MASTER
@@ -133,6 +134,8 @@ func (m *machine) inBackup(ev *Event) {
 		}
 	case EventHurry:
 		m.hurry()
+	case EventStood:
+		m.stood(ev.Lost)
 	case EventChanged:
 		if latest := m.now.Add(m.p.StartupDelay + m.p.downInterval(m.p.activeInterval(&m.State))); m.Deadline.After(latest) {
 			m.Deadline = latest // the interval was made shorter
@@ -490,10 +493,24 @@ func (m *machine) stall() {
 		m.Listening, m.Holding = true, true
 		m.Deadline = m.now.Add(m.p.AdvertInterval)
 	case m.Role == Backup && !m.Expired && m.Stalls < maxStalls && m.p.backupStalled(&m.State, m.now):
-		m.out.add(Action{Kind: ActionStalled, Took: m.now.Sub(m.Deadline)})
-		m.Listening = true
-		m.Stalls++
-		m.Deadline = m.now.Add(m.p.activeInterval(&m.State))
+		m.listen(m.now.Sub(m.Deadline))
+	}
+}
+
+// listen gives others time to be heard after a stall of ours.
+func (m *machine) listen(lost time.Duration) {
+	m.out.add(Action{Kind: ActionStalled, Took: lost})
+	m.Listening = true
+	m.Stalls++
+	m.Deadline = m.now.Add(m.p.listenTime(&m.State))
+}
+
+// stood is a stall from which a backup woke before its deadline, or a little after.
+// The adverts that it has not heard may have been sent, and where it shares a host
+// with the master that could not send any.
+func (m *machine) stood(lost time.Duration) {
+	if !m.Expired && m.Stalls < maxStalls && m.p.stood(&m.State, lost) && m.Deadline.Before(m.now.Add(m.p.listenTime(&m.State))) {
+		m.listen(lost)
 	}
 }
 

@@ -64,6 +64,11 @@ func (x *script) tick(want string) *script {
 	return x.event(Event{Kind: EventTick}, want)
 }
 
+func (x *script) stood(lost time.Duration, want string) *script {
+	x.t.Helper()
+	return x.event(Event{Kind: EventStood, Lost: lost}, want)
+}
+
 func (x *script) hears(priority uint8, from netip.Addr, want string) *script {
 	x.t.Helper()
 	return x.event(Event{Kind: EventAdvert, From: from, Advert: Advert{
@@ -139,10 +144,11 @@ func (a Action) describe() string {
 }
 
 const (
-	skew150 = 106 * time.Second / 256 // at one second
-	skew100 = 156 * time.Second / 256
-	down150 = 3*time.Second + skew150
-	down100 = 3*time.Second + skew100
+	skew150   = 106 * time.Second / 256 // at one second
+	skew100   = 156 * time.Second / 256
+	down150   = 3*time.Second + skew150
+	listen150 = time.Second + skew150
+	down100   = 3*time.Second + skew100
 
 	becameBackup = "withdraw, INIT>BACKUP (startup)"
 	tookOver     = "BACKUP>MASTER (no advert within the master down interval), take, advert 150, announce"
@@ -624,21 +630,40 @@ func TestStall(t *testing.T) {
 	t.Run("a backup that cannot know what it missed listens", func(t *testing.T) {
 		backup(t).at(down150 + time.Second - 1).tick(tookOver)
 		late := down150 + time.Second
-		backup(t).at(late).tick("stalled 1s").is(Backup).due(late + time.Second).
-			at(late + time.Second).tick(tookOver)
+		backup(t).at(late).tick("stalled 1s").is(Backup).due(late + listen150).
+			at(late + listen150 - 1).tick("nothing").
+			at(late + listen150).tick(tookOver)
 		backup(t).at(late).tick("stalled 1s").
 			at(late+time.Second/2).hears(200, addrB, "nothing").due(late + time.Second/2 + down150)
 	})
 	t.Run("and listens again when it has slept through that", func(t *testing.T) {
 		backup(t).at(time.Minute).tick("stalled 56.5859375s").
-			at(2*time.Minute).tick("stalled 59s").due(2*time.Minute+time.Second).
+			at(2*time.Minute).tick("stalled 58.5859375s").due(2*time.Minute+listen150).
 			hears(200, addrB, "nothing").is(Backup)
 		master(t).at(time.Minute).tick("stalled 56.5859375s, MASTER>BACKUP (stalled)").
 			at(2*time.Minute).hears(200, addrB, "stalled 59s, withdraw for 192.168.16.112").is(Backup)
 	})
 	t.Run("but not for ever: a machine that is always late still takes over", func(t *testing.T) {
-		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick("stalled 59s").
-			at(3 * time.Minute).tick("stalled 59s").at(4 * time.Minute).tick(tookOver)
+		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick("stalled 58.5859375s").
+			at(3 * time.Minute).tick("stalled 58.5859375s").at(4 * time.Minute).tick(tookOver)
+	})
+	t.Run("a backup that wakes just before its deadline, or after it, listens", func(t *testing.T) {
+		const soon = down150 - 100*time.Millisecond
+		backup(t).at(soon).stood(time.Second/2, "stalled 500ms").due(soon+listen150).
+			at(soon+time.Second).tick("nothing").hears(200, addrB, "nothing").due(soon + time.Second + down150)
+		backup(t).at(down150+1).stood(2*time.Second, "stalled 2s").due(down150 + 1 + listen150)
+	})
+	t.Run("not after a stall that no advert is lost in, nor when it has time left", func(t *testing.T) {
+		backup(t).at(down150-1).stood(time.Second/2-1, "nothing").due(down150)
+		backup(t).at(down150-listen150).stood(time.Minute, "nothing").due(down150)
+		backup(t, notReady).at(down150).tick("nothing").at(down150+time.Second).stood(time.Minute, "nothing")
+	})
+	t.Run("nor for ever", func(t *testing.T) {
+		x := backup(t).at(down150-1).stood(time.Second, "stalled 1s").stood(time.Second, "nothing")
+		for range 2 {
+			x.at(x.s.Deadline.Sub(t0)-1).stood(time.Second, "stalled 1s")
+		}
+		x.at(x.s.Deadline.Sub(t0)-1).stood(time.Second, "nothing").at(x.s.Deadline.Sub(t0)).tick(tookOver)
 	})
 	t.Run("a second stall is one again", func(t *testing.T) {
 		backup(t).at(time.Minute).tick("stalled 56.5859375s").hears(200, addrB, "nothing").

@@ -68,6 +68,22 @@ func (p *Params) backupStalled(s *State, now time.Time) bool {
 	return now.Sub(s.Deadline) >= p.activeInterval(s)
 }
 
+// listenTime is for how long a backup listens that has stalled. A master that stood
+// still on the same host listens for an interval itself: the skew lets it speak
+// first, and keeps its place.
+func (p *Params) listenTime(s *State) time.Duration {
+	interval := p.activeInterval(s)
+	return interval + skewTime(p.Version, p.Priority, interval)
+}
+
+// stood says whether a stall is long enough to have lost adverts that a backup
+// counts on.
+func (p *Params) stood(s *State, lost time.Duration) bool { return 2*lost >= p.activeInterval(s) }
+
+// beat is how often a core looks at its clock at least, so that it knows of a
+// stall before a deadline has passed. Adverts come more often than that.
+func beat(interval time.Duration) time.Duration { return interval + interval/4 }
+
 // nextAdvert is when a master whose advert was due at s.Deadline sends the one
 // after it. Counting from the deadline keeps small delays from adding up.
 func (p *Params) nextAdvert(s *State, now time.Time) time.Time {
