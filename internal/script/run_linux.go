@@ -75,22 +75,17 @@ func run(ctx context.Context, c Command, begun time.Time) Result {
 	}
 	collected := collect(out)
 
-	timer := time.NewTimer(c.Timeout)
-	defer timer.Stop()
-	r := Result{Exit: -1, Gone: gone}
 	tree := &family{leader: cmd.Process.Pid, marker: marker}
-	select {
-	case <-gone:
+	end, stood := await(ctx, gone, c.Timeout, time.Now)
+	r := Result{Exit: -1, Gone: gone, Stood: stood, TimedOut: end == timedOut, Canceled: end == canceled}
+	switch end {
+	case exited:
 		// Looking through all processes after each run of a healthy program
 		// would cost more than the program.
 		if !c.Leave && tree.remains() {
 			r.Survived = tree.end(nil, 0)
 		}
-	case <-timer.C:
-		r.TimedOut = true
-		r.Survived = tree.end(gone, Grace)
-	case <-ctx.Done():
-		r.Canceled = true
+	default:
 		r.Survived = tree.end(gone, Grace)
 	}
 	r.Output, r.Dropped = collected()

@@ -15,7 +15,7 @@ type Command struct {
 	Args    []string      // Args[0] is an absolute path
 	As      *Identity     // nil: the user of this process
 	Env     []string      // all that it gets besides PATH, LANG and RunVariable
-	Timeout time.Duration // from its start until it is ended, more than 0
+	Timeout time.Duration // from its start until it is ended, more than 0; without what this process stood still
 
 	// Leave lets processes that the program leaves behind in its process group
 	// live on after it has ended by itself in time. Without it they are killed.
@@ -45,6 +45,7 @@ type Result struct {
 	Output   string         // standard output and error, the first MaxOutput bytes
 	Dropped  int64          // bytes of output beyond
 	Took     time.Duration
+	Stood    time.Duration // of that, this process stood still: stopped, starved, or the machine was
 
 	// Gone is closed when the program is gone for good, which is so when Run
 	// returns, unless Survived counts it. Nil: it was never started.

@@ -2,6 +2,7 @@ package track
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"baton/internal/script"
@@ -10,10 +11,15 @@ import (
 // lateEvery bounds how often skipped runs are told of.
 const lateEvery = time.Minute
 
+// maxExcused bounds how many failures in a row a stall of this process excuses.
+const maxExcused = 3
+
 // watchScript runs a script at every interval. While one run lasts there is no
-// other: those that fall into it are skipped.
+// other: those that fall into it are skipped. A run that failed while this process,
+// and as a rule the machine, stood still does not count and is made again.
 func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 	var reason string // of the last failure that was told
+	excused := 0      // runs in a row
 	late := 0         // runs skipped since that was told last
 	var lateTold time.Time
 	next := time.Now()
@@ -22,6 +28,13 @@ func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 		if r.Canceled {
 			return sp.Interval // ctx has ended
 		}
+		if !r.OK() && r.Stood > 0 && r.Gone != nil && r.Survived == 0 && excused < maxExcused {
+			excused++
+			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Failed, Detail: r.Excerpt(), Took: r.Took,
+				Reason: fmt.Sprintf("%s; this process stood still for %v of it: it is run again", r.Reason(), r.Stood.Round(time.Millisecond))})
+			return 0
+		}
+		excused = 0
 		if pass := r.OK(); pass {
 			reason = ""
 		} else if why := failure(r); why != reason {
