@@ -225,7 +225,7 @@ weight = { lvs-a = -60, lvs-b = -1 }
 	})
 
 	t.Run("bond", func(t *testing.T) {
-		before := len(logged(t, l, lab.LVSA, event.VRRPTransition))
+		before := len(moves(t, l, lab.LVSA))
 		run(t, l, lab.SwitchNode, "ip", "link", "set", lab.LVSA+"s0", "down")
 		within(t, "the bond to use its other cable", func() string {
 			if out := run(t, l, lab.LVSA, "cat", "/sys/class/net/bond0/bonding/active_slave"); strings.TrimSpace(out) != "s1" {
