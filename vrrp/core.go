@@ -32,6 +32,7 @@ type Core struct {
 	facts     map[string]LinkState
 	links     map[Endpoint]*link
 	ready     map[string]bool
+	waited    map[string]time.Duration // by SetWaited, for who is new
 	tracked   map[string]TrackState
 	timers    schedule
 	beat      time.Duration // Tick comes at least as often; 0: there is no need to
@@ -109,7 +110,7 @@ func (c *Core) apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 }
 
 func (c *Core) add(now time.Time, cfg Config, resume bool) {
-	i := &instance{core: c, group: c.groupOf[cfg.Name], resume: resume, since: c.opts.Wall(), timer: timer{pos: -1}}
+	i := &instance{core: c, group: c.groupOf[cfg.Name], resume: resume, waited: c.waited[cfg.Name], since: c.opts.Wall(), timer: timer{pos: -1}}
 	i.timer.fire = i.expired
 	i.configure(now, cfg)
 	c.instances[cfg.Name] = i
@@ -132,7 +133,7 @@ func (c *Core) attach(now time.Time, i *instance) bool {
 	i.known = nil
 	i.await(now)
 	i.factsChanged(now, false)
-	i.step(now, Event{Kind: EventStartup, Resume: i.resume})
+	i.step(now, Event{Kind: EventStartup, Resume: i.resume, Waited: i.waited})
 	return true
 }
 
@@ -191,6 +192,9 @@ func (c *Core) SetReady(ready map[string]bool) {
 		c.eachGroupOnce(func(i *instance) { i.factsChanged(now, false) })
 	})
 }
+
+// SetWaited is Engine.SetWaited. It keeps what it is given.
+func (c *Core) SetWaited(waited map[string]time.Duration) { c.waited = waited }
 
 // eachGroupOnce calls f for every instance, but for one member of a sync group
 // only.

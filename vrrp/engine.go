@@ -171,6 +171,14 @@ func (e *Engine) SetReady(ready map[string]bool) {
 	e.do(func() { e.core.SetReady(ready) })
 }
 
+// SetWaited tells how long ago instances began to wait for their StartupDelay, by
+// name, under an engine before this one. It counts for those that the next Apply
+// adds; a name that is missing begins to wait when it is added.
+func (e *Engine) SetWaited(waited map[string]time.Duration) {
+	waited = maps.Clone(waited)
+	e.do(func() { e.core.SetWaited(waited) })
+}
+
 // SetLink tells the state of an interface, whether instances use it or track
 // it. Instances on an interface that was never told of wait one master down
 // interval for it before they are in FAULT.

@@ -527,6 +527,38 @@ func TestResume(t *testing.T) {
 	})
 }
 
+// TestStartupDelayIsWaitedForOnce: a speaker that is started again goes on with what
+// is left of it, of its instances and of no others.
+func TestStartupDelayIsWaitedForOnce(t *testing.T) {
+	bubble(t, "the backup's speaker is started again long after", func(t *testing.T, l *lan) {
+		cfg := instanceConfig(150)
+		cfg.StartupDelay = time.Minute
+		again := l.director("a", addrA, cfg)
+		again.SetWaited(map[string]time.Duration{"VI_1": 58 * time.Second, "VI_3": time.Hour})
+		again.start()
+		l.forget(5 * time.Second)
+		if s := again.status(); s.Role != Backup {
+			t.Errorf("after 5 s it is %s", s.Role)
+		}
+		l.forget(time.Second)
+		if s := again.status(); s.Role != Master {
+			t.Errorf("after 6 s it is %s", s.Role)
+		}
+		second := cfg
+		second.Name, second.VRID = "VI_2", 52
+		again.SetReady(map[string]bool{cfg.Name: true, second.Name: true})
+		again.apply(nil, cfg, second)
+		l.forget(time.Minute)
+		if s := again.Status(); s[1].Role != Backup {
+			t.Errorf("what a reload has added is %s after a minute", s[1].Role)
+		}
+		l.forget(5 * time.Second)
+		if s := again.Status(); s[1].Role != Master {
+			t.Errorf("what a reload has added is %s at last", s[1].Role)
+		}
+	})
+}
+
 func TestAddressesFail(t *testing.T) {
 	bubble(t, "tried again; nothing is said before they are there", func(t *testing.T, l *lan) {
 		l.director("b", addrB, instanceConfig(100)).start()

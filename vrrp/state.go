@@ -88,7 +88,7 @@ type State struct {
 	Reason   Reason
 	Since    time.Time // of Role
 	Running  bool      // between Startup and the end of Shutdown
-	Started  time.Time // when Startup came, for StartupDelay
+	Started  time.Time // since when StartupDelay runs
 	Resume   bool      // Init: become master as soon as there is no fault
 	Deadline time.Time // Adver_Timer of a master, Active_Down_Timer of a backup; Init: when waiting for the link ends
 
@@ -143,7 +143,7 @@ const (
 	EventTick     EventKind = iota // time has passed
 	EventAdvert                    // a valid advert of somebody else: Advert, From
 	EventChanged                   // Params are not what they were; Reload: by the operator's will
-	EventStartup                   // Resume
+	EventStartup                   // Resume, Waited
 	EventShutdown                  // Now: without a handover
 	EventFailover
 	EventTake  // the sync group becomes master; Reason: regardless of what this member has heard
@@ -160,6 +160,7 @@ type Event struct {
 	Reload bool
 	Now    bool
 	Reason Reason
+	Waited time.Duration // what of StartupDelay is over
 	Advert Advert
 	From   netip.Addr
 	Lost   time.Duration // for how long it stood still

@@ -68,7 +68,7 @@ func (m *machine) inInit(ev *Event) {
 		}
 		m.Running, m.Resume, m.Deadline = false, false, time.Time{}
 	case ev.Kind == EventStartup && !m.Running:
-		m.Running, m.Resume, m.Started = true, ev.Resume, m.now
+		m.Running, m.Resume, m.Started = true, ev.Resume, m.now.Add(-ev.Waited)
 		m.Deadline = m.now.Add(m.p.downInterval(m.p.AdvertInterval))
 		m.initialize()
 	case m.Running:

@@ -202,6 +202,13 @@ func TestInit(t *testing.T) {
 		play(t, director(prio(255), delayed)).startup(becameBackup).due(time.Minute).
 			at(time.Minute).tick("BACKUP>MASTER (address owner), take, advert 255, announce")
 	})
+	t.Run("what of startup_delay is over is not waited for again", func(t *testing.T) {
+		delayed := func(p *Params) { p.StartupDelay = time.Minute }
+		waited := func(d time.Duration) Event { return Event{Kind: EventStartup, Waited: d} }
+		play(t, director(delayed)).event(waited(50*time.Second), becameBackup).due(10*time.Second + down150)
+		play(t, director(delayed)).event(waited(time.Hour), becameBackup).due(down150)
+		play(t, director(delayed, prio(255))).event(waited(time.Hour), "INIT>MASTER (address owner), take, advert 255, announce")
+	})
 	t.Run("an owner whose elder died says so", func(t *testing.T) {
 		play(t, director(prio(255), func(p *Params) { p.StartupDelay = time.Minute })).startup(becameBackup).
 			at(time.Second).hears(255, addrB, "nothing").

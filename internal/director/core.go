@@ -311,11 +311,14 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 func (c *core) sendSpeaker() { c.speaker.send(kindApply, string(kindApply), c.speakerState()) }
 
 func (c *core) speakerState() speakerState {
-	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Resume: map[string]bool{},
+	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Resume: map[string]bool{}, Waited: map[string]time.Duration{},
 		Ports: tcpPorts(c.cfg.Instances, c.cfg.Services), RuntimeDir: c.started.RuntimeDir}
 	for name, in := range c.instances {
 		if in.resumes() {
 			st.Resume[name] = true
+		}
+		if in.cfg.StartupDelay > 0 {
+			st.Waited[name] = time.Since(in.since)
 		}
 	}
 	return st

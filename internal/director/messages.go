@@ -1,6 +1,8 @@
 package director
 
 import (
+	"time"
+
 	"baton/healthcheck"
 	"baton/internal/ipc"
 	"baton/internal/metrics"
@@ -37,6 +39,9 @@ type speakerState struct {
 	Track     map[string]vrrp.TrackState `json:"track,omitempty"`
 	Ready     map[string]bool            `json:"ready"`
 	Resume    map[string]bool            `json:"resume,omitempty"` // was master when the speaker before this one died
+	// Waited is how long ago instances with a StartupDelay were configured: a speaker
+	// that is started again does not wait anew.
+	Waited map[string]time.Duration `json:"waited,omitempty"`
 	// Ports are the TCP ports of the virtual services on an instance's
 	// addresses: those whose connections a planned takeover must not break.
 	Ports      map[string][]uint16 `json:"ports,omitempty"`

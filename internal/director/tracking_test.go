@@ -3,6 +3,7 @@ package director
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"baton/conf"
@@ -333,6 +335,25 @@ func TestVerdictsOfAMomentAreOneDecision(t *testing.T) {
 			t.Errorf("%v told %q, want %q", tc.verdicts, got, tc.want)
 		}
 	}
+}
+
+// TestSpeakerIsToldWhatHasBeenWaited: of vrrp_startup_delay, by each instance since it
+// was configured, which is not since a speaker was started.
+func TestSpeakerIsToldWhatHasBeenWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := tracking()
+		cfg.Instances[0].StartupDelay = time.Minute
+		c := testCore(t, cfg)
+		<-time.After(50 * time.Second)
+		later := *cfg
+		later.Instances = append(slices.Clone(cfg.Instances), vrrp.Config{Name: "later", StartupDelay: time.Minute}, vrrp.Config{Name: "at once"})
+		c.change(&later)
+		<-time.After(2 * time.Second)
+		want := map[string]time.Duration{cfg.Instances[0].Name: 52 * time.Second, "later": 2 * time.Second}
+		if got := c.speakerState().Waited; !maps.Equal(got, want) {
+			t.Errorf("it is told %v, want %v", got, want)
+		}
+	})
 }
 
 // TestReloadMovesNothingThatTheStartHasFixed: where the speaker keeps its records, and
