@@ -429,6 +429,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("the message was written to")
 		}
 		if drop != DropNone {
+			if told := want.mismatch(drop, b, &meta).String(); strings.Contains(told, "secret") || len(told) > 120 {
+				t.Fatalf("it is told as %q", told)
+			}
 			return
 		}
 		switch {

@@ -161,10 +161,10 @@ func TestInvalidPackets(t *testing.T) {
 			time.Sleep(7 * time.Millisecond)
 		}
 		l.expect(10*time.Second, `
-			11s a advert_dropped checksum 192.168.16.122
-			21s a advert_dropped checksum 192.168.16.122 x1428
-			31s a advert_dropped checksum 192.168.16.122 x1429
-			41s a advert_dropped checksum 192.168.16.122 x142`)
+			11s a advert_dropped checksum 192.168.16.122 0x34f7, must be 0x34f6, or 0x8344 with the pseudo-header
+			21s a advert_dropped checksum 192.168.16.122 x1428 0x34f7, must be 0x34f6, or 0x8344 with the pseudo-header
+			31s a advert_dropped checksum 192.168.16.122 x1429 0x34f7, must be 0x34f6, or 0x8344 with the pseudo-header
+			41s a advert_dropped checksum 192.168.16.122 x142 0x34f7, must be 0x34f6, or 0x8344 with the pseudo-header`)
 		if s := a.status(); s.Dropped["checksum"] != 3000 {
 			t.Errorf("counted %v", s.Dropped)
 		}

@@ -221,7 +221,7 @@ func (i *instance) hear(now time.Time, message []byte, meta Meta) {
 	a, drop := Parse(message, meta, &i.want)
 	if drop != DropNone {
 		i.count.dropped[drop]++
-		n := Notice{Kind: NoticeAdvertDropped, Drop: drop, Peer: meta.Source, Count: 1}
+		n := Notice{Kind: NoticeAdvertDropped, Drop: drop, Peer: meta.Source, Count: 1, mismatch: i.want.mismatch(drop, message, &meta)}
 		if drop == DropOwnPacket {
 			n.Kind = NoticeOwnAddress
 		}

@@ -36,6 +36,7 @@ type held struct {
 	priority uint8
 	peer     netip.Addr
 	text     string // Err or Detail
+	mismatch mismatch
 }
 
 // tell passes n to notify, or holds it back.
@@ -43,10 +44,10 @@ func (l *limits) tell(now time.Time, subject int, n Notice, notify func(Notice))
 	h := &l.subjects[subject]
 	if !now.Before(h.until) && h.count == 0 {
 		h.until = now.Add(quiet)
-		notify(n)
+		notify(n.worded())
 		return
 	}
-	*h = held{until: h.until, count: h.count + n.Count, kind: n.Kind, vrid: n.VRID, drop: n.Drop, priority: n.Priority, peer: n.Peer, text: n.Err}
+	*h = held{until: h.until, count: h.count + n.Count, kind: n.Kind, vrid: n.VRID, drop: n.Drop, priority: n.Priority, peer: n.Peer, text: n.Err, mismatch: n.mismatch}
 	if n.Detail != "" {
 		h.text = n.Detail
 	}
@@ -66,14 +67,22 @@ func (l *limits) due(now time.Time, notify func(Notice)) {
 		case now.Before(h.until):
 			l.flush = soonest(l.flush, h.until)
 		default:
-			n := Notice{Kind: h.kind, VRID: h.vrid, Drop: h.drop, Priority: h.priority, Peer: h.peer, Count: h.count}
+			n := Notice{Kind: h.kind, VRID: h.vrid, Drop: h.drop, Priority: h.priority, Peer: h.peer, Count: h.count, mismatch: h.mismatch}
 			if h.kind == NoticeMasterConflict {
 				n.Detail = h.text
 			} else {
 				n.Err = h.text
 			}
 			*h = held{until: now.Add(quiet)}
-			notify(n)
+			notify(n.worded())
 		}
 	}
+}
+
+// worded is n with its mismatch in words.
+func (n Notice) worded() Notice {
+	if n.mismatch.drop != DropNone {
+		n.Detail, n.mismatch = n.mismatch.String(), mismatch{}
+	}
+	return n
 }

@@ -159,7 +159,7 @@ func (l *link) stray(now time.Time, message []byte, meta Meta) {
 		return
 	}
 	l.dropped[drop]++
-	n := Notice{Kind: NoticeAdvertDropped, VRID: a.VRID, Drop: drop, Peer: meta.Source, Count: 1}
+	n := Notice{Kind: NoticeAdvertDropped, VRID: a.VRID, Drop: drop, Peer: meta.Source, Count: 1, mismatch: want.mismatch(drop, message, &meta)}
 	if drop != DropVRID {
 		l.limits.tell(now, int(drop), n, l.notify)
 		l.reschedule()
@@ -168,7 +168,7 @@ func (l *link) stray(now time.Time, message []byte, meta Meta) {
 	word, bit := a.VRID/64, uint64(1)<<(a.VRID%64)
 	if l.foreign[word]&bit == 0 {
 		l.foreign[word] |= bit
-		l.notify(n)
+		l.notify(n.worded())
 	}
 }
 

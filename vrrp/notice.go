@@ -13,7 +13,7 @@ const (
 	NoticeGroup             NoticeKind = "group"              // Instance: the group's name; From, To, Reason, Detail
 	NoticeMasterConflict    NoticeKind = "master_conflict"    // Peer, Priority, Detail; Count since the notice before: it is master as we are, or were
 	NoticePriorityChanged   NoticeKind = "priority_changed"   // Was, Priority, Reason, Detail: which track and why
-	NoticeAdvertDropped     NoticeKind = "advert_dropped"     // Drop, Peer, Count since the notice before
+	NoticeAdvertDropped     NoticeKind = "advert_dropped"     // Drop, Peer, Detail: theirs and ours; Count since the notice before
 	NoticePeerFound         NoticeKind = "peer_found"         // Peer, Priority
 	NoticePeerLost          NoticeKind = "peer_lost"          // Peer: the master went silent
 	NoticePeerChanged       NoticeKind = "peer_changed"       // Peer, Priority, Detail
@@ -52,4 +52,6 @@ type Notice struct {
 	Err       string        `json:"error,omitempty"`
 	Detail    string        `json:"detail,omitempty"`
 	Duration  time.Duration `json:"duration,omitempty"`
+
+	mismatch mismatch // of what is dropped: Detail, until it is told
 }

@@ -27,7 +27,7 @@ var notices = map[vrrp.NoticeKind]struct {
 		return []event.Field{event.F(event.From, n.Was), event.F(event.To, n.Priority), event.F(event.Reason, n.Reason), detail(n)}
 	}},
 	vrrp.NoticeAdvertDropped: {event.VRRPAdvertDropped, func(n vrrp.Notice) []event.Field {
-		return []event.Field{event.F(event.Reason, n.Drop), peer(n), event.F(event.Count, n.Count)}
+		return []event.Field{event.F(event.Reason, n.Drop), detail(n), peer(n), event.F(event.Count, n.Count)}
 	}},
 	vrrp.NoticePeerFound: {event.VRRPPeerFound, func(n vrrp.Notice) []event.Field {
 		return []event.Field{peer(n), priority(n)}

@@ -89,3 +89,10 @@ func TestRoleOfAnInstanceThatWasAwayForAMoment(t *testing.T) {
 		t.Errorf("the role is %q", got)
 	}
 }
+
+func TestDroppedAdvertLineNamesBothSides(t *testing.T) {
+	e, _ := eventOf(vrrp.Notice{Kind: vrrp.NoticeAdvertDropped, Drop: vrrp.DropIntervalMismatch, Detail: "advert_int 2s, ours is 1s", Count: 1})
+	if got := e.Get(event.Detail); got != "advert_int 2s, ours is 1s" {
+		t.Errorf("detail is %q in %v", got, e.Fields)
+	}
+}

@@ -155,7 +155,7 @@ var Catalogue = []Spec{
 	{VRRPGroupTransition, LevelInfo, []Key{Group, From, To, Reason, Detail}},
 	{VRRPMasterConflict, LevelWarn, []Key{Instance, VRID, Interface, Peer, Priority, Count, Detail}},
 	{VRRPPriorityChanged, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail}},
-	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Peer, Count}},
+	{VRRPAdvertDropped, LevelWarn, []Key{Instance, VRID, Interface, Reason, Detail, Peer, Count}},
 	{VRRPPeerFound, LevelInfo, []Key{Instance, VRID, Interface, Peer, Priority}},
 	{VRRPPeerStation, LevelInfo, []Key{Instance, Interface, Peer, MAC}},
 	{VRRPPeerLost, LevelWarn, []Key{Instance, VRID, Interface, Peer}},
