@@ -102,7 +102,7 @@ type State struct {
 	// Backup.
 	Expired      bool       // the deadline has passed, the ready gate was closed or the sync group was not agreed
 	Cause        Reason     // why it would have become master, but for its sync group
-	Listening    bool       // we have stalled: the deadline gives others an interval to be heard
+	Listening    bool       // we have stalled: the deadline gives others time to be heard
 	Stalls       int        // how often in a row: Listening was slept through
 	Holding      bool       // the addresses are still here: we stalled as master
 	PreemptSince time.Time  // first advert of a lower master, for preempt_delay

@@ -21,7 +21,7 @@ import (
 //	BACKUP   deadline, ready            take addresses, advert, announce MASTER
 //	BACKUP   advert 0, the first        deadline = skew time             BACKUP
 //	BACKUP   advert accepted            deadline = down interval         BACKUP
-//	BACKUP   has stood still            deadline ≥ an interval and skew  BACKUP
+//	BACKUP   has stood still            deadline ≥ two intervals, skew   BACKUP
 //	MASTER   deadline                   advert                           MASTER
 //	MASTER   advert 0                   advert                           MASTER
 //	MASTER   advert lower               advert, announce                 MASTER

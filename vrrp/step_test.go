@@ -147,7 +147,7 @@ const (
 	skew150   = 106 * time.Second / 256 // at one second
 	skew100   = 156 * time.Second / 256
 	down150   = 3*time.Second + skew150
-	listen150 = time.Second + skew150
+	listen150 = 2*time.Second + skew150
 	down100   = 3*time.Second + skew100
 
 	becameBackup = "withdraw, INIT>BACKUP (startup)"
@@ -645,14 +645,14 @@ func TestStall(t *testing.T) {
 	})
 	t.Run("and listens again when it has slept through that", func(t *testing.T) {
 		backup(t).at(time.Minute).tick("stalled 56.5859375s").
-			at(2*time.Minute).tick("stalled 58.5859375s").due(2*time.Minute+listen150).
+			at(2*time.Minute).tick("stalled 57.5859375s").due(2*time.Minute+listen150).
 			hears(200, addrB, "nothing").is(Backup)
 		master(t).at(time.Minute).tick("stalled 56.5859375s, MASTER>BACKUP (stalled)").
 			at(2*time.Minute).hears(200, addrB, "stalled 59s, withdraw for 192.168.16.112").is(Backup)
 	})
 	t.Run("but not for ever: a machine that is always late still takes over", func(t *testing.T) {
-		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick("stalled 58.5859375s").
-			at(3 * time.Minute).tick("stalled 58.5859375s").at(4 * time.Minute).tick(tookOver)
+		backup(t).at(time.Minute).tick("stalled 56.5859375s").at(2 * time.Minute).tick("stalled 57.5859375s").
+			at(3 * time.Minute).tick("stalled 57.5859375s").at(4 * time.Minute).tick(tookOver)
 	})
 	t.Run("a backup that wakes just before its deadline, or after it, listens", func(t *testing.T) {
 		const soon = down150 - 100*time.Millisecond

@@ -69,11 +69,11 @@ func (p *Params) backupStalled(s *State, now time.Time) bool {
 }
 
 // listenTime is for how long a backup listens that has stalled. A master that stood
-// still on the same host listens for an interval itself: the skew lets it speak
-// first, and keeps its place.
+// still on the same host listens for an interval itself, and needs a moment to
+// speak again: with adverts every 100 ms the skew alone would not give it that.
 func (p *Params) listenTime(s *State) time.Duration {
 	interval := p.activeInterval(s)
-	return interval + skewTime(p.Version, p.Priority, interval)
+	return 2*interval + skewTime(p.Version, p.Priority, interval)
 }
 
 // stood says whether a stall is long enough to have lost adverts that a backup
