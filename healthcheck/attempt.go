@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -26,6 +27,9 @@ func (s *Scheduler) finish(c *check, err error) {
 	reason := ReasonOf(err)
 	lost, excused := s.excuse(c, reason)
 	if excused {
+		if err == nil {
+			err = errors.New("no answer came")
+		}
 		err = failure(Resources, "this process stood still for %v of the attempt, which is made again (%v)", lost.Round(time.Millisecond), err)
 		reason = Resources
 	}

@@ -50,7 +50,10 @@ func (st *stall) slept(suspended time.Duration) {
 func (s *Scheduler) excuse(c *check, reason Reason) (lost time.Duration, again bool) {
 	had := c.within
 	c.within = c.spec.Timeout
-	if reason == "" || reason.Unknown() {
+	// Silence is an answer where none need come, but not while nobody listens: the
+	// error that says that the port is closed may have been on its way.
+	silence := reason == "" && c.dialog != nil && c.dialog.silence && s.now-c.started >= had
+	if reason == "" && !silence || reason.Unknown() {
 		c.repeats = 0
 		return 0, false
 	}
@@ -61,7 +64,7 @@ func (s *Scheduler) excuse(c *check, reason Reason) (lost time.Duration, again b
 		return 0, false
 	}
 	c.repeats++
-	if reason == Timeout {
+	if reason == Timeout || silence {
 		left := max(0, had-(s.now-c.started-lost))
 		c.within = min(c.spec.Timeout, left+stallTick)
 	}

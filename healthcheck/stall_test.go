@@ -113,6 +113,27 @@ func TestServerThatGaveUpDuringAStall(t *testing.T) {
 	}
 }
 
+// TestSilenceDuringAStall is no pass, for a port that is closed is silent as well
+// until its error is heard. After the stall it is one.
+func TestSilenceDuringAStall(t *testing.T) {
+	for _, stall := range []time.Duration{5 * sec, 300 * ms} {
+		r := newLoopRig(t, Options{}, spec("a", func(s *Spec) { s.Kind, s.UDP = UDP, &UDPSpec{} }))
+		connected := func(fd int) func() ([]readiness, bool) {
+			return func() ([]readiness, bool) { return []readiness{{fd: fd}}, false }
+		}
+		waits := append(r.pass(sec-stall), connected(2))
+		r.onWait(append([]func() ([]readiness, bool){connected(1), r.stand(stall)}, waits...)...)
+		r.rounds(len(r.poll.script))
+		if st := r.Status()[0]; len(r.verdicts) != 0 || st.State != Unknown || st.Reason != Resources {
+			t.Fatalf("a stall of %v: verdicts %+v, status %+v", stall, r.verdicts, st)
+		}
+		r.rounds(2)
+		if len(r.verdicts) != 1 || !r.verdicts[0].Up {
+			t.Errorf("after a stall of %v: verdicts %+v", stall, r.verdicts)
+		}
+	}
+}
+
 // TestSuspendedMachine: the clock of the attempts does not see that, and a
 // conversation is a goroutine's. Its packets are lost all the same.
 func TestSuspendedMachine(t *testing.T) {
