@@ -34,7 +34,8 @@ type bench struct {
 	file    string
 	fileErr error
 	procs   []Proc
-	lists   int // of the processes
+	lists   int           // of the processes
+	held    time.Duration // the next list of them is
 }
 
 func watching(t *testing.T, f func(b *bench)) {
@@ -51,6 +52,11 @@ func watching(t *testing.T, f func(b *bench)) {
 				return []byte(b.file), b.fileErr
 			},
 			List: func(visit func(Proc)) error {
+				b.mu.Lock()
+				held := b.held
+				b.held = 0
+				b.mu.Unlock()
+				time.Sleep(held)
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				b.lists++
@@ -351,6 +357,20 @@ func TestProcessQuorumAndDelays(t *testing.T) {
 		b.expect(4*time.Second, "28s process/p up=false value=0: 4 processes run, more than 3")
 		b.set(func() { b.procs = running(3) }) // seen at 29 s: fewer is terminate_delay
 		b.expect(6*time.Second, "34s process/p up=true value=0: 3 running")
+	})
+}
+
+// TestStallIsNotTheDelayOfAProcess: whoever restarts it stood still, too.
+func TestStallIsNotTheDelayOfAProcess(t *testing.T) {
+	watching(t, func(b *bench) {
+		b.procs = running(1)
+		b.s.Apply(Specs{Processes: []Process{{Name: "p", Process: "haproxy", Quorum: 1, TerminateDelay: 3 * time.Second, Interval: time.Second}}}, nil)
+		b.expect(500*time.Millisecond, "0s process/p up=true value=0: 1 running")
+		b.set(func() { b.procs = running(0) })
+		b.expect(time.Second) // seen at 1 s
+		b.set(func() { b.held = 20 * time.Second })
+		b.expect(21900 * time.Millisecond) // the look of 2 s ends at 22 s
+		b.expect(time.Second, "24s process/p up=false value=0: 0 of at least 1 processes run")
 	})
 }
 

@@ -9,13 +9,12 @@ import (
 // watchProcess counts processes at every interval.
 func (s *Scheduler) watchProcess(ctx context.Context, sp Process, h hysteresis) {
 	var (
-		before  int       // the last count
-		pending bool      // the count says otherwise than the state
-		since   time.Time // it does so
-		delay   time.Duration
-		failed  string // why the processes could not be counted, as told
+		before  int           // the last count
+		pending bool          // the count says otherwise than the state
+		left    time.Duration // of the delay
+		failed  string        // why the processes could not be counted, as told
 	)
-	every(ctx, func() time.Duration {
+	look := func() time.Duration {
 		n, err := s.count(sp)
 		if err != nil {
 			if failed != err.Error() {
@@ -26,30 +25,37 @@ func (s *Scheduler) watchProcess(ctx context.Context, sp Process, h hysteresis) 
 		}
 		failed = ""
 		is := sp.quorate(n)
-		now := time.Now()
 		switch {
 		case h.known && is == h.up:
 			pending = false
 		case !pending:
-			pending, since, delay = true, now, sp.Delay
+			pending, left = true, sp.Delay
 			if n < before {
-				delay = sp.TerminateDelay
+				left = sp.TerminateDelay
 			}
 			if !h.known {
-				delay = 0
+				left = 0
 			}
 		}
 		before = n
 		if !pending {
 			return sp.Interval
 		}
-		if left := delay - now.Sub(since); left > 0 {
+		if left > 0 {
 			return min(left, sp.Interval)
 		}
 		pending = false
 		h.known, h.up = true, is
 		s.changed(ctx, sp.Key(), State{Up: is, Reason: sp.why(n)})
 		return sp.Interval
+	}
+	asked := time.Duration(0)
+	every(ctx, func() time.Duration {
+		// A look that comes late takes no more of the delay than it was to: who
+		// restarts the process stood still like us.
+		left -= asked
+		asked = look()
+		return asked
 	})
 }
 
