@@ -123,7 +123,8 @@ func newRealServerDown() *cobra.Command {
 		Short: "Take back what up has changed, and only that",
 		Long: `Removes the addresses that up has added and, with the last one that needs them, sets
 parameters and interfaces back to what they were. What somebody else has changed
-since is left alone and told. Without VIP it is done for all that were put up.
+since is left alone and told. Without VIP it is done for all that were put up, and
+none that --persist has remembered is put up at boot any more.
 
 The director goes on sending packets here until the server is out of its
 configuration or drained: do that first.`,
@@ -138,8 +139,11 @@ configuration or drained: do that first.`,
 			}
 			return o.open(cmd, func(m *realserver.Manager) error {
 				if len(vips) == 0 {
-					for _, w := range m.Recorded() {
-						vips = append(vips, w.VIP)
+					kept, _ := m.Persistent() // Down tells what is wrong with it, and takes the others down
+					for _, w := range append(m.Recorded(), kept...) {
+						if !slices.Contains(vips, w.VIP) {
+							vips = append(vips, w.VIP)
+						}
 					}
 				}
 				return m.Down(vips)

@@ -11,22 +11,35 @@ import (
 var meddlers = map[string]string{
 	"keepalived": "it programs the same table and may hold the same addresses",
 	"ldirectord": "it programs the same table",
-	"kube-proxy": "in ipvs mode it removes services that are not its own",
+	kubeProxy:    "in ipvs mode, whose kube-ipvs0 is here, it removes services that are not its own",
 	"ucarp":      "it may hold the same addresses",
 	"vrrpd":      "it may hold the same addresses",
 	"heartbeat":  "it may hold the same addresses",
 }
 
+const (
+	kubeProxy = "kube-proxy"
+	// kubeDevice is where kube-proxy has its addresses in ipvs mode, and in no other
+	// mode. On most clusters it has another one, and leaves IPVS alone.
+	kubeDevice = "kube-ipvs0"
+)
+
 func (e *examination) others() {
+	meddling := 0
 	for _, p := range e.f.Others {
+		if p.Name == kubeProxy && !e.f.KubeIPVS {
+			e.ok("beside.program", fmt.Sprintf("kube-proxy runs here with pid %d, not in ipvs mode: there is no %s", p.PID, kubeDevice))
+			continue
+		}
+		meddling++
 		mend := "systemctl disable --now " + p.Name
-		if p.Name == "kube-proxy" {
+		if p.Name == kubeProxy {
 			mend = "kubectl -n kube-system edit configmap kube-proxy"
 		}
 		e.add(Finding{ID: "beside.program", Severity: Warning, What: fmt.Sprintf("%s runs here with pid %d", p.Name, p.PID),
 			Consequence: "it and baton undo one another's work: " + meddlers[p.Name], Mend: mend})
 	}
-	if len(e.f.Others) == 0 {
+	if meddling == 0 {
 		e.ok("beside.program", "no other program that manages IPVS or virtual addresses runs here")
 	}
 	foreign := e.f.Foreign

@@ -162,7 +162,11 @@ func TestKernelDirector(t *testing.T) {
 
 	// Who answers without adverts is a stranger.
 	stop()
-	_, got = look()
+	here.Run("ip", "link", "add", kubeDevice, "type", "veth", "peer", "name", "other")
+	was := f.KubeIPVS
+	if f, got = look(); was || !f.KubeIPVS {
+		t.Errorf("%s: %v before it was there, %v since", kubeDevice, was, f.KubeIPVS)
+	}
 	expect(t, got, map[string]string{"wire.duplicate_vip": mac(peer) + " answers for 192.168.16.200 on eth0"})
 }
 

@@ -301,6 +301,8 @@ var directors = []sick{
 		f.Processes["prober"] = ProcessFacts{PID: 102, NoFile: 64}
 	})},
 	{name: "keepalived beside", harm: func(f *Facts) { f.Others = []ProcessFacts{{PID: 7, Name: "keepalived"}, {PID: 8, Name: "kube-proxy"}} }},
+	{name: "kube-proxy in ipvs mode", harm: func(f *Facts) { f.Others, f.KubeIPVS = []ProcessFacts{{PID: 8, Name: "kube-proxy"}}, true }},
+	{name: "leftover of kube-proxy", harm: func(f *Facts) { f.KubeIPVS = true }},
 	{name: "foreign services", harm: func(f *Facts) {
 		f.Foreign = []string{"tcp 10.0.0.1:80", "tcp 192.168.16.200:443", "udp 10.0.0.1:53", "fwmark 7"}
 	}},

@@ -25,6 +25,7 @@ type Facts struct {
 	Self      ProcessFacts            // doctor itself
 	Processes map[string]ProcessFacts // of the running director: director, speaker, prober
 	Others    []ProcessFacts          // that meddle with IPVS or with virtual addresses, in this network namespace
+	KubeIPVS  bool                    // the interface of kube-proxy's ipvs mode is here
 	Foreign   []string                // services in the kernel's table that are not of the configuration
 	Status    *control.Status         // nil: no director answers
 	StatusErr string                  // why, when one should: it is there and does not answer

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +97,8 @@ func (g *gathering) processes() {
 		}
 	}
 	g.f.Others = meddling()
+	_, err := net.InterfaceByName(kubeDevice)
+	g.f.KubeIPVS = err == nil
 }
 
 func readProcess(pid int, name string) ProcessFacts {

@@ -361,8 +361,12 @@ func (m *Manager) save() error {
 func (m *Manager) Down(vips []netip.Addr) error {
 	var errs []error
 	var stays []netif.Place
+	kept, _ := m.Persistent() // what is wrong with it is told at the end, by unpersist
 	for _, vip := range vips {
 		w, ours := find(m.rec.Wants, vip)
+		if _, known := find(kept, vip); !ours && known {
+			continue // it is only remembered
+		}
 		if !ours {
 			m.say("%s was not put up by baton: left alone", vip)
 			continue
