@@ -233,7 +233,7 @@ weight = { lvs-a = -60, lvs-b = -1 }
 			}
 			return ""
 		})
-		for _, e := range logged(t, l, lab.LVSA, event.VRRPTransition)[before:] {
+		for _, e := range moves(t, l, lab.LVSA)[before:] {
 			t.Errorf("a transition when one cable of the bond was pulled: %v", e.Fields)
 		}
 		run(t, l, lab.SwitchNode, "ip", "link", "set", lab.LVSA+"s1", "down")
@@ -246,13 +246,18 @@ weight = { lvs-a = -60, lvs-b = -1 }
 
 	for _, how := range []string{"hang", "signal"} {
 		t.Run("tracked script: "+how, func(t *testing.T) {
-			before := len(logged(t, l, lab.LVSA, event.ScriptFailed))
+			// A run that fails while the machine stands still is made again, and told.
+			failures := func() int {
+				return len(slices.DeleteFunc(logged(t, l, lab.LVSA, event.ScriptFailed), func(e lab.Entry) bool {
+					return strings.Contains(e.Get(event.Reason), "stood still")
+				}))
+			}
+			before := failures()
 			mode(how)
 			are("the script's failure to count", states{"BOND": "FAULT", "VI_1": "MASTER"}, states{"BOND": "MASTER"})
 			mode("well")
 			are("the script to pass", masters, backups)
-			lines := logged(t, l, lab.LVSA, event.ScriptFailed)
-			if n := len(lines) - before; n < 1 || n > 3 {
+			if n := failures() - before; n < 1 || n > 3 {
 				t.Errorf("%d lines about it", n)
 			}
 			within(t, "its children to be gone", func() string {
