@@ -28,10 +28,11 @@ func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 		if r.Canceled {
 			return sp.Interval // ctx has ended
 		}
-		if !r.OK() && r.Stood > 0 && r.Gone != nil && r.Survived == 0 && excused < maxExcused {
+		if !r.OK() && r.Stood > 0 && r.Gone != nil && excused < maxExcused {
 			excused++
 			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Failed, Detail: r.Excerpt(), Took: r.Took,
 				Reason: fmt.Sprintf("%s; this process stood still for %v of it: it is run again", r.Reason(), r.Stood.Round(time.Millisecond))})
+			s.outlast(ctx, sp, r)
 			return 0
 		}
 		excused = 0
