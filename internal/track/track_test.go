@@ -266,6 +266,18 @@ func TestStallIsNoFailureOfAScript(t *testing.T) {
 	})
 }
 
+// TestHangingScriptFailsInAStall: one that cannot be killed at all is not excused.
+func TestHangingScriptFailsInAStall(t *testing.T) {
+	watching(t, func(b *bench) {
+		gone := make(chan struct{})
+		defer close(gone)
+		b.result = script.Result{Exit: -1, TimedOut: true, Survived: 1, Stood: time.Second, Gone: gone}
+		b.s.Apply(Specs{Scripts: []Script{chk(time.Second, 1, 1)}}, nil)
+		b.expect(time.Second, "1s script/chk failed 0: timed out after 0s; 1 of its processes cannot be killed",
+			"1s script/chk up=false value=0: timed out after 0s; 1 of its processes cannot be killed")
+	})
+}
+
 func TestUnkillableScriptIsNotRunAgain(t *testing.T) {
 	watching(t, func(b *bench) {
 		gone := make(chan struct{})

@@ -28,11 +28,10 @@ func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 		if r.Canceled {
 			return sp.Interval // ctx has ended
 		}
-		if !r.OK() && r.Stood > 0 && r.Gone != nil && excused < maxExcused {
+		if !r.OK() && r.Stood > 0 && excused < maxExcused && over(ctx, r) {
 			excused++
 			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Failed, Detail: r.Excerpt(), Took: r.Took,
 				Reason: fmt.Sprintf("%s; this process stood still for %v of it: it is run again", r.Reason(), r.Stood.Round(time.Millisecond))})
-			s.outlast(ctx, sp, r)
 			return 0
 		}
 		excused = 0
@@ -68,6 +67,26 @@ func failure(r script.Result) string {
 		return "timeout"
 	}
 	return r.Reason()
+}
+
+// overWithin is what a program that was killed during a stall is given to go.
+const overWithin = time.Second
+
+// over says whether a run has come to its end, if need be after a moment. One that
+// hangs for good is a failure, whatever else there was.
+func over(ctx context.Context, r script.Result) bool {
+	if r.Gone == nil {
+		return false
+	}
+	t := time.NewTimer(overWithin)
+	defer t.Stop()
+	select {
+	case <-r.Gone:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // outlast waits for a program that even SIGKILL has not ended, as on a file
