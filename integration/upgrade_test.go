@@ -35,7 +35,7 @@ func replaceBinary(t *testing.T, name string, content []byte) {
 // TestUpgrade replaces the program while both directors run, and restarts the
 // backup, then the master. A client that opens a connection every 5 ms sees
 // nothing of it, nor of two versions that share the address for a while
-// (fault 36); connections that are open live.
+// (fault 36); connections that are open live, and so do the operator's orders.
 func TestUpgrade(t *testing.T) {
 	tested, err := findBaton()
 	if err != nil {
@@ -67,6 +67,14 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%s runs %s, want %s", node, st.Version, version)
 		}
 	}
+	ordered := func(args ...string) {
+		t.Helper()
+		args = append(args, "--socket", l.Paths(lab.LVSB).Socket)
+		if got := run(t, l, lab.LVSB, "baton", args...); !strings.Contains(got, "weight 7") && !strings.Contains(got, "baton weight has set it to 7") {
+			t.Errorf("baton %s says\n%s", strings.Join(args, " "), got)
+		}
+	}
+	ordered("weight", "192.168.16.103", "7")
 	alive := keep(t, l)
 	finish := load(t, l)
 
@@ -96,6 +104,7 @@ func TestUpgrade(t *testing.T) {
 	must(l.Settle(ctx))
 	runs(lab.LVSA, thisVersion)
 	runs(lab.LVSB, nextVersion)
+	ordered("explain", "192.168.16.103:80") // what the operator has said outlives the version
 	alive("the upgrade of the backup")
 
 	must(l.StopDirector(ctx, lab.LVSA)) // which hands over to the new version
