@@ -18,8 +18,3 @@ func (c *Config) Again(name string, data []byte, node string) *Config {
 func InParts(name string, data []byte, node string, size int) *Config {
 	return inParts(name, data, node, false, size)
 }
-
-var (
-	PlainTree = plainTree
-	Shallow   = shallow
-)

@@ -26,14 +26,9 @@ const (
 // Two parsers read the text: go-toml's tells where everything stands,
 // BurntSushi's judges what is valid. The first bounds nesting, so it goes first
 // unless a look at the text says that nothing nests deep. Of a valid text it is
-// needed only for what is to be said about it. Texts in which there is nothing to
-// judge, as most are, it reads alone, in plainTree.
+// needed only for what is to be said about it.
 func (d *decoder) parse(data []byte) map[string]any {
 	if !d.careful && utf8.Valid(data) && shallow(data) {
-		if tree, plain := plainTree(data); plain {
-			d.index = lazyIndex(data)
-			return tree
-		}
 		tree := map[string]any{}
 		if _, err := toml.Decode(string(data), &tree); err == nil {
 			d.index = lazyIndex(data)
