@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"baton/internal/event"
 	"baton/internal/lab"
 )
 
@@ -109,6 +110,11 @@ func TestUpgrade(t *testing.T) {
 
 	must(l.StopDirector(ctx, lab.LVSA)) // which hands over to the new version
 	must(l.AwaitMaster(ctx, lab.LVSB))
+	// The old version kept the address until it had heard the new one: without that a
+	// client waits for its second SYN, which is no failure yet.
+	if done := logged(t, l, lab.LVSA, event.HandoverDone); len(done) == 0 || done[len(done)-1].Get(event.Peer) != lab.Address(lab.LVSB).String() {
+		t.Errorf("lvs-a tells of the handovers %v", done)
+	}
 	alive("a handover to the next version")
 	must(l.StartDirector(ctx, lab.LVSA))
 	must(l.Settle(ctx))
