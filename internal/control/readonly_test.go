@@ -118,6 +118,18 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// scraped tells how each scrape has ended.
+type scraped struct {
+	*backend
+	ended chan error
+}
+
+func (b scraped) Metrics(ctx context.Context, w io.Writer) error {
+	err := b.backend.Metrics(ctx, w)
+	b.ended <- err
+	return err
+}
+
 // TestGarbageOverTCP: what is no request is refused, whoever stays silent or
 // reads nothing is cut off, and the others are served meanwhile. Fault 34.
 func TestGarbageOverTCP(t *testing.T) {
@@ -125,7 +137,7 @@ func TestGarbageOverTCP(t *testing.T) {
 	for i := range big {
 		big[i] = strings.Repeat("x", 1<<20)
 	}
-	b := &backend{status: Status{Node: "lvs-a"}, metrics: big}
+	b := scraped{&backend{status: Status{Node: "lvs-a"}, metrics: big}, make(chan error, 100)}
 	at := read(t, b, func(s *HTTPServer) { s.readWithin, s.writeWithin = 200*time.Millisecond, 200*time.Millisecond })
 	for _, raw := range []string{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "GET /metrics\r\n\r\n", "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 2*maxHeader) + "\r\n\r\n"} {
 		if got := overTCP(t, at, raw); got != "" && !strings.HasPrefix(got, "HTTP/1.1 4") {
@@ -157,6 +169,16 @@ func TestGarbageOverTCP(t *testing.T) {
 			break
 		} else if code != 503 {
 			t.Fatalf("%d %s", code, body)
+		}
+	}
+	for range slow { // who is not cut off yet may still read it all
+		select {
+		case err := <-b.ended:
+			if err == nil {
+				t.Error("a scrape that nobody reads is written")
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("a scrape that nobody reads goes on")
 		}
 	}
 	for _, c := range slow {
