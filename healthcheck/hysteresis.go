@@ -25,9 +25,8 @@ type Decision struct {
 // Next returns the health after an attempt that ended with r, "" being a pass.
 // It is total and has no other input. The first pass ever brings a server up
 // without waiting for Rise, so that a start does not take Rise intervals, unless
-// its server is Doubted;
-// failures are retried whenever the server is not down already. An unknown
-// outcome moves nothing.
+// its server is Doubted; failures are retried whenever the server is not down
+// already. An unknown outcome moves nothing.
 func (y Hysteresis) Next(h Health, r Reason) (Health, Decision) {
 	if h.State == "" {
 		h.State = Unknown

@@ -151,11 +151,9 @@ func TestSuspendedMachine(t *testing.T) {
 		if err := r.Apply([]Spec{spec("a", func(s *Spec) { s.Timeout = sec / 2 })}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(spec("a").Interval + sec/4)
-		synctest.Wait()
+		r.after(spec("a").Interval + sec/4)
 		slept.Store(int64(time.Hour))
-		time.Sleep(sec)
-		synctest.Wait()
+		r.after(sec)
 		if attempt != 3 || len(r.verdicts) != 1 || !r.verdicts[0].Up {
 			t.Errorf("%d attempts, verdicts %+v", attempt, r.verdicts)
 		}

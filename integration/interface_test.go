@@ -45,7 +45,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 			return f.ARP.Gratuitous(lab.VIP) && f.Source.String() == lab.HardwareAddress(lab.LVSA).String()
 		})
 		must(err)
-		if n := len(moves(t, l, lab.LVSA)); n != 2 {
+		if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
 			t.Errorf("%d transitions, want the two of the start", n)
 		}
 	})

@@ -14,7 +14,6 @@ import (
 	"baton/integration/vm"
 	"baton/internal/event"
 	"baton/internal/lab"
-	"baton/vrrp"
 )
 
 func TestMain(m *testing.M) {
@@ -145,20 +144,6 @@ func logged(t testing.TB, l *lab.Lab, node string, names ...event.Name) []lab.En
 		}
 	}
 	return out
-}
-
-// moves returns a node's changes of role but those that this machine has made by
-// standing still: an instance that steps back because it stalled, and what it
-// does next.
-func moves(t testing.TB, l *lab.Lab, node string) []lab.Entry {
-	t.Helper()
-	stalled := map[string]bool{}
-	return slices.DeleteFunc(logged(t, l, node, event.VRRPTransition), func(e lab.Entry) bool {
-		name := e.Get(event.Instance)
-		was := stalled[name]
-		stalled[name] = e.Get(event.Reason) == string(vrrp.ReasonStalled)
-		return was || stalled[name]
-	})
 }
 
 // pace is the beat that this machine can carry, which is measured once.

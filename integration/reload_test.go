@@ -86,7 +86,7 @@ func TestReloadRemovesAndAddsAServerUnderTraffic(t *testing.T) {
 	if n := len(logged(t, l, lab.LVSA, event.ServerDraining, event.ServerDrained)); n != 2 {
 		t.Errorf("%d lines about the drain, want two", n)
 	}
-	if n := len(moves(t, l, lab.LVSA)); n != 2 {
+	if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
 		t.Errorf("the master logged %d transitions, want the two of its start", n)
 	}
 }
@@ -157,7 +157,7 @@ func TestRefusedReloads(t *testing.T) {
 	if n := len(logged(t, l, lab.LVSA, event.ConfigRejected)); n != refused {
 		t.Errorf("%d lines for %d refusals", n, refused)
 	}
-	if n := len(moves(t, l, lab.LVSA)); n != 2 {
+	if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
 		t.Errorf("the master logged %d transitions, want the two of its start", n)
 	}
 	noFailure(t, stop())

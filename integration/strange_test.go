@@ -88,7 +88,7 @@ func TestStrangePackets(t *testing.T) {
 	s := stranger{l, lab.RS1}
 	begun := map[string]int{}
 	for _, node := range []string{lab.LVSA, lab.LVSB} {
-		begun[node] = len(moves(t, l, node))
+		begun[node] = len(logged(t, l, node, event.VRRPTransition))
 	}
 	for reason, change := range map[string]func(*advert){
 		"ttl":           func(a *advert) { a.ttl = 254 },
@@ -147,7 +147,7 @@ func TestStrangePackets(t *testing.T) {
 		return "no line names it"
 	})
 	for _, node := range []string{lab.LVSA, lab.LVSB} {
-		if n := len(moves(t, l, node)) - begun[node]; n > 0 {
+		if n := len(logged(t, l, node, event.VRRPTransition)) - begun[node]; n > 0 {
 			t.Errorf("%s: %d transitions", node, n)
 		}
 	}
@@ -157,13 +157,13 @@ func TestStrangePackets(t *testing.T) {
 	loud.options = 4
 	s.send(t, loud)
 	within(t, "lvs-a to give way and to come back", func() string {
-		lines := moves(t, l, lab.LVSA)
+		lines := logged(t, l, lab.LVSA, event.VRRPTransition)
 		if n := len(lines) - begun[lab.LVSA]; n < 2 {
 			return fmt.Sprintf("%d transitions", n)
 		}
 		return ""
 	})
-	away := moves(t, l, lab.LVSA)[begun[lab.LVSA]]
+	away := logged(t, l, lab.LVSA, event.VRRPTransition)[begun[lab.LVSA]]
 	if away.Get(event.To) != "BACKUP" || away.Get(event.Peer) != lab.Address(s.node).String() || away.Get(event.Priority) != "255" {
 		t.Errorf("the first transition of lvs-a after its start is %v", away.Fields)
 	}

@@ -88,7 +88,7 @@ func TestKillAndCleanUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	noFailure(t, stop())
-	if n := len(moves(t, l, lab.LVSA)); n != 2 {
+	if n := len(logged(t, l, lab.LVSA, event.VRRPTransition)); n != 2 {
 		t.Errorf("the master logged %d transitions, want the two of its start", n)
 	}
 

@@ -348,14 +348,15 @@ func tcpPorts(instances []vrrp.Config, services []conf.VirtualServer) map[string
 	return out
 }
 
-func (c *core) proberState() proberState {
-	prober, _ := c.trackSpecs(c.cfg)
-	return proberState{Checks: c.cfg.Checks(), Doubted: c.doubted(), Track: prober, Known: c.knownTracks()}
+// proberState is what the prober is to do, and what of the tracks is watched here.
+func (c *core) proberState() (st proberState, own track.Specs) {
+	st = proberState{Checks: c.cfg.Checks(), Doubted: c.doubted(), Known: c.knownTracks()}
+	st.Track, own = c.trackSpecs(c.cfg)
+	return st, own
 }
 
 func (c *core) sendProber() {
-	_, own := c.trackSpecs(c.cfg)
-	st := c.proberState()
+	st, own := c.proberState()
 	c.marks.learn(st.Checks)
 	if !c.prober.fresh {
 		st.Unheard = c.unheard(st.Checks)

@@ -82,7 +82,7 @@ func TestChecksOfFailedServersAreDoubted(t *testing.T) {
 			doubts := func(when string, want ...string) {
 				t.Helper()
 				var got []string
-				if err := c.ask(t.Context(), func() { got = c.proberState().Doubted }); err != nil {
+				if err := c.ask(t.Context(), func() { st, _ := c.proberState(); got = st.Doubted }); err != nil {
 					t.Fatal(err)
 				}
 				if !slices.Equal(got, want) {

@@ -25,9 +25,8 @@ const (
 // which this process stood still does not count, for as a rule the program did so,
 // too: it is returned as stood. What is there already comes before a time-out.
 func await(ctx context.Context, gone <-chan struct{}, timeout time.Duration, now func() time.Time) (end ending, stood time.Duration) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	<-timer.C
 	for left := timeout; left > 0; {
 		wait := min(left, part)
 		begun := now()

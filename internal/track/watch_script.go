@@ -29,9 +29,10 @@ func (s *Scheduler) watchScript(ctx context.Context, sp Script, h hysteresis) {
 			return sp.Interval // ctx has ended
 		}
 		if !r.OK() && r.Stood > 0 && excused < maxExcused && over(ctx, r) {
-			excused++
-			s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Failed, Detail: r.Excerpt(), Took: r.Took,
-				Reason: fmt.Sprintf("%s; this process stood still for %v of it: it is run again", r.Reason(), r.Stood.Round(time.Millisecond))})
+			if excused++; excused == 1 { // of several in a row the first is told
+				s.trouble(ctx, Trouble{Key: sp.Key(), Kind: Failed, Detail: r.Excerpt(), Took: r.Took,
+					Reason: fmt.Sprintf("%s; this process stood still for %v of it: it is run again", r.Reason(), r.Stood.Round(time.Millisecond))})
+			}
 			return 0
 		}
 		excused = 0
