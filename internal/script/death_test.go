@@ -33,7 +33,7 @@ func TestProgramDiesWithUs(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	pid := started(t, file, 1)[0]
+	pid := started(t, file, 1, nil)[0]
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestProgramOutlivesOtherThreads(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "pid")
 		c := sh(t, `echo $$ >"$1"; exec tail -f /dev/null`, file)
 		go func() { done <- Run(ctx, c) }()
-		pids = append(pids, started(t, file, 1)...)
+		pids = append(pids, started(t, file, 1, nil)...)
 	}
 	for range 20 {
 		var threads sync.WaitGroup

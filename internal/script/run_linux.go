@@ -45,12 +45,15 @@ func run(ctx context.Context, c Command, begun time.Time) Result {
 	if err != nil {
 		return failed(fmt.Errorf("run %s: %w", c.Args[0], err))
 	}
-	cmd := &exec.Cmd{
-		Path: c.Args[0], Args: c.Args, Dir: "/",
-		Env:    append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", marker}, c.Env...),
-		Stdout: in, Stderr: in,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: cred, Pdeathsig: syscall.SIGKILL},
+	cmd := func() *exec.Cmd {
+		return &exec.Cmd{
+			Path: c.Args[0], Args: c.Args, Dir: "/",
+			Env:    append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", marker}, c.Env...),
+			Stdout: in, Stderr: in,
+			SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: cred, Pdeathsig: syscall.SIGKILL},
+		}
 	}
+	var child *exec.Cmd
 	started := make(chan error, 1)
 	gone := make(chan struct{})
 	var waited error
@@ -60,12 +63,12 @@ func run(ctx context.Context, c Command, begun time.Time) Result {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(gone)
-		if err := cmd.Start(); err != nil {
-			started <- err
-			return
+		var err error
+		child, err = start(ctx, cmd, min(busy, c.Timeout))
+		started <- err
+		if err == nil {
+			waited = child.Wait()
 		}
-		started <- nil
-		waited = cmd.Wait()
 	}()
 	err = <-started
 	in.Close()
@@ -75,7 +78,7 @@ func run(ctx context.Context, c Command, begun time.Time) Result {
 	}
 	collected := collect(out)
 
-	tree := &family{leader: cmd.Process.Pid, marker: marker}
+	tree := &family{leader: child.Process.Pid, marker: marker}
 	end, stood := await(ctx, gone, c.Timeout, time.Now)
 	r := Result{Exit: -1, Gone: gone, Stood: stood, TimedOut: end == timedOut, Canceled: end == canceled}
 	switch end {
@@ -91,11 +94,35 @@ func run(ctx context.Context, c Command, begun time.Time) Result {
 	r.Output, r.Dropped = collected()
 	select {
 	case <-gone:
-		r.Exit, r.Signal = status(cmd, waited)
+		r.Exit, r.Signal = status(child, waited)
 	default:
 		// In an uninterruptible sleep: its end is told by Gone.
 	}
 	return r
+}
+
+// A program that somebody has open for writing is not executed (ETXTBSY, execve(2)).
+// An editor or cp is done with it at once, and no check shall fail for that: the start
+// is tried again every retry, until busy is over.
+const (
+	busy  = time.Second
+	retry = 10 * time.Millisecond
+)
+
+// start starts what cmd makes: another one each time it is tried.
+func start(ctx context.Context, cmd func() *exec.Cmd, patience time.Duration) (*exec.Cmd, error) {
+	for end := time.Now().Add(patience); ; {
+		child := cmd()
+		err := child.Start()
+		if !errors.Is(err, unix.ETXTBSY) || !time.Now().Before(end) {
+			return child, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(retry):
+		}
+	}
 }
 
 // why names the missing interpreter, which the kernel reports as a missing
@@ -106,6 +133,9 @@ func why(err error) error {
 	}
 	if errors.Is(err, unix.ENOEXEC) {
 		return errors.New("it is neither a program nor a script: its first line must name an interpreter, as in #!/bin/sh")
+	}
+	if errors.Is(err, unix.ETXTBSY) {
+		return errors.New("somebody has it open for writing: put a new version in its place with mv")
 	}
 	return rootCause(err)
 }

@@ -75,9 +75,32 @@ func TestWhatCannotBeStarted(t *testing.T) {
 	}
 }
 
+// TestOpenForWriting: a program that is being written is started when it has been,
+// and one that stays open is told.
+func TestOpenForWriting(t *testing.T) {
+	c := sh(t, "echo done")
+	for name, still := range map[string]time.Duration{"for a moment": 3 * retry, "for good": long} {
+		w, err := os.OpenFile(c.Args[0], os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closing := time.AfterFunc(still, func() { w.Close() })
+		r := Run(t.Context(), c)
+		if still < long && (!r.OK() || r.Output != "done\n" || r.Took < still) {
+			t.Errorf("%s: %s, %q after %v", name, r.Reason(), r.Output, r.Took)
+		}
+		if closing.Stop() {
+			w.Close()
+		}
+		if still == long && (!strings.HasSuffix(r.Reason(), "open for writing: put a new version in its place with mv") || r.Took < busy) {
+			t.Errorf("%s: %s after %v", name, r.Reason(), r.Took)
+		}
+	}
+}
+
 // started waits for the file that a script writes when it has done what the
-// test is about, and returns the pids in it.
-func started(t *testing.T, file string, n int) []int {
+// test is about, and returns the pids in it. A run that is done before is none.
+func started(t *testing.T, file string, n int, done <-chan Result) []int {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -96,6 +119,8 @@ func started(t *testing.T, file string, n int) []int {
 		}
 		select {
 		case <-time.After(time.Millisecond):
+		case r := <-done:
+			t.Fatalf("ended before it was stopped: %s: %q", r.Reason(), r.Output)
 		case <-deadline:
 			t.Fatalf("%s holds %q, want %d pids", file, raw, n)
 		}
@@ -136,7 +161,7 @@ func TestTimeoutEndsTheWholeFamily(t *testing.T) {
 				c := sh(t, h.line, file)
 				done <- Run(ctx, c)
 			}()
-			pids := started(t, file, h.pids)
+			pids := started(t, file, h.pids, done)
 			cancel() // the same end as at the time-out, without waiting for it
 			r := <-done
 			if !r.Canceled || r.OK() || r.Survived != 0 || r.Reason() != "interrupted" {
@@ -194,7 +219,7 @@ func TestWhatIsLeftBehind(t *testing.T) {
 		c := sh(t, `tail -f /dev/null & echo $! >"$1"; echo done`, file)
 		c.Leave = leave
 		r := Run(t.Context(), c)
-		pid := started(t, file, 1)[0]
+		pid := started(t, file, 1, nil)[0]
 		if !r.OK() || r.Output != "done\n" {
 			t.Errorf("leave %v: result is %+v", leave, r)
 		}
