@@ -18,13 +18,57 @@ type Accel string
 const (
 	KVM Accel = "kvm"
 	TCG Accel = "tcg"
+
+	// Counted is TCG with another clock: each instruction takes a nanosecond, and what
+	// nobody works in takes no time at all. Programs can be compared on it, for what
+	// they cost is what they do, whatever the host does besides and however dear QEMU
+	// finds an instruction. It is too slow for tests: a busy second takes 5 to 60.
+	Counted Accel = "tcg, a nanosecond for each instruction"
 )
 
+// ClockVariable is the environment variable that has a guest that is emulated count
+// its time in instructions.
+const ClockVariable = "BATON_VM_CLOCK"
+
+// The values of ClockVariable.
+const (
+	clockHost         = "host" // as without it
+	clockInstructions = "instructions"
+)
+
+// clocked is the accelerator with the clock that the environment asks for. A processor
+// with KVM needs none to be compared on.
+func (a Accel) clocked(environment func(string) string) (Accel, error) {
+	switch v := environment(ClockVariable); v {
+	case "", clockHost:
+		return a, nil
+	case clockInstructions:
+		if a == TCG {
+			return Counted, nil
+		}
+		return a, nil
+	default:
+		return "", fmt.Errorf("choose clock: %s is %q: want %s or %s", ClockVariable, v, clockHost, clockInstructions)
+	}
+}
+
 func (a Accel) arguments() []string {
-	if a == KVM {
+	switch a {
+	case KVM:
 		return []string{"-accel", "kvm", "-cpu", "host"}
+	case Counted:
+		return []string{"-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off"}
 	}
 	return []string{"-accel", "tcg,thread=multi", "-cpu", "max"}
+}
+
+// cpus is how many processors a guest has. Where instructions are counted Linux does
+// not get a second one to start (Debian's QEMU 7.2 with Linux 6.1).
+func (a Accel) cpus() int {
+	if a == Counted {
+		return 1
+	}
+	return 2
 }
 
 // parameters are the kernel's. Linux does not believe that an emulated processor's

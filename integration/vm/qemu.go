@@ -159,6 +159,9 @@ func runGuest(ctx context.Context, job Job) ([]Exit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if accel, err = accel.clocked(os.Getenv); err != nil {
+		return nil, err
+	}
 	image := filepath.Join(dir, initramfsName)
 	if err := writeImage(image, m, guestInit, job); err != nil {
 		return nil, err
@@ -168,7 +171,7 @@ func runGuest(ctx context.Context, job Job) ([]Exit, error) {
 		return nil, err
 	}
 	job.Progress(fmt.Sprintf("booting %s with %s, %d MiB of files", m.Release, accel, fi.Size()>>20))
-	g, err := boot(ctx, m, accel, job.MemoryMiB, 2, image, dir)
+	g, err := boot(ctx, m, accel, job.MemoryMiB, accel.cpus(), image, dir)
 	if err != nil {
 		return nil, err
 	}

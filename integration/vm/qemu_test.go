@@ -149,13 +149,32 @@ func TestArguments(t *testing.T) {
 	for accel, want := range map[Accel][]string{
 		TCG: {"-M q35", "-accel tcg,thread=multi -cpu max", "-m 2048M -smp 2", "-no-reboot", "-kernel /k/vmlinuz -initrd /t/initramfs",
 			"panic=-1 mitigations=off random.trust_cpu=on tsc=reliable", "-L /c/seabios", "virtserialport,chardev=port,name=baton", "file,id=console,path=/t/console.log"},
-		KVM: {"-accel kvm -cpu host", "random.trust_cpu=on -chardev"},
+		KVM:     {"-accel kvm -cpu host", "-smp 2", "random.trust_cpu=on -chardev"},
+		Counted: {"-accel tcg,thread=single -cpu max -icount shift=0,sleep=off", "-smp 1", "tsc=reliable"},
 	} {
-		got := strings.Join(arguments(m, accel, 2048, 2, "/t/initramfs", "/t/console.log"), " ")
+		got := strings.Join(arguments(m, accel, 2048, accel.cpus(), "/t/initramfs", "/t/console.log"), " ")
 		for _, w := range want {
 			if !strings.Contains(got, w) {
 				t.Errorf("%s: %q is missing in %s", accel, w, got)
 			}
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	for _, c := range []struct {
+		accel Accel
+		value string
+		want  Accel
+	}{
+		{TCG, "", TCG}, {TCG, "host", TCG}, {TCG, "instructions", Counted}, {KVM, "instructions", KVM}, {TCG, "sundial", ""},
+	} {
+		got, err := c.accel.clocked(func(name string) string { return map[string]string{ClockVariable: c.value}[name] })
+		if got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s with %q: %q, %v, want %q", c.accel, c.value, got, err, c.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), `BATON_VM_CLOCK is "sundial": want host or instructions`) {
+			t.Error(err)
 		}
 	}
 }

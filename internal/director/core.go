@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type core struct {
 	lastOK     bool
 	problems   []string
 	reloading  chan struct{} // holds one: who reads the file and puts it in force
+	trimmer    *time.Timer   // gives back the memory that reloads leave behind
 
 	verdicts map[string]healthcheck.Verdict
 	record   *orderWriter
@@ -116,7 +118,7 @@ func newCore(opts Options, log *logger) *core {
 		levels:    levels{event.LevelInfo, map[event.Subsystem]levelSet{}},
 		tracedOps: bucket{size: tracedOperations}, tracedChanges: bucket{size: tracedChanges},
 		tracks: map[string]trackState{}, notified: map[string]string{}, retired: map[string]retired{},
-		figures: newFigures(), reloading: make(chan struct{}, 1),
+		figures: newFigures(), reloading: make(chan struct{}, 1), trimmer: newTrimmer(debug.FreeOSMemory),
 	}
 	posted := func(n event.Name, fields ...event.Field) {
 		c.postAlways(func() { c.say(n, fields...) })

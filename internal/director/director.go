@@ -39,6 +39,7 @@ type Options struct {
 func Run(ctx context.Context, opts Options) (refused error) {
 	begun := time.Now()
 	plenty()
+	_ = smallPages() // it works as well with larger ones
 	// From the first moment to the last: a SIGHUP while it starts must not end it,
 	// nor a second SIGTERM the handover that the first has begun.
 	caught := make(chan os.Signal, 16)

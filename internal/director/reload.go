@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"baton/conf"
@@ -21,6 +20,8 @@ const applyWithin = 15 * time.Second
 func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyWithin)
 	defer cancel()
+	relax()
+	defer c.trimmer.Reset(calm)
 	applied := make(chan error, 2) // the table and the settings
 	out, err := c.readAgain(ctx, applied)
 	if err != nil {
@@ -34,9 +35,6 @@ func (c *core) Reload(ctx context.Context) (control.Reload, error) {
 		case <-ctx.Done():
 			return out, fmt.Errorf("wait for the kernel's table: not programmed within %v, it is tried again", applyWithin)
 		}
-	}
-	if len(out.Changes) > manyChanges {
-		defer trim()
 	}
 	if refused != nil {
 		return out, fmt.Errorf("apply configuration to the kernel (it is tried again): %w", refused)
@@ -93,23 +91,6 @@ func (c *core) openReaders(ctx context.Context, next *conf.Config, invalid error
 		return nil, fmt.Errorf("%s: global.control_listen = %q: %w", c.opts.ConfigFile, next.Global.ControlListen, err)
 	}
 	return o, nil
-}
-
-// gcPercent is the collector's at rest. Ten thousand servers are 20 MiB that
-// stay for hours; what else comes and goes is little.
-const gcPercent = 25
-
-// plenty lets the collector rest while the first configuration is read and
-// programmed: nothing of it is to be had back yet, and trim ends it.
-func plenty() { debug.SetGCPercent(200) }
-
-// manyChanges are so many that a reload leaves megabytes behind.
-const manyChanges = 500
-
-// trim gives back the memory that reading a large configuration took.
-func trim() {
-	debug.SetGCPercent(gcPercent)
-	debug.FreeOSMemory()
 }
 
 // maxProblems bounds the lines about one refused reload: a large file can have
