@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"net"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,31 +17,63 @@ import (
 // epoll is the poller on Linux. Every descriptor is armed for one event
 // (EPOLLONESHOT), so that one handed on to a goroutine needs no call to be
 // taken out.
+//
+// The loop waits as any goroutine does for a file: the runtime's own poller has the
+// epoll descriptor among its files, and a timerfd in it ends the wait. In epoll_wait
+// itself, or with a timer of the runtime's, it would wake a second thread each time
+// (see raw_linux.go).
 type epoll struct {
 	fd     int
-	bell   int // eventfd
+	file   *os.File        // fd
+	news   syscall.RawConn // file's: its Read waits
+	bell   int             // eventfd
 	rung   atomic.Bool
+	timer  int           // timerfd
+	begun  time.Time     // of it
+	alarm  time.Duration // since begun, when timer goes off
 	events [256]unix.EpollEvent
+	got    int // events of the last look
+	err    error
+	look   func(uintptr) bool // takes what there is: whether it is anything
 	ready  [256]readiness
 }
 
-func newPoller() (poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
+func newPoller() (_ poller, err error) {
+	p := &epoll{fd: -1, bell: -1, timer: -1, begun: time.Now()}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
 	}
-	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		unix.Close(fd)
+	// Nothing ever waits in it; os.NewFile wants it to be known.
+	if err := unix.SetNonblock(p.fd, true); err != nil {
+		return nil, fmt.Errorf("set O_NONBLOCK on epoll: %w", err)
+	}
+	p.file = os.NewFile(uintptr(p.fd), "epoll")
+	if p.news, err = p.file.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("watch epoll: %w", err)
+	}
+	if p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(bell)}
-	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, bell, &ev); err != nil {
-		unix.Close(bell)
-		unix.Close(fd)
+	if p.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("create timerfd: %w", err)
+	}
+	if err := rawEpollCtl(p.fd, unix.EPOLL_CTL_ADD, p.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(p.bell)}); err != nil {
 		return nil, fmt.Errorf("watch eventfd: %w", err)
 	}
-	return &epoll{fd: fd, bell: bell}, nil
+	// Told once each time it goes off, so that it need not be read.
+	if err := rawEpollCtl(p.fd, unix.EPOLL_CTL_ADD, p.timer, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(p.timer)}); err != nil {
+		return nil, fmt.Errorf("watch timerfd: %w", err)
+	}
+	p.look = func(uintptr) bool {
+		p.got, p.err = rawEpollLook(p.fd, p.events[:])
+		return p.got != 0 || p.err != nil
+	}
+	return p, nil
 }
 
 func (*epoll) dials() bool { return true }
@@ -55,7 +88,7 @@ func (p *epoll) watch(fd int, writable, again bool) error {
 	if again {
 		op = unix.EPOLL_CTL_MOD
 	}
-	if err := unix.EpollCtl(p.fd, op, fd, &ev); err != nil {
+	if err := rawEpollCtl(p.fd, op, fd, &ev); err != nil {
 		return failure(Resources, "watch socket: %v", err)
 	}
 	return nil
@@ -80,20 +113,21 @@ func (p *epoll) peek(fd int, b []byte) (int, error) {
 	return n, err
 }
 
-func (p *epoll) closeFD(fd int) { unix.Close(fd) }
+func (p *epoll) closeFD(fd int) { rawClose(fd) }
 
 func (p *epoll) wait(timeout time.Duration) ([]readiness, bool, error) {
-	// Rounding up gathers what is due within a millisecond in one wake-up.
-	ms := min((timeout+time.Millisecond-1)/time.Millisecond, math.MaxInt32)
-	n, err := unix.EpollWait(p.fd, p.events[:], int(max(ms, 0)))
+	err := p.await(timeout)
+	if err == nil {
+		err = p.err
+	}
 	if err != nil {
-		if errors.Is(err, unix.EINTR) {
-			return nil, false, nil
-		}
 		return nil, false, fmt.Errorf("wait for sockets: %w", err)
 	}
 	ready := p.ready[:0]
-	for _, ev := range p.events[:n] {
+	for _, ev := range p.events[:p.got] {
+		if int(ev.Fd) == p.timer {
+			continue
+		}
 		if int(ev.Fd) == p.bell {
 			var b [8]byte
 			if _, err := unix.Read(p.bell, b[:]); err != nil && !errors.Is(err, unix.EAGAIN) {
@@ -105,7 +139,24 @@ func (p *epoll) wait(timeout time.Duration) ([]readiness, bool, error) {
 		}
 		ready = append(ready, readiness{int(ev.Fd), ev.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0})
 	}
-	return ready, n == len(p.events), nil
+	return ready, p.got == len(p.events), nil
+}
+
+// await looks until there is something or timeout is over. Rounding up gathers what is
+// due within a millisecond in one wake-up.
+func (p *epoll) await(timeout time.Duration) error {
+	if p.look(0) || timeout <= 0 {
+		return nil
+	}
+	now := time.Since(p.begun)
+	at := (now + timeout + time.Millisecond - 1).Truncate(time.Millisecond)
+	if at != p.alarm { // else it goes off then as it is
+		p.alarm = at
+		if err := rawTimer(p.timer, int64(at-now)); err != nil {
+			return fmt.Errorf("set timerfd: %w", err)
+		}
+	}
+	return p.news.Read(p.look)
 }
 
 func (p *epoll) wake() {
@@ -118,8 +169,16 @@ func (p *epoll) wake() {
 }
 
 func (p *epoll) close() {
-	unix.Close(p.bell)
-	unix.Close(p.fd)
+	for _, fd := range []int{p.bell, p.timer} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	if p.file != nil {
+		p.file.Close()
+	} else if p.fd >= 0 {
+		unix.Close(p.fd)
+	}
 }
 
 func (p *epoll) conn(fd int, d *dialog) net.Conn { return newSocket(fd, d.target) }

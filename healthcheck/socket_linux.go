@@ -18,11 +18,11 @@ import (
 // when it is closed: ten thousand checks leave no TIME_WAIT behind. It waits, until
 // ctx ends at most, where the dialog has a marker and else for nothing.
 func open(ctx context.Context, d *dialog) (fd int, done bool, err error) {
-	sa, ok := d.native.(unix.Sockaddr)
+	to, ok := d.native.(*address)
 	if !ok {
-		sa = sockaddr(d.target)
+		to = rawAddress(sockaddr(d.target))
 		if d.target.Addr().Zone() == "" { // an interface's index may change
-			d.native = sa
+			d.native = to
 		}
 	}
 	fd, err = d.socket()
@@ -33,7 +33,7 @@ func open(ctx context.Context, d *dialog) (fd int, done bool, err error) {
 		unix.Close(fd)
 		return -1, false, err
 	}
-	switch err := unix.Connect(fd, sa); {
+	switch err := rawConnect(fd, to); {
 	case err == nil:
 		return fd, true, nil
 	case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
@@ -59,7 +59,7 @@ func (d *dialog) socket() (int, error) {
 			proto = unix.IPPROTO_ICMP
 		}
 	}
-	fd, err := unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
+	fd, err := rawSocket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
 	switch {
 	case err == nil:
 		return fd, nil
@@ -86,7 +86,7 @@ func errPingForbidden() error {
 // nothing about the server.
 func (d *dialog) prepare(ctx context.Context, fd int) error {
 	if d.transport == stream {
-		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		if err := rawReset(fd); err != nil {
 			return failure(Resources, "set SO_LINGER: %v", err)
 		}
 	}
