@@ -49,7 +49,7 @@ func (b bigTable) each(service func(vip string), server func(rs string, weight i
 func (b bigTable) toml(dir string) string {
 	var s strings.Builder
 	p := lab.PathsIn(dir, lab.LVSA)
-	fmt.Fprintf(&s, "[global]\ncontrol_socket = %q\nruntime_dir = %q\nstate_dir = %q\n", p.Socket, p.Runtime, p.State)
+	fmt.Fprintf(&s, "[global]\ncontrol_socket = %q\nruntime_dir = %q\nstate_dir = %q\ncontrol_listen = %q\n", p.Socket, p.Runtime, p.State, readers)
 	b.each(func(vip string) {
 		fmt.Fprintf(&s, "\n[[virtual_server]]\naddress = \"%s:80\"\nlb_algo = \"wlc\"\nlb_kind = \"DR\"\npath_check = false\n", vip)
 	}, func(rs string, weight int) {
@@ -149,6 +149,9 @@ type ipvsSide struct {
 	steps map[string]cost
 	pass  time.Duration // of the first programming, what the kernel's table took, its confirmation included
 	mem   usage
+
+	scrape      time.Duration // CPU of one, of the director
+	scrapeBytes int
 }
 
 // The steps, in the order in which they run and are printed.
@@ -192,6 +195,7 @@ func BenchmarkIPVS(b *testing.B) {
 		}
 		row(s+", CPU, ms", "%.0f", ms(ours.steps[s].cpu), ms(theirs.steps[s].cpu), ms(r.cpu))
 	}
+	fmt.Fprintf(&t, "%-46s %10.0f %10s\n", fmt.Sprintf("a scrape of %d KiB, CPU, ms", ours.scrapeBytes>>10), ms(ours.scrape), "-")
 	row("director's memory, RSS, MiB", "%.1f", mib(ours.mem.rss), mib(theirs.mem.rss), 0)
 	row("director's memory, PSS, MiB", "%.1f", mib(ours.mem.pss), mib(theirs.mem.pss), 0)
 	fmt.Println(t.String())
@@ -256,6 +260,7 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 				}
 				return ""
 			})
+			time.Sleep(afterReload)
 			out.steps[step] = cost{wall, atRest(b, l) - before}
 		}
 		write()
@@ -276,8 +281,32 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 		table.weight = func(i, _ int) int { return 1 + count(i%10 == 3) }
 		measure(stepChurn, [2]int{(*benchServices-4)/10*10 + 3, serversEach - 1}, func() { write(); reload() })
 		out.mem = used(b, processes(b, l, lab.LVSA), process.isDirector)
+		if !peer {
+			out.scrape, out.scrapeBytes = measureScrape(b, l)
+		}
 	})
 	return out
+}
+
+// afterReload is longer than the director waits before it gives back what a reload has
+// left behind, which is a part of its cost.
+const afterReload = 1500 * time.Millisecond
+
+// measureScrape returns the director's CPU for one of several scrapes, each of which
+// reads the kernel's table, and the bytes that it got.
+func measureScrape(b *testing.B, l *lab.Lab) (cpu time.Duration, size int) {
+	b.Helper()
+	const scrapes = 10
+	before := atRest(b, l)
+	for range scrapes {
+		code, body, err := overTCP(b, l, lab.LVSA, readers, "GET", "/metrics")
+		if err != nil || code != 200 || strings.Count(body, "\nbaton_ipvs_backend_connections_total{") != serversEach**benchServices {
+			b.Fatalf("scrape: %d, %v, %d bytes", code, err, len(body))
+		}
+		size = len(body)
+		time.Sleep(afterReload) // as long as the kernel's counters are kept for other scrapes, and more
+	}
+	return (atRest(b, l) - before) / scrapes, size
 }
 
 // tableTook is how long the director says that its last pass over the table took.

@@ -26,7 +26,7 @@ import (
 var readers = netip.MustParseAddrPort("127.0.0.1:9112")
 
 // overTCP sends a request from a node's own namespace.
-func overTCP(t *testing.T, l *lab.Lab, node string, to netip.AddrPort, method, path string) (int, string, error) {
+func overTCP(t testing.TB, l *lab.Lab, node string, to netip.AddrPort, method, path string) (int, string, error) {
 	t.Helper()
 	var conn net.Conn
 	if err := l.In(node, func() (err error) {

@@ -3,15 +3,26 @@ package ipvs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
+// receiveSize is what one datagram has room for. As much the kernel allocates for each
+// piece of a dump from the second on (af_netlink.c, max_recvmsg_len), of which most
+// services fill 2 KiB; and where memory is cleared when it is allocated (Debian), to clear
+// more takes longer than all else. It is at least what the kernel begins with
+// (NLMSG_GOODSIZE), and with 4 KiB pages leaves its administration a place in 8 KiB.
+var receiveSize = func() int {
+	if os.Getpagesize() > 4<<10 {
+		return 8 << 10
+	}
+	return 8<<10 - 512
+}()
+
 const (
-	// receiveSize is above the 32 KiB that the kernel puts into one piece of a dump.
-	receiveSize = 64 << 10
 	// receiveAhead is how many datagrams one system call takes: a dump has at least
 	// two, for its end comes in one of its own.
 	receiveAhead = 2
