@@ -34,6 +34,7 @@ type check struct {
 	fd        int
 	cancel    context.CancelFunc
 	due       time.Duration // the regular beat
+	spread    time.Duration // between the first beat and the second, 0: that has been
 	scheduled time.Duration // when the attempt should begin
 	started   time.Duration
 	within    time.Duration // of started the attempt ends: the Timeout, less after a stall
@@ -74,7 +75,7 @@ func (c *check) resume(v Verdict) {
 }
 
 // reschedule sets when the next attempt begins. Regular attempts keep to the
-// beat that the first one began, however long each takes; beats that have
+// beat that the second one began, however long each takes; beats that have
 // passed meanwhile are left out.
 func (c *check) reschedule(now time.Duration, retry, unknown, excused bool) {
 	switch {
@@ -85,6 +86,10 @@ func (c *check) reschedule(now time.Duration, retry, unknown, excused bool) {
 	case retry:
 		c.at = now + c.spec.RetryDelay
 	default:
+		if now >= c.due {
+			c.due += c.spread
+			c.spread = 0
+		}
 		if now >= c.due {
 			c.due += c.spec.Interval * ((now-c.due)/c.spec.Interval + 1)
 		}

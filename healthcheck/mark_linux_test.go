@@ -45,7 +45,7 @@ func TestMarker(t *testing.T) {
 		checks[i].Timeout = 30 * sec
 	}
 	verdicts := make(chan Verdict, 100)
-	later := []time.Duration{0, 0, 50 * ms}
+	later := []time.Duration{0, 0, 0, 0, 50 * ms, 0} // first and second beats
 	s := NewScheduler(Options{Mark: mark, Notify: func(v Verdict) { verdicts <- v }, Random: func(time.Duration) (d time.Duration) {
 		d, later = later[0], later[1:]
 		return d

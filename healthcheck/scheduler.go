@@ -138,7 +138,9 @@ func NewScheduler(o Options) *Scheduler {
 
 // Apply makes specs the whole set of checks. What did not change keeps its
 // timers and its state; what is new or changed begins as unknown, at a random
-// point within its warmup, or the shorter of its interval and one second.
+// point within its warmup, or the shorter of its interval and one second. Its second
+// attempt comes at a random point within the interval after that, so that checks which
+// begin together do not stay together.
 //
 // Unheard are those of which the caller knows no verdict. What has had one begins
 // anew: the caller has dropped it together with the check, in a set of specs that
@@ -200,10 +202,7 @@ func (s *Scheduler) Apply(specs []Spec, unheard ...string) error {
 			if c.since.IsZero() {
 				c.since = s.wall
 			}
-			c.due = now + s.opt.Random(cmp.Or(c.spec.Warmup, min(c.spec.Interval, firstWithin)))
-			if c.spec.Interval >= coarse {
-				c.due = (c.due + grain - 1).Truncate(grain)
-			}
+			s.begins(c, now)
 			c.at, c.scheduled = c.due, c.due
 			s.line.set(c)
 		}
@@ -214,6 +213,19 @@ func (s *Scheduler) Apply(specs []Spec, unheard ...string) error {
 	}
 	s.wake()
 	return errors.Join(errs...)
+}
+
+// begins sets a new check's first beat, and its second: all begin soon, and from then on
+// they are spread over their intervals, of which none is longer for that.
+func (s *Scheduler) begins(c *check, now time.Duration) {
+	within := cmp.Or(c.spec.Warmup, min(c.spec.Interval, firstWithin))
+	c.due = now + s.opt.Random(within)
+	if c.spec.Interval > within {
+		c.spread = c.spec.Interval - s.opt.Random(c.spec.Interval)
+	}
+	if c.spec.Interval >= coarse {
+		c.due, c.spread = (c.due + grain - 1).Truncate(grain), c.spread.Truncate(grain)
+	}
 }
 
 // Resume has the first Apply begin with what a scheduler before this one knew,

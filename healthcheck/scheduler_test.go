@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -166,6 +167,16 @@ func wantTimes(t *testing.T, got []time.Duration, want ...time.Duration) {
 
 const sec, ms = time.Second, time.Millisecond
 
+// firstBeats delays the first beats of checks; the second ones come an interval later.
+func firstBeats(delay func() time.Duration) func(time.Duration) time.Duration {
+	return func(within time.Duration) time.Duration {
+		if within != firstWithin {
+			return 0
+		}
+		return delay()
+	}
+}
+
 func TestRegularBeatIsAbsolute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Options{Random: func(n time.Duration) time.Duration { return n / 4 }},
@@ -173,8 +184,8 @@ func TestRegularBeatIsAbsolute(t *testing.T) {
 		defer r.stop()
 		r.Apply([]Spec{spec("slow"), spec("quick", func(s *Spec) { s.Interval = 400 * ms })})
 		r.after(5 * sec)
-		// A beat is a multiple of the interval after the first, however long an attempt takes.
-		wantTimes(t, r.begun("slow"), 250*ms, 2250*ms, 4250*ms)
+		// A beat is a multiple of the interval after the second, however long an attempt takes.
+		wantTimes(t, r.begun("slow"), 250*ms, 1750*ms, 3750*ms)
 		if q := r.begun("quick"); q[0] != 100*ms || q[1] != 500*ms || len(q) != 13 {
 			t.Errorf("quick began at %v", q)
 		}
@@ -189,12 +200,49 @@ func TestFirstAttemptIsWithinASecond(t *testing.T) {
 			map[string]checkFunc{"long": passes, "short": passes})
 		defer r.stop()
 		r.Apply([]Spec{spec("long", func(s *Spec) { s.Interval = time.Minute }), spec("short", func(s *Spec) { s.Interval = 50 * ms })})
-		if !slices.Equal(bounds, []time.Duration{sec, 50 * ms}) {
+		if !slices.Equal(bounds, []time.Duration{sec, time.Minute, 50 * ms}) {
 			t.Errorf("random bounds %v", bounds)
 		}
 		r.after(sec)
 		if len(r.begun("long")) != 1 || r.begun("short")[0] != 50*ms-1 {
 			t.Errorf("began %v and %v", r.begun("long"), r.begun("short"))
+		}
+	})
+}
+
+// TestChecksThatBeginTogetherDoNotStayTogether: none waits longer than its interval for
+// that.
+func TestChecksThatBeginTogetherDoNotStayTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const checks, interval = 1000, 10
+		checkers, specs := map[string]checkFunc{}, []Spec{}
+		for i := range checks {
+			id := fmt.Sprint(i)
+			checkers[id] = passes
+			specs = append(specs, spec(id, func(s *Spec) { s.Interval = interval * sec }))
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		r := newRig(t, Options{Random: func(n time.Duration) time.Duration { return time.Duration(random.Int64N(int64(n))) }}, checkers)
+		defer r.stop()
+		r.Apply(specs)
+		r.after(4 * interval * sec)
+		var in [4 * interval]int // attempts in each second
+		for id := range checkers {
+			began := r.begun(id)
+			for i, at := range began {
+				in[min(int(at/sec), len(in)-1)]++
+				if i > 0 && at-began[i-1] > interval*sec {
+					t.Errorf("%s waited %v for attempt %d", id, at-began[i-1], i)
+				}
+			}
+			if began[0] > sec || len(began) < 4 {
+				t.Errorf("%s began at %v", id, began)
+			}
+		}
+		for second, n := range in[interval+1:] {
+			if n > 2*checks/interval {
+				t.Errorf("%d attempts in second %d", n, second+interval+1)
+			}
 		}
 	})
 }
@@ -248,7 +296,7 @@ func TestApplyKeepsWhatDidNotChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// What is applied later must not begin before it has been looked at.
 		var first atomic.Int64
-		r := newRig(t, Options{Random: func(time.Duration) time.Duration { return time.Duration(first.Load()) }}, map[string]checkFunc{"keep": refuses, "change": passes, "gone": passes, "new": passes})
+		r := newRig(t, Options{Random: firstBeats(func() time.Duration { return time.Duration(first.Load()) })}, map[string]checkFunc{"keep": refuses, "change": passes, "gone": passes, "new": passes})
 		defer r.stop()
 		r.Apply([]Spec{spec("keep", func(s *Spec) { s.Retry = 1; s.RetryDelay = 900 * ms }), spec("change"), spec("gone")})
 		r.after(500 * ms)
@@ -321,7 +369,7 @@ func TestHangingTargetsDoNotDelayHealthyOnes(t *testing.T) {
 			specs = append(specs, spec(id))
 		}
 		var n time.Duration
-		r := newRig(t, Options{MaxDescriptors: 10, Random: func(time.Duration) time.Duration { n += 20 * ms; return n }}, checkers)
+		r := newRig(t, Options{MaxDescriptors: 10, Random: firstBeats(func() time.Duration { n += 20 * ms; return n })}, checkers)
 		defer r.stop()
 		r.Apply(specs)
 		r.after(time.Minute)
