@@ -99,7 +99,7 @@ func (c *check) bears() *int {
 func (s *Scheduler) expire(c *check) {
 	switch c.phase {
 	case connecting, awaiting:
-		s.finish(c, c.dialog.timedOut(c.phase, c.spec.Timeout))
+		s.finish(c, c.dialog().timedOut(c.phase, c.spec.Timeout))
 	case queued:
 		s.finish(c, failure(Resources, "no answer read: all %d conversations are with other servers", s.talks.held))
 	}
@@ -120,7 +120,7 @@ func (s *Scheduler) remove(c *check) {
 // release closes the socket that the event loop holds for c.
 func (s *Scheduler) release(c *check) {
 	if c.fd >= 0 {
-		s.poll.closeFD(c.fd)
+		s.poll.closeFD(int(c.fd))
 		s.forget(c)
 	}
 }
@@ -136,15 +136,15 @@ func (s *Scheduler) forget(c *check) {
 // socketError says during what the kernel reported err.
 func socketError(c *check, err error) error {
 	if c.phase == connecting {
-		return fmt.Errorf("connect to %s: %w", c.dialog.peer(), err)
+		return fmt.Errorf("connect to %s: %w", c.dialog().peer(), err)
 	}
-	return fmt.Errorf("wait for an answer from %s: %w", c.dialog.peer(), err)
+	return fmt.Errorf("wait for an answer from %s: %w", c.dialog().peer(), err)
 }
 
 // begun notes that the attempt begins now, and how late that is.
 func (s *Scheduler) begun(c *check) {
 	c.started, c.lost = s.tick(), s.stall.lost
-	late := c.started - c.scheduled
+	late := c.started - c.at // where it stood in the timeline
 	i := 0
 	for i < len(LatenessBuckets) && late > LatenessBuckets[i] {
 		i++

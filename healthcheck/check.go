@@ -17,29 +17,29 @@ const (
 	talking                 // a goroutine has it
 )
 
-// check is one Spec at work. Times are on the scheduler's clock.
+// check is one Spec at work. Times are on the scheduler's clock. There are tens of
+// thousands, each in 512 bytes of the allocator's: see TestCheckIsSmall.
 type check struct {
 	spec    Spec
 	checker Checker
-	dialog  *dialog // checker, when the event loop can open its connection
 
-	index int           // in the timeline, -1: not there
 	at    time.Duration // place in the timeline
+	index int32         // in the timeline, -1: not there
+	fd    int32         // of the attempt's socket, while the event loop has it; -1: none
 
-	phase     phase
-	suspect   bool // the attempt before this one timed out
-	removed   bool // no longer wanted: the outcome is dropped
-	again     bool // triggered while an attempt was under way
-	opened    bool // the poller watches fd
-	fd        int
-	cancel    context.CancelFunc
-	due       time.Duration // the regular beat
-	spread    time.Duration // between the first beat and the second, 0: that has been
-	scheduled time.Duration // when the attempt should begin
-	started   time.Duration
-	within    time.Duration // of started the attempt ends: the Timeout, less after a stall
-	lost      time.Duration // stall.lost when it began
-	repeats   int           // attempts in a row that a stall has excused
+	phase   phase
+	suspect bool  // the attempt before this one timed out
+	removed bool  // no longer wanted: the outcome is dropped
+	again   bool  // triggered while an attempt was under way
+	opened  bool  // the poller watches fd
+	hinted  bool  // Trigger ever had an effect
+	repeats uint8 // attempts in a row that a stall has excused
+	cancel  context.CancelFunc
+	due     time.Duration // the regular beat
+	spread  time.Duration // between the first beat and the second, 0: that has been
+	started time.Duration
+	within  time.Duration // of started the attempt ends: the Timeout, less after a stall
+	lost    time.Duration // stall.lost when it began
 
 	health   Health
 	weight   *int // that the last pass has said
@@ -49,16 +49,19 @@ type check struct {
 	past     history
 
 	triggered time.Duration // when Trigger last had an effect
-	hinted    bool          // it ever had
 }
 
 func newCheck(spec Spec, checker Checker) *check {
-	c := &check{
+	return &check{
 		spec: spec, checker: checker,
 		index: -1, fd: -1, within: spec.Timeout, health: Health{State: Unknown},
 	}
-	c.dialog, _ = checker.(*dialog)
-	return c
+}
+
+// dialog is the checker, when the event loop can open its connection; else nil.
+func (c *check) dialog() *dialog {
+	d, _ := c.checker.(*dialog)
+	return d
 }
 
 // resume begins with the verdict of an earlier scheduler, if there is one.
@@ -95,7 +98,6 @@ func (c *check) reschedule(now time.Duration, retry, unknown, excused bool) {
 		}
 		c.at = c.due
 	}
-	c.scheduled = c.at
 }
 
 // record keeps the attempt's outcome for Status.

@@ -33,7 +33,6 @@ type dialog struct {
 	talk      func(net.Conn) error  // the rest, within the connection's deadline; nil: the connection itself is the answer
 	listen    func(io.Reader) error // talk, of one that only listens to an answer; nil: it does more than that
 	next      *dialog               // to be made when this one has passed
-	native    any                   // the target as the poller wants it
 	marker    Marker                // marks the socket, and may wait; nil: there is nothing to wait for
 }
 

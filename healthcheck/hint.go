@@ -41,7 +41,7 @@ func (s *Scheduler) hurry(c *check, now time.Duration) bool {
 		c.again = true
 		return true
 	}
-	c.at, c.scheduled = now, now
+	c.at = now
 	s.line.set(c)
 	return true
 }

@@ -125,19 +125,19 @@ func (s *Scheduler) start(c *check) {
 		s.fds.wait(c)
 		return
 	}
-	if c.dialog == nil || c.dialog.marker != nil || !s.poll.dials() {
+	if c.dialog() == nil || c.dialog().marker != nil || !s.poll.dials() {
 		c.phase = queued
 		s.talk(c)
 		return
 	}
 	s.begun(c)
-	fd, done, err := s.poll.connect(c.dialog)
+	fd, done, err := s.poll.connect(c.dialog())
 	if err != nil {
 		s.tick()
 		s.finish(c, err)
 		return
 	}
-	c.fd, c.phase = fd, connecting
+	c.fd, c.phase = int32(fd), connecting
 	if done {
 		s.tick()
 		s.connected(c)
@@ -148,12 +148,12 @@ func (s *Scheduler) start(c *check) {
 
 // watch waits for the check's socket until the end of the attempt's time.
 func (s *Scheduler) watch(c *check, writable bool) {
-	if err := s.poll.watch(c.fd, writable, c.opened); err != nil {
+	if err := s.poll.watch(int(c.fd), writable, c.opened); err != nil {
 		s.finish(c, err)
 		return
 	}
 	c.opened = true
-	for c.fd >= len(s.byFD) {
+	for int(c.fd) >= len(s.byFD) {
 		s.byFD = append(s.byFD, make([]*check, 256)...)
 	}
 	s.byFD[c.fd] = c
@@ -215,11 +215,11 @@ func (a *come) Read(p []byte) (int, error) {
 // servers are: what is so short costs no goroutine. It leaves the others as they
 // are.
 func (s *Scheduler) heard(c *check) (whole bool, err error) {
-	d := c.dialog
+	d := c.dialog()
 	if d.listen == nil || d.next != nil {
 		return false, nil
 	}
-	n, err := s.poll.peek(c.fd, s.peeked[:])
+	n, err := s.poll.peek(int(c.fd), s.peeked[:])
 	if err != nil {
 		return false, nil // who reads it meets it again
 	}
@@ -229,13 +229,13 @@ func (s *Scheduler) heard(c *check) (whole bool, err error) {
 
 // connected goes on with a check whose connection stands.
 func (s *Scheduler) connected(c *check) {
-	d := c.dialog
+	d := c.dialog()
 	if d.talk == nil {
 		s.finish(c, nil)
 		return
 	}
 	if d.opens() {
-		if err := s.poll.send(c.fd, d.opening); err != nil {
+		if err := s.poll.send(int(c.fd), d.opening); err != nil {
 			s.finish(c, err)
 			return
 		}
@@ -268,11 +268,12 @@ func (s *Scheduler) talk(c *check) {
 		return
 	}
 	left := c.started + c.within - s.now
-	conn := s.poll.conn(c.fd, c.dialog)
+	d := c.dialog()
+	conn := s.poll.conn(int(c.fd), d)
 	s.forget(c)
 	ctx := s.run
 	c.cancel = func() { conn.Close() }
-	if c.dialog.next != nil {
+	if d.next != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(s.run, left)
 		c.cancel = func() { cancel(); conn.Close() }
@@ -282,11 +283,11 @@ func (s *Scheduler) talk(c *check) {
 		if err = conn.SetDeadline(time.Now().Add(left)); err != nil {
 			err = failure(Resources, "set deadline: %v", err)
 		} else {
-			err = c.dialog.quiet(c.dialog.talk(conn))
+			err = d.quiet(d.talk(conn))
 		}
 		conn.Close()
-		if err == nil && c.dialog.next != nil {
-			err = c.dialog.next.Check(ctx)
+		if err == nil && d.next != nil {
+			err = d.next.Check(ctx)
 		}
 		s.conclude(c, err)
 	})

@@ -75,7 +75,7 @@ func TestRawAddress(t *testing.T) {
 		}
 		peers := make([]string, 2)
 		for i, connect := range []func(fd int) error{
-			func(fd int) error { return rawConnect(fd, rawAddress(sockaddr(to))) },
+			func(fd int) error { a := rawAddress(to); return rawConnect(fd, &a) },
 			func(fd int) error { return unix.Connect(fd, sockaddr(to)) },
 		} {
 			fd, err := rawSocket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)

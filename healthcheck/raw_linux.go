@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"errors"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,23 +19,21 @@ type address struct {
 	len uint32
 }
 
-// rawAddress is nil for what is no IP address.
-func rawAddress(sa unix.Sockaddr) *address {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		a := &address{len: unix.SizeofSockaddrInet4}
+// rawAddress is sockaddr of the target, without an allocation.
+func rawAddress(t netip.AddrPort) (a address) {
+	if t.Addr().Is4() {
 		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&a.raw))
-		v4.Family, v4.Port, v4.Addr = unix.AF_INET, networkOrder(sa.Port), sa.Addr
+		v4.Family, v4.Port, v4.Addr = unix.AF_INET, networkOrder(t.Port()), t.Addr().As4()
+		a.len = unix.SizeofSockaddrInet4
 		return a
-	case *unix.SockaddrInet6:
-		return &address{len: unix.SizeofSockaddrInet6,
-			raw: unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: networkOrder(sa.Port), Addr: sa.Addr, Scope_id: sa.ZoneId}}
 	}
-	return nil
+	a.raw = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: networkOrder(t.Port()), Addr: t.Addr().As16(), Scope_id: scope(t.Addr().Zone())}
+	a.len = unix.SizeofSockaddrInet6
+	return a
 }
 
 // networkOrder is a port as it lies in memory.
-func networkOrder(port int) (p uint16) {
+func networkOrder(port uint16) (p uint16) {
 	b := (*[2]byte)(unsafe.Pointer(&p))
 	b[0], b[1] = byte(port>>8), byte(port)
 	return p

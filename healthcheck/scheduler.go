@@ -203,7 +203,7 @@ func (s *Scheduler) Apply(specs []Spec, unheard ...string) error {
 				c.since = s.wall
 			}
 			s.begins(c, now)
-			c.at, c.scheduled = c.due, c.due
+			c.at = c.due
 			s.line.set(c)
 		}
 	}

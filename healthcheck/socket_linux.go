@@ -18,13 +18,7 @@ import (
 // when it is closed: ten thousand checks leave no TIME_WAIT behind. It waits, until
 // ctx ends at most, where the dialog has a marker and else for nothing.
 func open(ctx context.Context, d *dialog) (fd int, done bool, err error) {
-	to, ok := d.native.(*address)
-	if !ok {
-		to = rawAddress(sockaddr(d.target))
-		if d.target.Addr().Zone() == "" { // an interface's index may change
-			d.native = to
-		}
-	}
+	to := rawAddress(d.target)
 	fd, err = d.socket()
 	if err != nil {
 		return -1, false, err
@@ -33,7 +27,7 @@ func open(ctx context.Context, d *dialog) (fd int, done bool, err error) {
 		unix.Close(fd)
 		return -1, false, err
 	}
-	switch err := rawConnect(fd, to); {
+	switch err := rawConnect(fd, &to); {
 	case err == nil:
 		return fd, true, nil
 	case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
@@ -273,11 +267,17 @@ func sockaddr(t netip.AddrPort) unix.Sockaddr {
 	if t.Addr().Is4() {
 		return &unix.SockaddrInet4{Port: int(t.Port()), Addr: t.Addr().As4()}
 	}
-	sa := &unix.SockaddrInet6{Port: int(t.Port()), Addr: t.Addr().As16()}
-	if zone := t.Addr().Zone(); zone != "" {
-		if ifi, err := net.InterfaceByName(zone); err == nil {
-			sa.ZoneId = uint32(ifi.Index)
-		}
+	return &unix.SockaddrInet6{Port: int(t.Port()), Addr: t.Addr().As16(), ZoneId: scope(t.Addr().Zone())}
+}
+
+// scope is the index of an address's interface, which may change; 0: there is none.
+func scope(zone string) uint32 {
+	if zone == "" {
+		return 0
 	}
-	return sa
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
 }

@@ -52,7 +52,7 @@ func (s *Scheduler) excuse(c *check, reason Reason) (lost time.Duration, again b
 	c.within = c.spec.Timeout
 	// Silence is an answer where none need come, but not while nobody listens: the
 	// error that says that the port is closed may have been on its way.
-	silence := reason == "" && c.dialog != nil && c.dialog.silence && s.now-c.started >= had
+	silence := reason == "" && c.dialog() != nil && c.dialog().silence && s.now-c.started >= had
 	if reason == "" && !silence || reason.Unknown() {
 		c.repeats = 0
 		return 0, false

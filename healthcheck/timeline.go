@@ -16,7 +16,7 @@ func (t *timeline) first() *check {
 // set moves c to c.at, whether it was in the heap or not.
 func (t *timeline) set(c *check) {
 	if c.index >= 0 {
-		heap.Fix(t, c.index)
+		heap.Fix(t, int(c.index))
 		return
 	}
 	heap.Push(t, c)
@@ -25,7 +25,7 @@ func (t *timeline) set(c *check) {
 // drop takes c out, if it is in.
 func (t *timeline) drop(c *check) {
 	if c.index >= 0 {
-		heap.Remove(t, c.index)
+		heap.Remove(t, int(c.index))
 	}
 }
 
@@ -34,12 +34,12 @@ func (t timeline) Len() int           { return len(t) }
 func (t timeline) Less(i, j int) bool { return t[i].at < t[j].at }
 func (t timeline) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].index, t[j].index = i, j
+	t[i].index, t[j].index = int32(i), int32(j)
 }
 
 func (t *timeline) Push(x any) {
 	c := x.(*check)
-	c.index = len(*t)
+	c.index = int32(len(*t))
 	*t = append(*t, c)
 }
 

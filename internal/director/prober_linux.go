@@ -47,8 +47,8 @@ func RunProber(ctx context.Context) error {
 	}
 	defer records.Close()
 	// What is kept is the checks themselves, and attempts leave little behind: the
-	// collector has time for five times as many rounds.
-	debug.SetGCPercent(20)
+	// collector has time for ten times as many rounds.
+	debug.SetGCPercent(10)
 	traced := &bucket{size: tracedAttempts}
 	sched := healthcheck.NewScheduler(healthcheck.Options{
 		// A verdict replaces an unsent one of the same check: none is lost, and
