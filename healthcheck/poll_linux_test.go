@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -102,6 +103,13 @@ func TestRawAddress(t *testing.T) {
 			t.Errorf("%s: %s, want %s", target, peers[0], peers[1])
 		}
 		t.Log(peers)
+	}
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := rawAddress(netip.MustParseAddrPort("[fe80::1%lo]:80")); int(a.raw.Scope_id) != lo.Index {
+		t.Errorf("the scope of lo is %d, want %d", a.raw.Scope_id, lo.Index)
 	}
 	if _, err := rawSocket(-1, 0, 0); err != unix.EAFNOSUPPORT {
 		t.Errorf("a socket of no family: %v", err)
