@@ -32,7 +32,6 @@ type Core struct {
 	facts     map[string]LinkState
 	links     map[Endpoint]*link
 	ready     map[string]bool
-	waited    map[string]time.Duration // by SetWaited, for who is new
 	tracked   map[string]TrackState
 	timers    schedule
 	beat      time.Duration // Tick comes at least as often; 0: there is no need to
@@ -49,12 +48,12 @@ func NewCore(opts EngineOptions) *Core {
 }
 
 // Apply is Engine.Apply, without the validation. It keeps what it is given.
-func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) {
+func (c *Core) Apply(cfgs []Config, groups []SyncGroup, past map[string]Past) {
 	if c.stopping {
 		return
 	}
 	c.listen()
-	c.together(func() { c.apply(cfgs, groups, resume) })
+	c.together(func() { c.apply(cfgs, groups, past) })
 	c.beat = 0
 	for _, cfg := range cfgs {
 		if b := beat(cfg.AdvertInterval); c.beat == 0 || b < c.beat {
@@ -63,7 +62,7 @@ func (c *Core) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 	}
 }
 
-func (c *Core) apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) {
+func (c *Core) apply(cfgs []Config, groups []SyncGroup, past map[string]Past) {
 	now := c.opts.Now()
 	c.setGroups(cfgs, groups)
 	for _, i := range c.instances {
@@ -84,9 +83,10 @@ func (c *Core) apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 		i := c.instances[cfg.Name]
 		switch {
 		case i == nil:
-			c.add(now, cfg, resume[cfg.Name])
+			c.add(now, cfg, past[cfg.Name])
 		case i.restarts(&cfg):
 			i.removing, i.next = false, &cfg
+			i.past.Waited = past[cfg.Name].Waited
 			i.step(now, Event{Kind: EventShutdown})
 		default:
 			if i.removing || i.next != nil {
@@ -109,8 +109,8 @@ func (c *Core) apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) 
 	}
 }
 
-func (c *Core) add(now time.Time, cfg Config, resume bool) {
-	i := &instance{core: c, group: c.groupOf[cfg.Name], resume: resume, waited: c.waited[cfg.Name], since: c.opts.Wall(), timer: timer{pos: -1}}
+func (c *Core) add(now time.Time, cfg Config, past Past) {
+	i := &instance{core: c, group: c.groupOf[cfg.Name], past: past, since: c.opts.Wall(), timer: timer{pos: -1}}
 	i.timer.fire = i.expired
 	i.configure(now, cfg)
 	c.instances[cfg.Name] = i
@@ -133,7 +133,7 @@ func (c *Core) attach(now time.Time, i *instance) bool {
 	i.known = nil
 	i.await(now)
 	i.factsChanged(now, false)
-	i.step(now, Event{Kind: EventStartup, Resume: i.resume, Waited: i.waited})
+	i.step(now, Event{Kind: EventStartup, Resume: i.past.Master, Waited: i.past.Waited})
 	return true
 }
 
@@ -166,7 +166,7 @@ func (c *Core) finished(now time.Time, i *instance) {
 		}
 	}
 	if next != nil && !c.stopping {
-		c.add(now, *next, false)
+		c.add(now, *next, Past{Waited: i.past.Waited})
 	}
 }
 
@@ -192,9 +192,6 @@ func (c *Core) SetReady(ready map[string]bool) {
 		c.eachGroupOnce(func(i *instance) { i.factsChanged(now, false) })
 	})
 }
-
-// SetWaited is Engine.SetWaited. It keeps what it is given.
-func (c *Core) SetWaited(waited map[string]time.Duration) { c.waited = waited }
 
 // eachGroupOnce calls f for every instance, but for one member of a sync group
 // only.

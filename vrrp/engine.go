@@ -129,25 +129,30 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
+// Past is what an instance was under an engine that has ended.
+type Past struct {
+	Master bool          `json:"master,omitempty"` // and is so at once: its addresses are still here from a speaker that died
+	Waited time.Duration `json:"waited,omitempty"` // how long ago it began to wait for its StartupDelay
+}
+
 // Apply makes cfgs the instances, whole and idempotently; an instance that is
-// missing hands over and goes. An instance that is new and named in resume
-// starts as master at once: its addresses are still here from a speaker that
-// died. An instance whose configuration changes may preempt again whom it was
+// missing hands over and goes. One that is new goes on from its past, by name, under
+// an engine before this one. An instance whose configuration changes may preempt again whom it was
 // handed to. Apply returns Validate's error, and then changes nothing.
 //
 // An instance that is in one of groups changes together with the others in it.
-func (e *Engine) Apply(cfgs []Config, groups []SyncGroup, resume map[string]bool) error {
+func (e *Engine) Apply(cfgs []Config, groups []SyncGroup, past map[string]Past) error {
 	if err := Validate(cfgs, groups); err != nil {
 		return err
 	}
-	cfgs, groups, resume = slices.Clone(cfgs), slices.Clone(groups), maps.Clone(resume)
+	cfgs, groups, past = slices.Clone(cfgs), slices.Clone(groups), maps.Clone(past)
 	for i := range cfgs {
 		cfgs[i] = cfgs[i].clone()
 	}
 	for i := range groups {
 		groups[i].Members, groups[i].Track = slices.Clone(groups[i].Members), slices.Clone(groups[i].Track)
 	}
-	e.do(func() { e.core.Apply(cfgs, groups, resume) })
+	e.do(func() { e.core.Apply(cfgs, groups, past) })
 	return nil
 }
 
@@ -169,14 +174,6 @@ func (c Config) clone() Config {
 func (e *Engine) SetReady(ready map[string]bool) {
 	ready = maps.Clone(ready)
 	e.do(func() { e.core.SetReady(ready) })
-}
-
-// SetWaited tells how long ago instances began to wait for their StartupDelay, by
-// name, under an engine before this one. It counts for those that the next Apply
-// adds; a name that is missing begins to wait when it is added.
-func (e *Engine) SetWaited(waited map[string]time.Duration) {
-	waited = maps.Clone(waited)
-	e.do(func() { e.core.SetWaited(waited) })
 }
 
 // SetLink tells the state of an interface, whether instances use it or track

@@ -511,7 +511,7 @@ func TestResume(t *testing.T) {
 		a, b := pair(l)
 		a.die()
 		again := l.director("a", addrA, a.cfg)
-		again.apply(map[string]bool{"VI_1": true})
+		again.apply(map[string]Past{"VI_1": {Master: true}})
 		again.run()
 		l.expect(300*time.Millisecond, ``) // nothing is withdrawn before the link is known
 		again.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
@@ -534,8 +534,10 @@ func TestStartupDelayIsWaitedForOnce(t *testing.T) {
 		cfg := instanceConfig(150)
 		cfg.StartupDelay = time.Minute
 		again := l.director("a", addrA, cfg)
-		again.SetWaited(map[string]time.Duration{"VI_1": 58 * time.Second, "VI_3": time.Hour})
-		again.start()
+		again.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
+		again.SetReady(map[string]bool{cfg.Name: true})
+		again.apply(map[string]Past{"VI_1": {Waited: 58 * time.Second}, "VI_3": {Waited: time.Hour}})
+		again.run()
 		l.forget(5 * time.Second)
 		if s := again.status(); s.Role != Backup {
 			t.Errorf("after 5 s it is %s", s.Role)
@@ -555,6 +557,12 @@ func TestStartupDelayIsWaitedForOnce(t *testing.T) {
 		l.forget(5 * time.Second)
 		if s := again.Status(); s[1].Role != Master {
 			t.Errorf("what a reload has added is %s at last", s[1].Role)
+		}
+		second.VRID = 53
+		again.apply(map[string]Past{"VI_2": {Waited: time.Hour}}, cfg, second)
+		l.forget(10 * time.Second)
+		if s := again.Status(); s[1].Role != Master || s[1].Config.VRID != 53 {
+			t.Errorf("what a reload has moved is %s as %d", s[1].Role, s[1].Config.VRID)
 		}
 	})
 }

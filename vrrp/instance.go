@@ -30,8 +30,7 @@ type instance struct {
 
 	removing bool    // it goes once it has stopped
 	next     *Config // it becomes this once it has stopped
-	resume   bool    // for when it starts
-	waited   time.Duration
+	past     Past    // for when it starts
 
 	want     Want
 	out      []outgoing

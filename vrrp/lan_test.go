@@ -292,12 +292,12 @@ func (n *node) start() *node {
 	return n.run()
 }
 
-func (n *node) apply(resume map[string]bool, cfgs ...Config) {
+func (n *node) apply(past map[string]Past, cfgs ...Config) {
 	n.lan.t.Helper()
 	if cfgs == nil {
 		cfgs = []Config{n.cfg}
 	}
-	if err := n.Apply(cfgs, nil, resume); err != nil {
+	if err := n.Apply(cfgs, nil, past); err != nil {
 		n.lan.t.Fatal(err)
 	}
 }

@@ -226,7 +226,7 @@ func TestTracking(t *testing.T) {
 		c.Track = []Track{chk(0)}
 		a := l.director("a", addrA, c)
 		a.SetLink(LinkState{Interface: "eth0", Up: true, Primary: addrA, Index: 2})
-		a.apply(map[string]bool{"VI_1": true})
+		a.apply(map[string]Past{"VI_1": {Master: true}})
 		a.run()
 		l.expect(time.Second, ``)
 		a.track("script/chk", well)

@@ -313,14 +313,15 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 func (c *core) sendSpeaker() { c.speaker.send(kindApply, string(kindApply), c.speakerState()) }
 
 func (c *core) speakerState() speakerState {
-	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Resume: map[string]bool{}, Waited: map[string]time.Duration{},
+	st := speakerState{Instances: c.cfg.Instances, Groups: c.cfg.SyncGroups, Track: c.trackStates(), Ready: c.readiness(), Past: map[string]vrrp.Past{},
 		Ports: tcpPorts(c.cfg.Instances, c.cfg.Services), RuntimeDir: c.started.RuntimeDir}
 	for name, in := range c.instances {
-		if in.resumes() {
-			st.Resume[name] = true
+		past := vrrp.Past{Master: in.resumes()}
+		if in.cfg.StartupDelay > 0 { // since it was configured: a speaker that is started again does not wait anew
+			past.Waited = time.Since(in.since)
 		}
-		if in.cfg.StartupDelay > 0 {
-			st.Waited[name] = time.Since(in.since)
+		if past != (vrrp.Past{}) {
+			st.Past[name] = past
 		}
 	}
 	return st

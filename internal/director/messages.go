@@ -1,8 +1,6 @@
 package director
 
 import (
-	"time"
-
 	"baton/healthcheck"
 	"baton/internal/ipc"
 	"baton/internal/metrics"
@@ -38,10 +36,7 @@ type speakerState struct {
 	Groups    []vrrp.SyncGroup           `json:"groups,omitempty"`
 	Track     map[string]vrrp.TrackState `json:"track,omitempty"`
 	Ready     map[string]bool            `json:"ready"`
-	Resume    map[string]bool            `json:"resume,omitempty"` // was master when the speaker before this one died
-	// Waited is how long ago instances with a StartupDelay were configured: a speaker
-	// that is started again does not wait anew.
-	Waited map[string]time.Duration `json:"waited,omitempty"`
+	Past      map[string]vrrp.Past       `json:"past,omitempty"` // when the speaker before this one died
 	// Ports are the TCP ports of the virtual services on an instance's
 	// addresses: those whose connections a planned takeover must not break.
 	Ports      map[string][]uint16 `json:"ports,omitempty"`

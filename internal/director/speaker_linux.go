@@ -264,8 +264,7 @@ func (s *speaker) apply(st speakerState) {
 	s.engine.SetTrack(st.Track)
 	// Readiness first: an instance must not start as ready by an old answer.
 	s.engine.SetReady(st.Ready)
-	s.engine.SetWaited(st.Waited)
-	if err := s.engine.Apply(st.Instances, st.Groups, st.Resume); err != nil {
+	if err := s.engine.Apply(st.Instances, st.Groups, st.Past); err != nil {
 		s.say(event.ConfigProblem, event.F(event.Detail, err))
 	}
 	for _, l := range links {

@@ -349,8 +349,8 @@ func TestSpeakerIsToldWhatHasBeenWaited(t *testing.T) {
 		later.Instances = append(slices.Clone(cfg.Instances), vrrp.Config{Name: "later", StartupDelay: time.Minute}, vrrp.Config{Name: "at once"})
 		c.change(&later)
 		<-time.After(2 * time.Second)
-		want := map[string]time.Duration{cfg.Instances[0].Name: 52 * time.Second, "later": 2 * time.Second}
-		if got := c.speakerState().Waited; !maps.Equal(got, want) {
+		want := map[string]vrrp.Past{cfg.Instances[0].Name: {Waited: 52 * time.Second}, "later": {Waited: 2 * time.Second}}
+		if got := c.speakerState().Past; !maps.Equal(got, want) {
 			t.Errorf("it is told %v, want %v", got, want)
 		}
 	})

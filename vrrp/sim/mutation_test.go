@@ -33,8 +33,8 @@ func (b broken) Receive(at vrrp.Endpoint) bool {
 // groupless is an engine without sync groups.
 type groupless struct{ *vrrp.Core }
 
-func (g groupless) Apply(cfgs []vrrp.Config, _ []vrrp.SyncGroup, resume map[string]bool) {
-	g.Core.Apply(cfgs, nil, resume)
+func (g groupless) Apply(cfgs []vrrp.Config, _ []vrrp.SyncGroup, past map[string]vrrp.Past) {
+	g.Core.Apply(cfgs, nil, past)
 }
 
 // tap changes what passes through a socket.

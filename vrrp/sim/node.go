@@ -83,14 +83,14 @@ func (n *node) launch(resume bool) {
 	n.w.tell(n, -1, "starts")
 	n.causes = nodeCauses{adverts: n.cfg.DownTimerAdverts, interval: n.cfg.AdvertInterval, owner: n.cfg.Priority == vrrp.PriorityOwner}
 	n.causes.init()
-	resumes := map[string]bool{}
+	past := map[string]vrrp.Past{}
 	for l := range n.inst {
 		in := &n.inst[l]
 		in.role, in.reason, in.leaving, in.zero = vrrp.Init, "", false, false
 		in.sent, in.sentPrio = long, -1
 		in.causes.init()
 		if resume && in.held {
-			resumes[instName(l)] = true
+			past[instName(l)] = vrrp.Past{Master: true}
 		}
 	}
 	n.engine = n.w.o.Engine(vrrp.EngineOptions{
@@ -104,7 +104,7 @@ func (n *node) launch(resume bool) {
 	}
 	n.tellReady()
 	n.tellTrack()
-	n.apply(resumes)
+	n.apply(past)
 }
 
 // do has the process call run, now or as soon as it is scheduled.
@@ -179,7 +179,7 @@ func (n *node) inFault(c *vrrp.Config) bool {
 	return false
 }
 
-func (n *node) apply(resume map[string]bool) {
+func (n *node) apply(past map[string]vrrp.Past) {
 	var cfgs []vrrp.Config
 	for l := range n.inst {
 		cfgs = append(cfgs, onLAN(n.cfg, l))
@@ -196,11 +196,11 @@ func (n *node) apply(resume map[string]bool) {
 				n.causes.started = n.time()
 			}
 		}
-		if len(resume) > 0 {
+		if len(past) > 0 {
 			n.causes.resumed = n.time()
 		}
 		n.has = cfgs[0]
-		n.engine.Apply(cfgs, n.w.groups, resume)
+		n.engine.Apply(cfgs, n.w.groups, past)
 	})
 }
 

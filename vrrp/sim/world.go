@@ -11,7 +11,7 @@ import (
 // Engine is what a director runs. It is a vrrp.Core, except in tests of the
 // invariants.
 type Engine interface {
-	Apply(cfgs []vrrp.Config, groups []vrrp.SyncGroup, resume map[string]bool)
+	Apply(cfgs []vrrp.Config, groups []vrrp.SyncGroup, past map[string]vrrp.Past)
 	SetReady(ready map[string]bool)
 	SetLink(l vrrp.LinkState)
 	SetTrack(states map[string]vrrp.TrackState)
