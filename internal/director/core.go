@@ -389,9 +389,9 @@ func (c *core) unheard(checks []healthcheck.Spec) []string {
 func (c *core) doubted() []string {
 	var ids []string
 	for _, s := range c.list {
-		for _, rs := range s.Servers {
-			if s.state.Servers[rs.Server.Key].Doubted {
-				for _, check := range rs.Checks {
+		for i := range s.Servers {
+			if s.known(i).Doubted {
+				for _, check := range s.Servers[i].Checks {
 					ids = append(ids, check.ID)
 				}
 			}
@@ -430,7 +430,7 @@ func (c *core) evaluateGates() {
 		elapsed := time.Since(in.since)
 		tracking := in.cfg
 		tracking.Track = tracksOf(in.cfg, c.cfg.SyncGroups)
-		in.waits = gateWaits(tracking, c.list, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
+		in.waits = gateWaits(tracking, c.list, c.verdicts, c.programmed(), elapsed, c.cfg.Global.StartupDelayMax)
 		if in.waits != "" {
 			continue
 		}

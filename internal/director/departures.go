@@ -110,14 +110,14 @@ func (c *core) worthDraining(k ipvs.ServiceKey, sk ipvs.ServerKey, d *pool.Drain
 	if s == nil {
 		return true
 	}
-	for _, rs := range s.Servers {
+	for i, rs := range s.Servers {
 		if conf.ServerAt(k, rs.Server).Key != sk {
 			continue
 		}
 		if o := c.orders[s.Name][rs.Server.Key].Drain; o != nil {
 			*d = *o
 		}
-		return s.state.Servers[rs.Server.Key].Health.State != healthcheck.Down
+		return s.known(i).Health.State != healthcheck.Down
 	}
 	return true
 }

@@ -60,7 +60,7 @@ func TestGateWaits(t *testing.T) {
 			c.judged(v)
 		}
 		c.settleVerdicts(time.Now())
-		if got := gateWaits(vi, c.list, tc.programmed, tc.elapsed, limit); got != tc.want {
+		if got := gateWaits(vi, c.list, c.verdicts, tc.programmed, tc.elapsed, limit); got != tc.want {
 			t.Errorf("%s: waits for %q, want %q", tc.name, got, tc.want)
 		}
 	}

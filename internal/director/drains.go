@@ -84,7 +84,7 @@ func (c *core) awaited() []ipvs.ServiceKey {
 func (c *core) endDrains(s *service, now time.Time) bool {
 	ended := false
 	for k, o := range c.orders[s.Name] {
-		sv := s.state.Servers[k]
+		sv, _ := s.state.Servers.Get(k, 0)
 		if o.Drain == nil || !o.Drain.Done.IsZero() || sv.In {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"baton/healthcheck"
 	"baton/ipvs"
 	"baton/vrrp"
 )
@@ -21,7 +22,7 @@ import (
 //
 // A firewall mark service belongs to every instance: which addresses its
 // packets have is the firewall's to say.
-func gateWaits(vi vrrp.Config, services []*service, programmed bool, elapsed, limit time.Duration) string {
+func gateWaits(vi vrrp.Config, services []*service, verdicts map[string]healthcheck.Verdict, programmed bool, elapsed, limit time.Duration) string {
 	if elapsed >= limit {
 		return ""
 	}
@@ -42,7 +43,7 @@ func gateWaits(vi vrrp.Config, services []*service, programmed bool, elapsed, li
 			continue
 		}
 		if waiting == 0 {
-			first = s.awaited
+			first = s.awaited(verdicts)
 		}
 		waiting += s.unanswered
 	}

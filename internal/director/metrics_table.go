@@ -61,7 +61,7 @@ func (c *core) serviceFigures(s *metrics.Snapshot, sv *service, k ipvs.ServiceKe
 	for i := range sv.Servers {
 		rs := &sv.Servers[i]
 		key := conf.ServerAt(k, rs.Server).Key
-		known := sv.state.Servers[rs.Server.Key]
+		known := sv.known(i)
 		one := metrics.Server{Service: at, Key: key, Configured: true, Healthy: known.Health.State == healthcheck.Up, Weight: known.Weight}
 		one.State = stateOf(known.Health.State)
 		if d := orders[rs.Server.Key].Drain; d != nil {

@@ -10,27 +10,18 @@ import (
 	"strings"
 	"time"
 
-	"baton/conf"
 	"baton/internal/control"
 	"baton/internal/event"
 	"baton/internal/pool"
 	"baton/ipvs"
 )
 
-// target is a server that the operator has named.
-type target struct {
-	s  *service
-	rs conf.RealServer
-}
-
-func (t target) String() string { return t.rs.Server.Key.String() + " of " + t.s.Name }
-
 // maxListed bounds the candidates that an error lists.
 const maxListed = 12
 
 // find returns the servers that a request means: ADDRESS:PORT one of one
 // service, ADDRESS alone all of them in all services.
-func (c *core) find(server, inService string) ([]target, error) {
+func (c *core) find(server, inService string) ([]member, error) {
 	services, err := c.findServices(inService)
 	if err != nil {
 		return nil, err
@@ -41,10 +32,11 @@ func (c *core) find(server, inService string) ([]target, error) {
 		return nil, &control.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("%q is neither ADDRESS:PORT nor ADDRESS", short(server)),
 			Remedy: "name a real server as baton status does; names are not resolved"}
 	}
-	var found, near []target
+	var found, near []member
 	for _, s := range services {
-		for _, rs := range s.Servers {
-			t, k := target{s, rs}, rs.Server.Key
+		for i := range s.Servers {
+			t := member{s, i}
+			k := t.key()
 			switch {
 			case exactly == nil && k == ipvs.MakeServerKey(one), alone == nil && k.Address == all.Unmap().WithZone(""):
 				found = append(found, t)
@@ -98,16 +90,16 @@ func (c *core) findServices(name string) ([]*service, error) {
 	return nil, &control.Error{Status: http.StatusConflict, Message: fmt.Sprintf("service %q is ambiguous", name), Remedy: "it may be " + names(found)}
 }
 
-func every(services []*service) (all []target) {
+func every(services []*service) (all []member) {
 	for _, s := range services {
-		for _, rs := range s.Servers {
-			all = append(all, target{s, rs})
+		for i := range s.Servers {
+			all = append(all, member{s, i})
 		}
 	}
 	return all
 }
 
-func list(targets []target) string {
+func list(targets []member) string {
 	var out []string
 	for _, t := range targets {
 		if out = append(out, t.String()); len(out) > maxListed {
@@ -137,9 +129,9 @@ func short(s string) string {
 
 // command finds the servers of a request and does something with each, in the
 // core's goroutine. The table is on its way to the kernel when it returns.
-func (c *core) command(ctx context.Context, server, inService string, do func(target, time.Time) (note string)) (out control.Orders, err error) {
+func (c *core) command(ctx context.Context, server, inService string, do func(member, time.Time) (note string)) (out control.Orders, err error) {
 	asked := c.ask(ctx, func() {
-		var targets []target
+		var targets []member
 		if targets, err = c.find(server, inService); err != nil {
 			return
 		}
@@ -161,8 +153,8 @@ func (c *core) command(ctx context.Context, server, inService string, do func(ta
 // Drain takes servers out of service: weight 0 now, and out of the table when
 // their connections are gone or the time is over.
 func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Orders, error) {
-	return c.command(ctx, req.Server, req.Service, func(t target, now time.Time) string {
-		o, k := c.order(t.s, t.rs.Server.Key), t.rs.Server.Key
+	return c.command(ctx, req.Server, req.Service, func(t member, now time.Time) string {
+		o, k := c.order(t.s, t.key()), t.key()
 		within := t.s.DrainTimeout
 		if req.Timeout != nil {
 			within = *req.Timeout
@@ -189,8 +181,8 @@ func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Ord
 
 // Undrain puts servers back into service.
 func (c *core) Undrain(ctx context.Context, req control.ServerRequest) (control.Orders, error) {
-	return c.command(ctx, req.Server, req.Service, func(t target, _ time.Time) string {
-		o, k := c.order(t.s, t.rs.Server.Key), t.rs.Server.Key
+	return c.command(ctx, req.Server, req.Service, func(t member, _ time.Time) string {
+		o, k := c.order(t.s, t.key()), t.key()
 		if o.Drain == nil {
 			return k.String() + " is not drained"
 		}
@@ -204,8 +196,8 @@ func (c *core) Undrain(ctx context.Context, req control.ServerRequest) (control.
 // Weight gives servers a weight in place of the configured one, or takes it
 // back.
 func (c *core) Weight(ctx context.Context, req control.WeightRequest) (control.Orders, error) {
-	return c.command(ctx, req.Server, req.Service, func(t target, _ time.Time) string {
-		o, k := c.order(t.s, t.rs.Server.Key), t.rs.Server.Key
+	return c.command(ctx, req.Server, req.Service, func(t member, _ time.Time) string {
+		o, k := c.order(t.s, t.key()), t.key()
 		o.Weight = req.Weight.Value
 		c.setOrder(t.s, k, o)
 		return ""
@@ -219,12 +211,12 @@ func (c *core) Drains(ctx context.Context, req control.ServerRequest) (control.O
 		refused error
 	)
 	err := c.ask(ctx, func() {
-		var targets []target
+		var targets []member
 		if req.Server == "" {
 			services, wrong := c.findServices(req.Service)
 			refused = wrong
 			for _, t := range every(services) {
-				if c.order(t.s, t.rs.Server.Key).Drain != nil {
+				if c.order(t.s, t.key()).Drain != nil {
 					targets = append(targets, t)
 				}
 			}

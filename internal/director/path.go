@@ -92,7 +92,7 @@ func (p *pathWatch) follow(services []conf.VirtualServer, verdicts map[string]he
 			continue
 		}
 		for _, rs := range vs.Servers {
-			up := pool.HealthOf(rs, verdicts).State == healthcheck.Up
+			up := pool.HealthOf(&rs, verdicts).State == healthcheck.Up
 			for _, k := range vs.Keys {
 				t, w, ok := pathTarget(vs, k, rs)
 				if !ok {

@@ -13,24 +13,18 @@ import (
 
 // tellPool tells what has changed in a pool, and has the operator's scripts run.
 func (c *core) tellPool(s *service, was pool.State, now time.Time) {
-	for _, rs := range s.Servers {
-		k := rs.Server.Key
-		before, seen := was.Servers[k]
-		after := s.state.Servers[k]
+	for i := range s.state.Servers {
+		after := &s.state.Servers[i]
+		before, seen := was.Servers.Get(after.Key, i)
 		if !seen {
 			before.Health.State, before.Since = healthcheck.Unknown, now
 		}
 		if before.Health.State != after.Health.State {
-			c.tellServer(s, rs, before, after, now)
-			c.notifyServer(s, rs, before.Health.State, after.Health)
+			c.tellServer(s, s.Servers[i], before, *after, now)
+			c.notifyServer(s, s.Servers[i], before.Health.State, after.Health)
 		}
 		if seen && before.Target != after.Target && (before.By != pool.Configured || after.By != pool.Configured) {
-			c.tellWeight(s, k, before, after)
-		}
-	}
-	for k := range s.servers {
-		if _, stays := s.state.Servers[k]; !stays {
-			delete(s.servers, k)
+			c.tellWeight(s, after.Key, before, *after)
 		}
 	}
 	c.tellQuorum(s, was, now)
@@ -168,7 +162,8 @@ func (c *core) calm(now time.Time) {
 		}
 		name := event.F(event.Service, s.Name)
 		for k, f := range s.servers {
-			s.servers[k] = settled(f, event.ServerSteady, s.state.Servers[k].Health.State, name, event.F(event.Server, k))
+			is, _ := s.state.Servers.Get(k, 0)
+			s.servers[k] = settled(f, event.ServerSteady, is.Health.State, name, event.F(event.Server, k))
 		}
 		s.flaps = settled(s.flaps, event.ServiceSteady, s.state.Quorum, name)
 		if !left {

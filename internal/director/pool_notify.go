@@ -56,8 +56,8 @@ func (c *core) notifyOmega() {
 			continue
 		}
 		const reason = "the daemon stops"
-		for _, rs := range s.Servers {
-			if s.state.Servers[rs.Server.Key].Health.State == healthcheck.Up && len(rs.Checks) > 0 {
+		for i, rs := range s.Servers {
+			if s.known(i).Health.State == healthcheck.Up && len(rs.Checks) > 0 {
 				c.notifyPool(s, rs.NotifyDown, string(healthcheck.Up), string(healthcheck.Down), reason, event.F(event.Server, rs.Server.Key))
 			}
 		}

@@ -36,8 +36,8 @@ func (c *core) serviceStatus(s *service) control.Service {
 			out.Sorry.Drain = drainStatus(d)
 		}
 	}
-	for _, rs := range vs.Servers {
-		sv := c.serverStatus(s, rs)
+	for i := range vs.Servers {
+		sv := c.serverStatus(s, i)
 		if sv.Health == string(healthcheck.Up) {
 			out.Up++
 		}
@@ -73,8 +73,9 @@ func (c *core) leavingStatus(k ipvs.ServiceKey) (out []control.Server) {
 	return out
 }
 
-func (c *core) serverStatus(s *service, rs conf.RealServer) control.Server {
-	known, order := s.state.Servers[rs.Server.Key], c.order(s, rs.Server.Key)
+func (c *core) serverStatus(s *service, place int) control.Server {
+	rs, known := &s.Servers[place], s.known(place)
+	order := c.order(s, rs.Server.Key)
 	verdict := c.verdicts[known.Health.Check]
 	out := kernelView(c.observed, s.Keys, rs.Server).server(rs.Server)
 	out.Effective, out.Why = known.Weight, string(known.Why)
@@ -82,7 +83,7 @@ func (c *core) serverStatus(s *service, rs conf.RealServer) control.Server {
 	out.Health, out.State, out.Since = string(known.Health.State), string(known.Health.State), known.Since
 	out.Reason, out.Detail = string(verdict.Reason), verdict.Detail
 	out.Flapping = flapping(s.servers[rs.Server.Key])
-	out.Path = c.pathStatus(s, rs)
+	out.Path = c.pathStatus(s, rs.Server)
 	if !known.Ramp.IsZero() {
 		out.Ramp = &known.Ramp
 	}
@@ -100,9 +101,9 @@ func (c *core) serverStatus(s *service, rs conf.RealServer) control.Server {
 
 // pathStatus is how the path to a server is; of a group's services the first
 // that is broken.
-func (c *core) pathStatus(s *service, rs conf.RealServer) (out *control.Path) {
+func (c *core) pathStatus(s *service, server ipvs.Server) (out *control.Path) {
 	for _, k := range s.Keys {
-		way := c.paths.is[serverID{k, conf.ServerAt(k, rs.Server).Key}]
+		way := c.paths.is[serverID{k, conf.ServerAt(k, server).Key}]
 		if way.word == "" || out != nil && way.word != "broken" {
 			continue
 		}
@@ -115,10 +116,10 @@ func (c *core) pathStatus(s *service, rs conf.RealServer) (out *control.Path) {
 }
 
 // orderStatus is what an operator is answered who has named servers.
-func (c *core) orderStatus(targets []target) []control.Ordered {
+func (c *core) orderStatus(targets []member) []control.Ordered {
 	out := make([]control.Ordered, 0, len(targets))
 	for _, t := range targets {
-		out = append(out, control.Ordered{Service: t.s.Name, Server: c.serverStatus(t.s, t.rs)})
+		out = append(out, control.Ordered{Service: t.s.Name, Server: c.serverStatus(t.s, t.place)})
 	}
 	return out
 }

@@ -15,7 +15,7 @@ type pools struct {
 	list    []*service // in the order of the file
 	named   map[string]*service
 	keyed   map[ipvs.ServiceKey]*service
-	checked map[string]*service // by the ID of a check
+	checked map[string]member // by the ID of a check
 	orders  map[string]map[ipvs.ServerKey]pool.Order
 	leaving map[ipvs.ServiceKey]*departure
 	unsaved bool // orders or leaving have changed since they were written down
@@ -27,6 +27,7 @@ type pools struct {
 	// unsettledIn the services that they belong to, in the order in which they came.
 	unsettled   map[string]struct{}
 	unsettledIn []*service
+	spare       pool.Servers // of a state that is no more: room for the next
 
 	flapping map[*service]bool // those with a server that flaps, or that do so themselves
 	starting bool              // the first configuration is being installed
@@ -42,14 +43,43 @@ type service struct {
 	since               time.Time // of the quorum
 	sorry               time.Time // since when the sorry server is in, or out
 
-	unsettled  bool   // some verdict has moved nothing yet
+	judged     []int  // the places of servers of which a verdict has moved nothing yet
 	fresh      bool   // not as it was before the configuration was installed
 	unanswered int    // checks without a verdict
-	awaited    string // the first of them
 	track      string // key of the track that it is; "": nobody tracks it
 
 	flaps   pool.Flaps                    // of the quorum
 	servers map[ipvs.ServerKey]pool.Flaps // of those whose health has changed
+}
+
+// member is a server among those of a service.
+type member struct {
+	s     *service
+	place int // among s.Servers
+}
+
+func (t member) key() ipvs.ServerKey { return t.s.Servers[t.place].Server.Key }
+
+func (t member) String() string { return t.key().String() + " of " + t.s.Name }
+
+// known is what is known of the server at a place: the state follows from the
+// configuration in force, whenever anybody looks.
+func (s *service) known(place int) pool.Server {
+	known, _ := s.state.Servers.Get(s.Servers[place].Server.Key, place)
+	return known
+}
+
+// awaited is the first check without a verdict.
+func (s *service) awaited(verdicts map[string]healthcheck.Verdict) string {
+	for i := range s.Servers {
+		for j := range s.Servers[i].Checks {
+			id := s.Servers[i].Checks[j].ID
+			if _, answered := verdicts[id]; !answered {
+				return id
+			}
+		}
+	}
+	return ""
 }
 
 func newPools() pools {
@@ -66,7 +96,7 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 	c.inherit(cfg)
 	n := len(cfg.Services)
 	c.list, c.named = make([]*service, 0, n), make(map[string]*service, n)
-	c.keyed, c.checked = make(map[ipvs.ServiceKey]*service, n), map[string]*service{}
+	c.keyed, c.checked = make(map[ipvs.ServiceKey]*service, n), map[string]member{}
 	tracked := wanted(cfg)
 	for i := range cfg.Services {
 		vs := &cfg.Services[i]
@@ -85,14 +115,14 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 		for _, k := range vs.Keys {
 			c.keyed[k] = s
 		}
-		for _, rs := range vs.Servers {
-			for _, check := range rs.Checks {
-				c.checked[check.ID] = s
+		for i := range vs.Servers {
+			for j := range vs.Servers[i].Checks {
+				c.checked[vs.Servers[i].Checks[j].ID] = member{s, i}
 			}
 		}
 	}
 	for id := range c.verdicts {
-		if c.checked[id] == nil {
+		if c.checked[id].s == nil {
 			delete(c.verdicts, id)
 		}
 	}
@@ -117,30 +147,54 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 // settle brings a virtual server in line with what is known, tells what has
 // changed and puts it into the table.
 func (c *core) settle(s *service, now time.Time) {
+	s.judged = s.judged[:0]
 	was := s.state
-	s.state = c.next(s, now)
+	s.state = c.next(s, nil, now)
 	if c.endDrains(s, now) {
-		s.state = c.next(s, now)
+		s.state = c.next(s, nil, now)
 	}
-	s.unanswered, s.awaited = 0, ""
-	for _, rs := range s.Servers {
-		for _, check := range rs.Checks {
-			if _, answered := c.verdicts[check.ID]; !answered {
-				if s.unanswered++; s.awaited == "" {
-					s.awaited = check.ID
-				}
+	s.unanswered = 0
+	for i := range s.Servers {
+		for j := range s.Servers[i].Checks {
+			if _, answered := c.verdicts[s.Servers[i].Checks[j].ID]; !answered {
+				s.unanswered++
 			}
 		}
 	}
 	c.tellPool(s, was, now)
+	for k := range s.servers {
+		if _, stays := s.state.Servers.Get(k, 0); !stays {
+			delete(s.servers, k)
+		}
+	}
 	for _, k := range s.Keys {
 		c.keep(k)
 	}
 }
 
-func (c *core) next(s *service, now time.Time) pool.State {
+// settleJudged is settle where only verdicts have come since the last time: most of
+// them, as those that a director hears when it starts, change nothing in the table.
+func (c *core) settleJudged(s *service, now time.Time) {
+	was := s.state
+	s.state = c.next(s, s.judged, now)
+	s.judged = s.judged[:0]
+	if c.endDrains(s, now) {
+		s.state = c.next(s, nil, now)
+	}
+	c.tellPool(s, was, now)
+	if !s.state.Same(was) {
+		for _, k := range s.Keys {
+			c.keep(k)
+		}
+	}
+	c.spare = was.Servers
+}
+
+func (c *core) next(s *service, judged []int, now time.Time) pool.State {
+	room := c.spare
+	c.spare = nil
 	return pool.Next(*s.VirtualServer, s.state, pool.Inputs{Verdicts: c.verdicts, Orders: c.orders[s.Name],
-		Table: c.table, Start: c.starting, Now: now})
+		Table: c.table, Start: c.starting, Now: now, Judged: judged, Room: room})
 }
 
 // keep puts into the table what a service should hold now: its pool, and who is
@@ -183,30 +237,33 @@ func (c *core) look(now time.Time) {
 // once for all that have come together, in settleVerdicts: a pool of a hundred
 // servers is looked at whole. Two of one check are two decisions.
 func (c *core) judged(v healthcheck.Verdict) {
-	s := c.checked[v.ID]
-	if s == nil {
+	at := c.checked[v.ID]
+	if at.s == nil {
 		return // of a check that the configuration no longer has
 	}
-	if c.verdicts[v.ID].Up != v.Up {
+	before, answered := c.verdicts[v.ID]
+	if before.Up != v.Up {
 		c.paths.stale = true
+	}
+	if !answered {
+		at.s.unanswered--
 	}
 	if _, again := c.unsettled[v.ID]; again {
 		c.settleVerdicts(time.Now())
 	}
 	c.verdicts[v.ID] = v
 	c.unsettled[v.ID] = struct{}{}
-	if !s.unsettled {
-		s.unsettled = true
-		c.unsettledIn = append(c.unsettledIn, s)
+	if len(at.s.judged) == 0 {
+		c.unsettledIn = append(c.unsettledIn, at.s)
 	}
+	at.s.judged = append(at.s.judged, at.place)
 }
 
 // settleVerdicts draws the consequences of the verdicts that have come.
 func (c *core) settleVerdicts(now time.Time) {
 	tracked := false
 	for _, s := range c.unsettledIn {
-		s.unsettled = false
-		c.settle(s, now)
+		c.settleJudged(s, now)
 		tracked = c.settleTrack(s, now) || tracked
 	}
 	clear(c.unsettledIn)

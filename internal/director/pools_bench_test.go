@@ -39,7 +39,7 @@ func services(n, each int) *conf.Config {
 // told and put into the table that the programmer is handed; and what it costs
 // when it comes with others.
 func BenchmarkVerdict(b *testing.B) {
-	for _, size := range []struct{ services, each, batch int }{{2500, 4, 1}, {2500, 4, 100}, {10, 100, 1}, {10, 100, 100}} {
+	for _, size := range []struct{ services, each, batch int }{{2500, 4, 1}, {2500, 4, 100}, {100, 100, 1}, {100, 100, 200}} {
 		batch := size.batch
 		b.Run(fmt.Sprintf("%d services of %d, %d at a time", size.services, size.each, batch), func(b *testing.B) {
 			c := testCore(b, services(size.services, size.each))

@@ -75,7 +75,7 @@ func (c *core) inherit(cfg *conf.Config) {
 	for _, vs := range cfg.Services {
 		for _, rs := range vs.Servers {
 			for _, is := range rs.Checks {
-				if _, known := c.verdicts[is.ID]; known || c.checked[is.ID] != nil {
+				if _, known := c.verdicts[is.ID]; known || c.checked[is.ID].s != nil {
 					continue
 				}
 				if heard == nil {

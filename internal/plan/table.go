@@ -26,14 +26,14 @@ func (p *planner) table(cfg *conf.Config) ipvs.Table {
 		for _, rs := range vs.Servers {
 			sv := known[serverID{vs.Name, rs.Server.Key.String()}]
 			in.Orders[rs.Server.Key] = orderOf(sv)
-			if sv.Ramp != nil {
-				was.Servers[rs.Server.Key] = pool.Server{Health: pool.Health{State: healthcheck.Up}, Ramp: *sv.Ramp}
+			switch {
+			case sv.Why == string(pool.Failed) && sv.Kernel != nil:
+				was.Servers = append(was.Servers, pool.Server{Key: rs.Server.Key, Health: pool.Health{State: healthcheck.Down}, In: true, Why: pool.Failed, Kept: true})
+			case sv.Ramp != nil:
+				was.Servers = append(was.Servers, pool.Server{Key: rs.Server.Key, Health: pool.Health{State: healthcheck.Up}, Ramp: *sv.Ramp})
 			}
 			if sv.Why == string(pool.Replaced) && sv.Kernel != nil {
 				was.Finishing[rs.Server.Key] = pool.Drain{}
-			}
-			if sv.Why == string(pool.Failed) && sv.Kernel != nil {
-				was.Servers[rs.Server.Key] = pool.Server{Health: pool.Health{State: healthcheck.Down}, In: true, Why: pool.Failed, Kept: true}
 			}
 			p.judge(vs, rs, known, in.Verdicts)
 		}
@@ -47,7 +47,7 @@ func (p *planner) pool(vs conf.VirtualServer) (was pool.State) {
 	if p.now.Status == nil {
 		return was
 	}
-	was.Servers, was.Finishing = map[ipvs.ServerKey]pool.Server{}, map[ipvs.ServerKey]pool.Drain{}
+	was.Servers, was.Finishing = pool.Servers{}, map[ipvs.ServerKey]pool.Drain{}
 	for _, s := range p.services {
 		if s.Name != vs.Name {
 			continue

@@ -16,10 +16,11 @@ type Health struct {
 
 // HealthOf joins the checks of a server: up when all pass, down when one has
 // failed, else unknown. A server without checks is up.
-func HealthOf(rs conf.RealServer, verdicts map[string]healthcheck.Verdict) Health {
+func HealthOf(rs *conf.RealServer, verdicts map[string]healthcheck.Verdict) Health {
 	h := Health{State: healthcheck.Up}
 	var decided time.Time
-	for _, c := range rs.Checks {
+	for i := range rs.Checks {
+		c := &rs.Checks[i]
 		v, known := verdicts[c.ID]
 		switch {
 		case known && !v.Up:

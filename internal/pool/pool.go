@@ -16,7 +16,7 @@ import (
 // State is what is known of a pool: the outcome of the last Next, and what the
 // following one starts from. The zero State is that of a pool that is new.
 type State struct {
-	Servers map[ipvs.ServerKey]Server // by RealServer.Server.Key, which has port 0 where the server has its service's
+	Servers Servers // nil: the pool is new
 	Quorum  Quorum
 	Sorry   bool // the sorry server stands in for the pool
 	Weights
@@ -36,46 +36,54 @@ type Inputs struct {
 	Table    ipvs.Table                     // what the kernel holds: counts for servers that are seen for the first time
 	Start    bool                           // the director has just started: what is seen now was there before it
 	Now      time.Time
+	// Judged are the places of the servers whose verdicts differ from those that the
+	// state before follows from, where nothing else does, but the time: neither the
+	// configuration nor an order. nil: nobody knows.
+	Judged []int
+	// Room is written over for the new state: of ten thousand verdicts those that
+	// nobody needs any more would be gigabytes.
+	Room Servers
 }
 
 // Next returns the state that follows from was.
 func Next(vs conf.VirtualServer, was State, in Inputs) State {
-	is := State{Servers: make(map[ipvs.ServerKey]Server, len(vs.Servers))}
+	is := State{Servers: in.Room.sized(len(vs.Servers))}
 	if was.Servers == nil && in.Start {
 		was.Sorry = sorryFound(vs, in.Table)
 	}
-	for _, rs := range vs.Servers {
-		key := rs.Server.Key
-		_, seen := was.Servers[key]
-		s := was.before(vs, rs, in).next(rs, in)
-		if !seen {
-			s.Since = in.Now
+	if in.Judged == nil || len(was.Servers) != len(vs.Servers) {
+		for i := range vs.Servers {
+			s, seen := was.before(&vs, i, &in)
+			is.Servers[i] = s.next(&vs.Servers[i], &in)
+			if !seen {
+				is.Servers[i].Since = in.Now
+			}
 		}
-		is.Servers[key] = s
+	} else {
+		copy(is.Servers, was.Servers)
+		for i := range is.Servers {
+			if !was.Servers[i].rests() {
+				is.Servers[i] = was.Servers[i].next(&vs.Servers[i], &in)
+			}
+		}
+		for _, i := range in.Judged {
+			is.Servers[i] = was.Servers[i].next(&vs.Servers[i], &in)
+		}
 	}
-	is.Weights = weigh(vs, is.Servers)
+	is.Weights = is.Servers.weigh()
 	is.Quorum = was.Quorum.next(vs, is.Weights)
 	is.Sorry = vs.Sorry != nil && is.needsSorry(was)
-	for _, rs := range vs.Servers {
-		s := is.Servers[rs.Server.Key]
+	for i := range is.Servers {
+		s := &is.Servers[i]
 		if is.Sorry {
-			s = s.replaced(rs.InhibitOnFailure)
-			is.Servers[rs.Server.Key] = s
+			*s = s.replaced(vs.Servers[i].InhibitOnFailure)
 		}
 		if !s.Step.IsZero() && (is.Look.IsZero() || s.Step.Before(is.Look)) {
 			is.Look = s.Step
 		}
 	}
-	is.finish(vs, was, in)
+	is.finish(&vs, was, &in)
 	return is
-}
-
-// before is a server as it was.
-func (s State) before(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
-	if was, seen := s.Servers[rs.Server.Key]; seen {
-		return was
-	}
-	return first(vs, rs, in)
 }
 
 // needsSorry says whether the sorry server stands in: without quorum; and, while
@@ -90,8 +98,8 @@ func (s State) needsSorry(was State) bool {
 	if was.Sorry {
 		return true
 	}
-	for _, sv := range s.Servers {
-		if sv.In && sv.Weight > 0 {
+	for i := range s.Servers {
+		if sv := &s.Servers[i]; sv.In && sv.Weight > 0 {
 			return false
 		}
 	}

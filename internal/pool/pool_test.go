@@ -25,6 +25,11 @@ func web(servers ...conf.RealServer) conf.VirtualServer {
 
 func weight(n int) *int { return &n }
 
+func knownOf(st State, rs conf.RealServer) Server {
+	s, _ := st.Servers.Get(rs.Server.Key, 0)
+	return s
+}
+
 // TestEntryAtStart: what a director that starts makes of the kernel's table.
 func TestEntryAtStart(t *testing.T) {
 	a, b := server("192.168.16.103:80", 3, "a1", "a2"), server("192.168.16.104:80", 2, "b1")
@@ -75,7 +80,8 @@ func TestEntryAtStart(t *testing.T) {
 }
 
 func TestHealthNamesTheFailure(t *testing.T) {
-	h := HealthOf(server("192.168.16.103:80", 1, "a1", "a2"), down(up("a1"), "a2"))
+	rs := server("192.168.16.103:80", 1, "a1", "a2")
+	h := HealthOf(&rs, down(up("a1"), "a2"))
 	if h.State != healthcheck.Down || h.Check != "a2" {
 		t.Errorf("health is %+v", h)
 	}

@@ -108,9 +108,9 @@ func TestPoolProperties(t *testing.T) {
 			}
 			now = later.Now
 			rising := Next(vs, is, later)
-			for k, s := range rising.Servers {
-				if s.Weight < is.Servers[k].Weight {
-					t.Fatalf("%s falls from %+v to %+v with time", k, is.Servers[k], s)
+			for i, s := range rising.Servers {
+				if s.Weight < is.Servers[i].Weight {
+					t.Fatalf("%s falls from %+v to %+v with time", s.Key, is.Servers[i], s)
 				}
 			}
 			was = rising
@@ -118,10 +118,50 @@ func TestPoolProperties(t *testing.T) {
 	})
 }
 
+// TestJudgedAlone: what follows from some verdicts alone is what follows when all
+// servers are looked at, and Same says whether the table stays.
+func TestJudgedAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		vs := drawPool(t)
+		if len(vs.Servers) == 0 {
+			return
+		}
+		in := drawInputs(t, vs, epoch)
+		in.Start, in.Table = true, drawTable(t, vs)
+		was := Next(vs, State{}, in)
+		in.Start, in.Table = false, nil
+		for range rapid.IntRange(1, 6).Draw(t, "steps") {
+			in.Now = in.Now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
+			in.Judged = []int{}
+			for i := range vs.Servers {
+				if !rapid.Bool().Draw(t, "judged") {
+					continue
+				}
+				in.Judged = append(in.Judged, i)
+				in.Verdicts[fmt.Sprint(i)] = healthcheck.Verdict{ID: fmt.Sprint(i), Up: rapid.Bool().Draw(t, "up"), At: in.Now}
+			}
+			in.Room = nil
+			all := in
+			all.Judged = nil
+			for range rapid.IntRange(0, 12).Draw(t, "room") {
+				in.Room = append(in.Room, Server{Key: vs.Servers[0].Server.Key, In: true, Weight: 99, Why: Drained})
+			}
+			alone, whole := Next(vs, was, in), Next(vs, was, all)
+			if !reflect.DeepEqual(alone, whole) {
+				t.Fatalf("of the verdicts at %v alone follows\n%+v, of all\n%+v", in.Judged, alone, whole)
+			}
+			if same := reflect.DeepEqual(whole.Entry(vs, webKey), was.Entry(vs, webKey)); whole.Same(was) && !same {
+				t.Fatalf("the same should stand in the table before and after, but it was %v and is %v", was.Entry(vs, webKey), whole.Entry(vs, webKey))
+			}
+			was, _ = whole.Read(func(ipvs.ServerKey) (int, bool) { return 0, !rapid.Bool().Draw(t, "finished") }, in.Now)
+		}
+	})
+}
+
 func judge(t *rapid.T, vs conf.VirtualServer, in Inputs, is State) {
 	able, served := vs.Sorry != nil, false
 	for _, rs := range vs.Servers {
-		s, o := is.Servers[rs.Server.Key], in.Orders[rs.Server.Key]
+		s, o := knownOf(is, rs), in.Orders[rs.Server.Key]
 		if s.Health.State == healthcheck.Up && o.Drain == nil && s.Target > 0 {
 			able = true
 		}

@@ -3,7 +3,6 @@ package pool
 import (
 	"baton/conf"
 	"baton/healthcheck"
-	"baton/ipvs"
 )
 
 // Quorum says whether enough of a pool is up.
@@ -27,9 +26,9 @@ type Weights struct {
 	Waiting int // besides, of those outside of it whose checks have not answered
 }
 
-func weigh(vs conf.VirtualServer, servers map[ipvs.ServerKey]Server) (w Weights) {
-	for _, rs := range vs.Servers {
-		s := servers[rs.Server.Key]
+func (s Servers) weigh() (w Weights) {
+	for i := range s {
+		s := &s[i]
 		switch {
 		case s.Why == Drained || s.Why == Draining:
 		case s.Health.State == healthcheck.Up:

@@ -6,10 +6,12 @@ import (
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/ipvs"
 )
 
 // Server is what is known of a real server of a pool.
 type Server struct {
+	Key     ipvs.ServerKey // RealServer.Server.Key, which has port 0 where the server has its service's
 	Health  Health
 	Since   time.Time // of Health.State
 	In      bool      // has an entry in the table, of Weight
@@ -51,8 +53,8 @@ const (
 // first is a server before its first look: as the kernel holds it. What the
 // kernel does not hold waits for its first pass; without alpha it need not,
 // unless the kernel holds its service without it: then it had failed.
-func first(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
-	s := Server{Health: Health{State: healthcheck.Unknown}, Found: absent, Held: in.Start}
+func first(vs *conf.VirtualServer, rs *conf.RealServer, in *Inputs) Server {
+	s := Server{Key: rs.Server.Key, Health: Health{State: healthcheck.Unknown}, Found: absent, Held: in.Start}
 	known := false
 	for _, k := range vs.Keys {
 		e, there := in.Table[k]
@@ -73,7 +75,7 @@ func first(vs conf.VirtualServer, rs conf.RealServer, in Inputs) Server {
 }
 
 // next is the server as it is now, for itself: the sorry server comes later.
-func (s Server) next(rs conf.RealServer, in Inputs) Server {
+func (s Server) next(rs *conf.RealServer, in *Inputs) Server {
 	was, order := s, in.Orders[rs.Server.Key]
 	s.Kept = false
 	s.Health = HealthOf(rs, in.Verdicts)
@@ -139,7 +141,7 @@ func (s Server) replaced(inhibit bool) Server {
 
 // worth is what a server whose checks are unknown again, because they have
 // changed, has until they answer: what it had.
-func (s Server) worth(rs conf.RealServer) int {
+func (s Server) worth(rs *conf.RealServer) int {
 	switch {
 	case s.Health.State == healthcheck.Up:
 		return s.Target
@@ -150,7 +152,7 @@ func (s Server) worth(rs conf.RealServer) int {
 }
 
 // target is the weight of a server with which nothing is the matter.
-func target(rs conf.RealServer, h Health, o Order) (int, Why) {
+func target(rs *conf.RealServer, h Health, o Order) (int, Why) {
 	switch {
 	case o.Weight != nil:
 		return *o.Weight, Overridden
@@ -161,7 +163,7 @@ func target(rs conf.RealServer, h Health, o Order) (int, Why) {
 }
 
 // weighed says whether a check of the server names its weight.
-func weighed(rs conf.RealServer) bool {
+func weighed(rs *conf.RealServer) bool {
 	return slices.ContainsFunc(rs.Checks, func(c healthcheck.Spec) bool {
 		return c.Exec != nil && c.Exec.Dynamic || c.File != nil && c.File.Dynamic
 	})
@@ -171,7 +173,7 @@ func weighed(rs conf.RealServer) bool {
 // undrained, until it has failed. The first pass after the director's start is
 // no coming up: who has served all along does not begin anew, and who was on his
 // way goes on with it.
-func (s Server) ramp(was Server, rs conf.RealServer, now time.Time) time.Time {
+func (s Server) ramp(was Server, rs *conf.RealServer, now time.Time) time.Time {
 	switch {
 	case rs.SlowStart > 0 && s.Health.State == healthcheck.Unknown && was.Held:
 		return s.Ramp

@@ -14,7 +14,7 @@ import (
 // reload switches that off. They keep an entry of weight 0 until
 // their connections are gone or drain_timeout has passed. keepalived removes them
 // at once, and the kernel then drops what their clients send.
-func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
+func (s *State) finish(vs *conf.VirtualServer, was State, in *Inputs) {
 	begin := func(k ipvs.ServerKey, leaves bool) bool {
 		d, already := was.Finishing[k]
 		switch {
@@ -34,18 +34,19 @@ func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
 		k := vs.Sorry.Server.Key
 		// A pool that is new here may have let it finish under another name or
 		// director, and whoever was one of the pool may have become its sorry server.
-		begin(k, was.Sorry || was.Servers[k].In || was.Aside == k && !vs.SorryInhibit || was.Servers == nil && first(vs, *vs.Sorry, in).In)
+		served, _ := was.Servers.Get(k, 0)
+		begin(k, was.Sorry || served.In || was.Aside == k && !vs.SorryInhibit || was.Servers == nil && first(vs, vs.Sorry, in).In)
 		if vs.SorryInhibit {
 			s.Aside = k
 		}
 	}
-	for _, rs := range vs.Servers {
-		k := rs.Server.Key
-		sv := s.Servers[k]
+	for i := range vs.Servers {
+		rs, sv := &vs.Servers[i], &s.Servers[i]
+		k := sv.Key
 		if sv.Why != Replaced && sv.Why != Failed && sv.Why != Unproven {
 			continue
 		}
-		before := was.before(vs, rs, in)
+		before, _ := was.before(vs, i, in)
 		freed := before.Kept && !rs.InhibitOnFailure
 		switch {
 		case sv.Why == Replaced:
@@ -55,7 +56,6 @@ func (s *State) finish(vs conf.VirtualServer, was State, in Inputs) {
 			sv.In = begin(k, freed)
 		}
 		sv.Kept = sv.In && rs.InhibitOnFailure
-		s.Servers[k] = sv
 	}
 }
 

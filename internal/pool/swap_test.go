@@ -49,7 +49,7 @@ func TestSwapLetsFinish(t *testing.T) {
 	t.Run("also when it is drained meanwhile", func(t *testing.T) {
 		draining := orders(b.Server.Key, Order{Drain: &Drain{}})
 		st := tell(t, vs, enough, fewer, step{"the operator drains it", Inputs{Verdicts: down(up("b"), "a"), Orders: draining}, "S1 b0"})
-		if sv := st.Servers[b.Server.Key]; sv.Why != Draining || len(st.Finishing) != 0 {
+		if sv := knownOf(st, b); sv.Why != Draining || len(st.Finishing) != 0 {
 			t.Errorf("it is %+v, and %v finish", sv, st.Finishing)
 		}
 	})

@@ -22,9 +22,9 @@ func (s State) Entry(vs conf.VirtualServer, k ipvs.ServiceKey) ipvs.Entry {
 			put(vs.Sorry.Server, 0)
 		}
 	}
-	for _, rs := range vs.Servers {
-		if sv := s.Servers[rs.Server.Key]; sv.In {
-			put(rs.Server, sv.Weight)
+	for i := range vs.Servers {
+		if sv := &s.Servers[i]; sv.In {
+			put(vs.Servers[i].Server, sv.Weight)
 		}
 	}
 	if s.Sorry {

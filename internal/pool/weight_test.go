@@ -69,7 +69,7 @@ func TestSinceIsWhenTheStateBegan(t *testing.T) {
 		since    int
 	}{{0, up("a"), 0}, {10, up("a"), 0}, {20, down(up(), "a"), 20}, {30, down(up(), "a"), 20}, {40, up("a"), 40}} {
 		st = Next(web(a), st, Inputs{Verdicts: s.verdicts, Now: epoch.Add(time.Duration(s.at) * time.Second)})
-		if got := st.Servers[a.Server.Key].Since.Sub(epoch); got != time.Duration(s.since)*time.Second {
+		if got := knownOf(st, a).Since.Sub(epoch); got != time.Duration(s.since)*time.Second {
 			t.Errorf("after %d s: since %v, want %d s", s.at, got, s.since)
 		}
 	}
@@ -91,19 +91,19 @@ func TestSlowStart(t *testing.T) {
 	if want := at(140); !st.Look.Equal(want) {
 		t.Errorf("it wants to look at %v, want %v", st.Look, want)
 	}
-	if s := st.Servers[a.Server.Key]; s.Why != Ramping || s.Target != 5 {
+	if s := knownOf(st, a); s.Why != Ramping || s.Target != 5 {
 		t.Errorf("server is %+v", s)
 	}
 	if st.Alive != 7 {
 		t.Errorf("the quorum counts %d, want the full weights", st.Alive)
 	}
 	st = Next(web(a, b), st, Inputs{Verdicts: up("a", "b"), Now: at(140)})
-	if s := st.Servers[a.Server.Key]; s.Weight != 5 || s.Why != Configured || !st.Look.IsZero() {
+	if s := knownOf(st, a); s.Weight != 5 || s.Why != Configured || !st.Look.IsZero() {
 		t.Errorf("at the end: %+v", st)
 	}
 	st = Next(web(a, b), st, Inputs{Verdicts: up("a", "b"), Orders: orders(a.Server.Key, Order{Drain: &Drain{}}), Now: at(200)})
 	st = Next(web(a, b), st, Inputs{Verdicts: up("a", "b"), Now: at(201)})
-	if s := st.Servers[a.Server.Key]; s.Weight != 1 || s.Why != Ramping {
+	if s := knownOf(st, a); s.Weight != 1 || s.Why != Ramping {
 		t.Errorf("undrained: %+v", s)
 	}
 }
@@ -124,7 +124,7 @@ func TestStartGoesOnWithWeights(t *testing.T) {
 		step{"nor later", Inputs{Now: at(10)}, "a4 b4"},
 		step{"both have", Inputs{Verdicts: four, Now: at(15)}, "a4 b4"},
 		step{"up", Inputs{Verdicts: four, Now: at(20)}, "a5 b4"})
-	if s := st.Servers[slow.Server.Key]; s.Why != Configured {
+	if s := knownOf(st, slow); s.Why != Configured {
 		t.Errorf("server is %+v", s)
 	}
 	goOn(t, web(slow, named), st,
@@ -142,7 +142,7 @@ func TestNewServerStartsSlowly(t *testing.T) {
 	b.SlowStart = time.Minute
 	st := Next(web(a), State{}, Inputs{Start: true, Verdicts: up("a"), Now: epoch})
 	st = Next(web(a, b), st, Inputs{Verdicts: up("a"), Now: epoch})
-	if s := st.Servers[b.Server.Key]; s.Weight != 1 || s.Why != Ramping {
+	if s := knownOf(st, b); s.Weight != 1 || s.Why != Ramping {
 		t.Errorf("server is %+v", s)
 	}
 }
