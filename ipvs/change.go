@@ -1,11 +1,6 @@
 package ipvs
 
-import (
-	"context"
-	"errors"
-	"maps"
-	"slices"
-)
+import "context"
 
 // Change is Reconcile at the price of what differs: only the services of keys
 // are read and planned, which are all whose desired entry is not that of the
@@ -17,44 +12,35 @@ import (
 // It is a Reconcile if there was none yet, if most of the table differs, and
 // after a call that met an error or a race.
 func (r *Reconciler) Change(ctx context.Context, desired Table, owned Ownership, keys ...ServiceKey) (Result, error) {
-	keys = slices.Compact(slices.SortedFunc(slices.Values(keys), ServiceKey.Compare))
-	part := make(Table, len(keys))
-	for _, k := range keys {
-		if e, wanted := desired[k]; wanted {
-			part[k] = e.canonical(k)
-		}
-	}
-	gone := len(keys) - len(part)
+	u := r.part(desired, keys)
+	gone := len(u.only) - len(u.desired)
 	switch {
-	case !r.agreed, 2*len(keys) > len(desired)+gone && len(keys) > fewServices:
+	case !r.agreed, 2*len(u.only) > len(desired)+gone && len(u.only) > fewServices:
 		return r.Reconcile(ctx, desired, owned)
-	case len(keys) == 0:
+	case len(u.only) == 0:
 		return Result{Owned: owned.With(nil)}, nil
 	}
-	u := &run{kernel: r.kernel, last: r.last, desired: part, only: keys, res: Result{Keys: keys}}
-	u.read = func(ctx context.Context) (Table, error) { return r.kernel.ReadServices(ctx, keys) }
-	err := u.passes(ctx, owned)
-	if err == nil {
-		for _, k := range keys {
-			delete(r.last, k)
-		}
-		maps.Copy(r.last, part.without(u.failed))
-	}
-	r.agreed = err == nil && u.clean()
-	return u.res, errors.Join(append(u.errs, err)...)
+	return r.end(u, r.lookAt(ctx, u, owned))
+}
+
+// lookAt reads the services that u is about, until they are as desired.
+func (r *Reconciler) lookAt(ctx context.Context, u *run, owned Ownership) error {
+	u.res.Keys = u.only
+	u.read = func(ctx context.Context) (Table, error) { return r.kernel.ReadServices(ctx, u.only) }
+	return u.passes(ctx, owned)
 }
 
 // fewServices are read one by one whatever part of the table they are.
 const fewServices = 8
 
-// Over returns before, what was observed until r, with what r has read anew. It
-// changes before.
+// Over returns before, what was observed until r, with what r has read anew, or
+// done without reading. It changes before.
 func (r Result) Over(before Table) Table {
 	switch {
 	case r.Whole:
 		return r.Observed
-	case r.Observed == nil: // they could not be read
-		return before
+	case r.Observed == nil:
+		return before.after(r.Applied)
 	case before == nil:
 		before = Table{}
 	}
@@ -66,4 +52,26 @@ func (r Result) Over(before Table) Table {
 		}
 	}
 	return before
+}
+
+// after performs operations on the servers of a table that was read: their counters
+// stay as they were.
+func (t Table) after(ops []Op) Table {
+	for _, op := range ops {
+		k := op.Service.Key
+		e, there := t[k]
+		if !there {
+			continue // not read yet
+		}
+		switch was, _ := e.Servers.Get(op.Server.Key); op.Kind {
+		case AddServer, UpdateServer:
+			s := op.Server
+			s.Stats = was.Stats
+			e.Servers.Put(s)
+		case DeleteServer:
+			e.Servers.Delete(op.Server.Key)
+		}
+		t[k] = e
+	}
+	return t
 }

@@ -292,7 +292,11 @@ func TestChangesAfterFailures(t *testing.T) {
 			kernel.BeforeRead = func() error { return failing("reading") }
 			kernel.BeforeApply = func(ipvs.Op) error { return failing("operation") }
 			ours = ours.With(desired)
-			res, _ := r.Change(context.Background(), desired, owned, keys...)
+			change := r.Change
+			if rapid.Bool().Draw(t, "follow") {
+				change = r.Follow
+			}
+			res, _ := change(context.Background(), desired, owned, keys...)
 			owned, table = res.Owned, res.Over(table)
 			desired, keys = genChange(t, desired)
 		}

@@ -21,6 +21,9 @@ const (
 
 var opNames = [...]string{"add service", "add server", "update server", "update service", "delete server", "delete service"}
 
+// ofServer says whether it is a server that comes, goes or changes, not its service.
+func (k OpKind) ofServer() bool { return k == AddServer || k == UpdateServer || k == DeleteServer }
+
 // String returns "add service" and so on.
 func (k OpKind) String() string {
 	if int(k) < len(opNames) {

@@ -84,28 +84,41 @@ func sameServers(want, have Entry) bool {
 	return slices.EqualFunc(want.Servers, have.Servers, func(want, have Server) bool { return have.canonical(have.Key) == want })
 }
 
+// servers adds what differs between two lists, which both are in order. Most servers
+// are the same in both, and cost nothing but the comparison.
 func (p *phases) servers(k ServiceKey, want, have Entry) {
-	svc := Service{Key: k}
-	for _, is := range want.Servers {
-		observed, exists := have.Servers.Get(is.Key)
-		if !exists {
-			p.ops = append(p.ops, Op{Kind: AddServer, Service: svc, Server: is})
+	svc, rest := Service{Key: k}, have.Servers
+	for i := range want.Servers {
+		is := &want.Servers[i]
+		for len(rest) > 0 && rest[0].Key.Compare(is.Key) < 0 {
+			rest = p.unwanted(svc, rest)
+		}
+		if len(rest) == 0 || rest[0].Key != is.Key {
+			p.ops = append(p.ops, Op{Kind: AddServer, Service: svc, Server: *is})
 			continue
 		}
-		was := observed.canonical(is.Key)
-		op := Op{Kind: UpdateServer, Service: svc, Server: is, WasServer: &was}
-		switch {
-		case was == is:
-		case is.Weight > was.Weight:
-			p.raise = append(p.raise, op)
-		default:
-			p.change = append(p.change, op)
+		if rest[0].canonical(is.Key) != *is {
+			p.differs(svc, is, rest[0].canonical(is.Key))
 		}
+		rest = rest[1:]
 	}
-	for _, was := range have.Servers {
-		if _, wanted := want.Servers.Get(was.Key); !wanted {
-			was = was.canonical(was.Key)
-			p.remove = append(p.remove, Op{Kind: DeleteServer, Service: svc, Server: Server{Key: was.Key}, WasServer: &was})
-		}
+	for len(rest) > 0 {
+		rest = p.unwanted(svc, rest)
 	}
+}
+
+func (p *phases) differs(svc Service, is *Server, was Server) {
+	op := Op{Kind: UpdateServer, Service: svc, Server: *is, WasServer: &was}
+	if is.Weight > was.Weight {
+		p.raise = append(p.raise, op)
+	} else {
+		p.change = append(p.change, op)
+	}
+}
+
+// unwanted removes the first of the servers, and returns the others.
+func (p *phases) unwanted(svc Service, servers Servers) Servers {
+	was := servers[0].canonical(servers[0].Key)
+	p.remove = append(p.remove, Op{Kind: DeleteServer, Service: svc, Server: Server{Key: was.Key}, WasServer: &was})
+	return servers[1:]
 }

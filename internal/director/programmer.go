@@ -17,8 +17,9 @@ import (
 )
 
 // programmer is the one writer of the kernel's IPVS table: it takes changes of
-// the desired one and reports each pass. A pass costs what has changed; all
-// services are read on each resync, after trouble, and when asked.
+// the desired one and reports each pass. A pass costs what has changed; services are
+// read when that is more than servers, and all of them on each resync, after trouble,
+// and when asked.
 type programmer struct {
 	rec      *ipvs.Reconciler
 	owned    ipvs.Ownership
@@ -144,8 +145,11 @@ func (p *programmer) due(ctx context.Context) (whole bool, err error) {
 	if whole {
 		return true, p.once(ctx)
 	}
-	return false, p.pass(ctx, func(keys []ipvs.ServiceKey) (ipvs.Result, error) {
-		return p.rec.Change(ctx, p.want, p.owned, keys...)
+	return false, p.pass(ctx, func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error) {
+		if read {
+			return p.rec.Change(ctx, p.want, p.owned, keys...)
+		}
+		return p.rec.Follow(ctx, p.want, p.owned, keys...)
 	})
 }
 
@@ -154,14 +158,15 @@ func (p *programmer) once(ctx context.Context) error {
 	if _, err := os.Stat(p.record); err != nil {
 		p.recorded = nil // somebody removed it
 	}
-	return p.pass(ctx, func([]ipvs.ServiceKey) (ipvs.Result, error) {
+	return p.pass(ctx, func([]ipvs.ServiceKey, bool) (ipvs.Result, error) {
 		return p.rec.Reconcile(ctx, p.want, p.owned)
 	})
 }
 
-// pass takes over what has changed and has it applied: what was wanted already
-// is owned and recorded as such since the pass that brought it.
-func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey) (ipvs.Result, error)) error {
+// pass takes over what has changed and has it applied, and the services read where
+// somebody has asked for that: what was wanted already is owned and recorded as such
+// since the pass that brought it.
+func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error)) error {
 	p.mu.Lock()
 	next, look, seq := p.next, p.look, p.seq
 	p.next, p.look, p.whole = nil, nil, false
@@ -183,7 +188,7 @@ func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey
 	// two must not leave a service that nobody claims. A disk that cannot be
 	// written is told, but traffic decisions go on without it.
 	noted := p.remember(p.owned.With(added))
-	res, err := apply(keys)
+	res, err := apply(keys, len(look) > 0)
 	p.owned = res.Owned
 	if noted == nil {
 		noted = p.remember(p.owned)

@@ -121,7 +121,9 @@ func (c *core) passed(p pass) {
 	}
 	c.sawForeign(p.res)
 	c.passWaiters = release(c.passWaiters, p.seq, p.err)
-	c.readDrains(p.res, time.Now())
+	if p.res.Whole || len(p.res.Keys) > 0 { // else nothing was read
+		c.readDrains(p.res, time.Now())
+	}
 }
 
 // sawForeign takes over which services a pass found that are not ours, and tells
