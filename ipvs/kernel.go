@@ -14,6 +14,8 @@ type Kernel interface {
 	Read(ctx context.Context) (Table, error)
 	// ReadServices returns those of the services that are in the table.
 	ReadServices(ctx context.Context, keys []ServiceKey) (Table, error)
+	// List returns the services that are in the table, in no order.
+	List(ctx context.Context) ([]ServiceKey, error)
 	// Apply performs operations in order, each whatever became of those
 	// before it, and returns an answer to each: nil, or an error that does not
 	// name the operation and wraps the kernel's errno: EEXIST (already there),

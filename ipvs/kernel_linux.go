@@ -57,6 +57,11 @@ func (k *LinuxKernel) ReadServices(ctx context.Context, keys []ServiceKey) (Tabl
 	return ask(ctx, k, func(s *sockets, beat func()) (Table, error) { return s.readServices(ctx, beat, keys) })
 }
 
+// List implements Kernel.
+func (k *LinuxKernel) List(ctx context.Context) ([]ServiceKey, error) {
+	return ask(ctx, k, func(s *sockets, _ func()) ([]ServiceKey, error) { return s.list() })
+}
+
 // Apply implements Kernel. A single operation goes through moby/ipvs where that
 // can express it; several are pipelined, batchSize in one system call.
 func (k *LinuxKernel) Apply(ctx context.Context, ops []Op) []error {

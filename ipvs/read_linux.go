@@ -29,6 +29,19 @@ func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
 	return t, nil
 }
 
+// list reads what services there are.
+func (s *sockets) list() (keys []ServiceKey, err error) {
+	err = s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, func(payload []byte) error {
+		e, err := parseService(payload)
+		keys = append(keys, e.Service.Key)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	return keys, nil
+}
+
 // readServices reads those of the services that are there.
 func (s *sockets) readServices(ctx context.Context, beat func(), keys []ServiceKey) (Table, error) {
 	t := make(Table, len(keys))

@@ -24,6 +24,9 @@ type Reconciler struct {
 // NewReconciler returns a Reconciler for the kernel.
 func NewReconciler(k Kernel) *Reconciler { return &Reconciler{kernel: k} }
 
+// List returns the services that are in the kernel's table, in no order.
+func (r *Reconciler) List(ctx context.Context) ([]ServiceKey, error) { return r.kernel.List(ctx) }
+
 // Result is what one call found and did. It is valid, as far as it got, beside
 // an error too, and stays so: nothing in it is changed by later calls. Observed
 // is the caller's, the rest he must not change either.

@@ -18,14 +18,15 @@ import (
 
 // programmer is the one writer of the kernel's IPVS table: it takes changes of
 // the desired one and reports each pass. A pass costs what has changed; services are
-// read when that is more than servers, and all of them on each resync, after trouble,
-// and when asked.
+// read when that is more than servers, in turn within each resync interval, and all of
+// them after trouble and when asked.
 type programmer struct {
 	rec      *ipvs.Reconciler
 	owned    ipvs.Ownership
 	record   string         // file that remembers what is ours
 	recorded ipvs.Ownership // what it holds, which contains owned or is contained in it; nil: nobody knows
-	resync   time.Duration  // between passes that nobody asked for
+	resync   time.Duration  // within which each service is read
+	round    turn
 	report   func(pass)
 	want     ipvs.Table // desired, as of the last pass
 
@@ -109,7 +110,7 @@ func (p *programmer) rouse() {
 	}
 }
 
-// run reconciles when asked and every resync interval, which is shortened
+// run reconciles when asked and in each resync interval, which is shortened
 // after a failure. It is ready after the first pass, however that went: what is
 // wrong with the kernel's table is told, and must not keep the rest from
 // working.
@@ -123,7 +124,7 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 			return nil
 		case <-p.wake:
 		case <-t.C:
-			p.poke()
+			t.Reset(p.resume(ctx))
 			continue
 		}
 		whole, err := p.due(ctx)
@@ -132,20 +133,21 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 		case err != nil:
 			t.Reset(min(time.Second, p.resync))
 		case whole: // a row of changes must not put the next resync off
-			t.Reset(p.resync)
+			p.round = turn{}
+			t.Reset(p.pace())
 		}
 	}
 }
 
-// due makes the pass that was asked for, and says whether it was over all services.
+// due makes the pass that was asked for, and says whether it has read all services.
 func (p *programmer) due(ctx context.Context) (whole bool, err error) {
 	p.mu.Lock()
-	whole = p.whole
+	all := p.whole
 	p.mu.Unlock()
-	if whole {
+	if all {
 		return true, p.once(ctx)
 	}
-	return false, p.pass(ctx, func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error) {
+	return p.pass(ctx, func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error) {
 		if read {
 			return p.rec.Change(ctx, p.want, p.owned, keys...)
 		}
@@ -158,21 +160,22 @@ func (p *programmer) once(ctx context.Context) error {
 	if _, err := os.Stat(p.record); err != nil {
 		p.recorded = nil // somebody removed it
 	}
-	return p.pass(ctx, func([]ipvs.ServiceKey, bool) (ipvs.Result, error) {
+	_, err := p.pass(ctx, func([]ipvs.ServiceKey, bool) (ipvs.Result, error) {
 		return p.rec.Reconcile(ctx, p.want, p.owned)
 	})
+	return err
 }
 
 // pass takes over what has changed and has it applied, and the services read where
 // somebody has asked for that: what was wanted already is owned and recorded as such
 // since the pass that brought it.
-func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error)) error {
+func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error)) (whole bool, err error) {
 	p.mu.Lock()
 	next, look, seq := p.next, p.look, p.seq
 	p.next, p.look, p.whole = nil, nil, false
 	p.mu.Unlock()
 	if seq == 0 {
-		return nil
+		return false, nil
 	}
 	begun := time.Now()
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(look)), maps.Keys(next))
@@ -194,11 +197,11 @@ func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey
 		noted = p.remember(p.owned)
 	}
 	if ctx.Err() != nil {
-		return nil
+		return false, nil
 	}
 	err = errors.Join(err, noted)
 	p.report(pass{seq: seq, res: res, err: err, took: time.Since(begun)})
-	return err
+	return res.Whole, err
 }
 
 // remember writes the ownership record when it has changed: of two sets that

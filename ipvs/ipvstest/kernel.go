@@ -6,6 +6,8 @@ package ipvstest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,6 +90,16 @@ func (k *Kernel) ReadServices(ctx context.Context, keys []ipvs.ServiceKey) (ipvs
 		}
 	}
 	return t.Clone(), nil
+}
+
+// List implements ipvs.Kernel.
+func (k *Kernel) List(ctx context.Context) ([]ipvs.ServiceKey, error) {
+	if err := k.beforeRead(ctx); err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(k.table)), nil
 }
 
 func (k *Kernel) beforeRead(ctx context.Context) error {

@@ -1,0 +1,73 @@
+package director
+
+import (
+	"context"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"baton/ipvs"
+)
+
+// A large table is not read in one go: for the time that takes, a server that fails
+// would wait for its removal, and checks for the processor. It is read gentle servers
+// at a time, spread over the resync interval; after an error the Reconciler reads it
+// whole by itself.
+const (
+	gentle  = 500
+	minPace = 20 * time.Millisecond
+)
+
+// turn is the reading of all services in turn.
+type turn struct {
+	left      []ipvs.ServiceKey
+	strangers []ipvs.ServiceKey // of the one before: not wanted and yet there
+}
+
+// parts is how many readings the wanted table is.
+func (p *programmer) parts() int {
+	servers := 0
+	for _, e := range p.want {
+		servers += 1 + len(e.Servers)
+	}
+	return 1 + servers/gentle
+}
+
+// pace is the time between two parts of a round.
+func (p *programmer) pace() time.Duration {
+	return max(p.resync/time.Duration(p.parts()), min(minPace, p.resync))
+}
+
+// resume asks for the next part of the round, and returns when the one after that is
+// due. A round begins with what the kernel has and nobody wants.
+func (p *programmer) resume(ctx context.Context) time.Duration {
+	if p.parts() == 1 {
+		p.poke()
+		return p.resync
+	}
+	var due []ipvs.ServiceKey
+	if len(p.round.left) == 0 {
+		if _, err := os.Stat(p.record); err != nil {
+			p.recorded = nil // somebody removed it
+		}
+		there, err := p.rec.List(ctx)
+		if err != nil {
+			p.poke() // which fails as well, and is told
+			return p.resync
+		}
+		unwanted := func(keys []ipvs.ServiceKey) []ipvs.ServiceKey {
+			return slices.DeleteFunc(keys, func(k ipvs.ServiceKey) bool { _, wanted := p.want[k]; return wanted })
+		}
+		there = unwanted(append(there, slices.Collect(maps.Keys(p.owned))...))
+		due = append(there, unwanted(p.round.strangers)...) // those that are gone are foreign no more
+		p.round = turn{left: p.want.Keys(), strangers: there}
+	}
+	for n := 0; n < gentle && len(p.round.left) > 0; p.round.left = p.round.left[1:] {
+		k := p.round.left[0]
+		due = append(due, k)
+		n += 1 + len(p.want[k].Servers)
+	}
+	p.lookAt(due...)
+	return p.pace()
+}
