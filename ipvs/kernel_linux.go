@@ -96,8 +96,9 @@ func (k *LinuxKernel) Close() error {
 
 // sockets is a session: moby/ipvs for what it can express, conn for the rest.
 type sockets struct {
-	moby *moby.Handle
-	conn *conn
+	moby     *moby.Handle
+	conn     *conn
+	services int // at the last reading: a map that grows is made twice
 }
 
 // mobyFamily is the generic netlink family id that moby/ipvs looked up once

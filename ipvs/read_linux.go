@@ -11,11 +11,12 @@ import (
 
 // read reads the whole table.
 func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
-	t := Table{}
+	t := make(Table, s.services)
 	err := s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, t.collect)
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
+	s.services = len(t)
 	for k, e := range t {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -106,6 +106,7 @@ func (c *core) Metrics(ctx context.Context, w io.Writer) error {
 	}); err != nil {
 		return err
 	}
+	defer s.Release()
 	return metrics.Write(w, s)
 }
 

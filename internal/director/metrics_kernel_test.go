@@ -61,9 +61,11 @@ func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
 					b.Fatal(err)
 				}
 				if part == "whole" {
-					if err := metrics.Write(null, c.snapshot(t, time.Now())); err != nil {
+					s := c.snapshot(t, time.Now())
+					if err := metrics.Write(null, s); err != nil {
 						b.Fatal(err)
 					}
+					s.Release()
 				}
 			}
 			b.ReportMetric(float64((cpu(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")

@@ -18,25 +18,21 @@ func (c *core) tableFigures(s *metrics.Snapshot, table ipvs.Table) {
 	for _, sv := range c.list {
 		servers += len(sv.Servers) * len(sv.Keys)
 	}
-	s.Services = make([]metrics.Service, 0, len(c.table))
-	s.Servers = make([]metrics.Server, 0, servers)
-	known := make(map[ipvs.ServiceKey]bool, len(c.table))
+	s.Room(len(c.table), servers)
 	for _, sv := range c.list {
 		for _, k := range sv.Keys {
-			known[k] = true
 			c.serviceFigures(s, sv, k, table)
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(c.leaving), ipvs.ServiceKey.Compare) {
-		if !known[k] {
-			known[k] = true
+		if c.keyed[k] == nil {
 			s.Services = append(s.Services, metrics.Service{Key: k, Name: k.String(), Leaving: true})
 			c.otherServers(s, k, table, nil)
 		}
 	}
 	var foreign []ipvs.ServiceKey
 	for k := range table {
-		if !known[k] {
+		if c.keyed[k] == nil && c.leaving[k] == nil {
 			foreign = append(foreign, k)
 		}
 	}
@@ -62,10 +58,10 @@ func (c *core) serviceFigures(s *metrics.Snapshot, sv *service, k ipvs.ServiceKe
 		rs := &sv.Servers[i]
 		key := conf.ServerAt(k, rs.Server).Key
 		known := sv.known(i)
-		one := metrics.Server{Service: at, Key: key, Configured: true, Healthy: known.Health.State == healthcheck.Up, Weight: known.Weight}
+		one := metrics.Server{Service: int32(at), Key: key, Configured: true, Healthy: known.Health.State == healthcheck.Up, Weight: int32(known.Weight)}
 		one.State = stateOf(known.Health.State)
 		if d := orders[rs.Server.Key].Drain; d != nil {
-			one.State, one.Deadline = metrics.Draining, d.Deadline
+			one.State, one.Deadline = metrics.Draining, d.Deadline.Unix()
 			if !d.Done.IsZero() {
 				one.State = metrics.Drained
 			}
@@ -104,10 +100,10 @@ func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.T
 		if configured[have.Key] {
 			continue
 		}
-		one := metrics.Server{Service: at, Key: have.Key, State: metrics.Unknown}
+		one := metrics.Server{Service: int32(at), Key: have.Key, State: metrics.Unknown}
 		if d := c.leaving[k]; d != nil {
 			if l, leaves := d.servers[have.Key]; leaves {
-				one.State, one.Deadline = metrics.Draining, l.Drain.Deadline
+				one.State, one.Deadline = metrics.Draining, l.Drain.Deadline.Unix()
 			}
 		}
 		inKernel(&one, have)
@@ -116,13 +112,13 @@ func (c *core) otherServers(s *metrics.Snapshot, k ipvs.ServiceKey, table ipvs.T
 }
 
 func inKernel(to *metrics.Server, have ipvs.Server) {
-	to.There, to.KernelWeight, to.Stats = true, have.Weight, have.Stats
+	to.There, to.KernelWeight, to.Stats = true, int32(have.Weight), have.Stats
 	if to.Stats == nil { // a kernel for tests tells none
 		to.Stats = &ipvs.ServerStats{}
 	}
 }
 
-func stateOf(h healthcheck.State) int {
+func stateOf(h healthcheck.State) metrics.State {
 	switch h {
 	case healthcheck.Up:
 		return metrics.Up

@@ -214,9 +214,11 @@ func BenchmarkScrape(b *testing.B) {
 	b.ReportAllocs()
 	begun := cpu(b)
 	for b.Loop() {
-		if err := metrics.Write(null, c.snapshot(table, time.Now())); err != nil {
+		s := c.snapshot(table, time.Now())
+		if err := metrics.Write(null, s); err != nil {
 			b.Fatal(err)
 		}
+		s.Release()
 	}
 	b.ReportMetric(float64((cpu(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
 }

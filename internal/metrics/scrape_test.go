@@ -83,7 +83,7 @@ func whole() *Snapshot {
 		},
 		Servers: []Server{
 			{Service: 0, Key: ipvs.MakeServerKey(netip.MustParseAddrPort("192.168.16.103:80")), Configured: true, State: Up, Healthy: true, Weight: 3, Path: PathOK, There: true, KernelWeight: 3, Stats: stats(10)},
-			{Service: 0, Key: ipvs.MakeServerKey(netip.MustParseAddrPort("192.168.16.104:80")), Configured: true, State: Draining, Healthy: true, Path: PathBroken, Deadline: at, There: true, Stats: stats(20)},
+			{Service: 0, Key: ipvs.MakeServerKey(netip.MustParseAddrPort("192.168.16.104:80")), Configured: true, State: Draining, Healthy: true, Path: PathBroken, Deadline: at.Unix(), There: true, Stats: stats(20)},
 			{Service: 1, Key: ipvs.MakeServerKey(netip.MustParseAddrPort("192.168.16.105:0")), Configured: true, State: Down},
 			{Service: 3, Key: ipvs.MakeServerKey(netip.MustParseAddrPort("[2001:db8::2]:53")), State: Unknown, There: true, KernelWeight: 1, Stats: stats(30)},
 		},
@@ -248,6 +248,31 @@ func TestBoundedMemory(t *testing.T) {
 	}
 }
 
+// TestRoomOfAnotherScrape: what was in it does not come back, nor stay.
+func TestRoomOfAnotherScrape(t *testing.T) {
+	var s Snapshot
+	for again := 0; cap(s.Servers) < 6; again++ { // the pool may lose it
+		if again > 1000 {
+			t.Fatal("no room is ever handed on")
+		}
+		Many(3, 2).Release()
+		s.Room(0, 0)
+	}
+	if len(s.Services)+len(s.Servers) > 0 {
+		t.Errorf("%d services and %d servers are there", len(s.Services), len(s.Servers))
+	}
+	for _, old := range s.Servers[:6] {
+		if old != (Server{}) {
+			t.Errorf("%+v is kept", old)
+		}
+	}
+	for _, old := range s.Services[:3] {
+		if old != (Service{}) {
+			t.Errorf("%+v is kept", old)
+		}
+	}
+}
+
 // TestReaderGoes: the first failure ends a scrape.
 func TestReaderGoes(t *testing.T) {
 	gone := errors.New("gone")
@@ -272,7 +297,7 @@ func Many(services, servers int) *Snapshot {
 		s.Services = append(s.Services, Service{Key: k, Name: k.String(), There: true, Counters: c, Quorum: true, Needed: 1, Weight: servers, States: [5]int{servers}})
 		for j := range servers {
 			at := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("192.168.%d.%d", i/250, i%250+j)), 80)
-			s.Servers = append(s.Servers, Server{Service: i, Key: ipvs.MakeServerKey(at), Configured: true, State: Up, Healthy: true, Weight: 1, Path: PathOK, There: true,
+			s.Servers = append(s.Servers, Server{Service: int32(i), Key: ipvs.MakeServerKey(at), Configured: true, State: Up, Healthy: true, Weight: 1, Path: PathOK, There: true,
 				KernelWeight: 1, Stats: &ipvs.ServerStats{Active: 123, Inactive: 1234, Counters: c}})
 		}
 	}

@@ -3,6 +3,8 @@
 package metrics
 
 import (
+	"slices"
+	"sync"
 	"time"
 
 	"baton/healthcheck"
@@ -32,6 +34,32 @@ type Snapshot struct {
 
 	// KeepalivedNames adds the names of the exporter for keepalived.
 	KeepalivedNames bool
+}
+
+// lists are those of a snapshot that is no more: room for the next, for which ten
+// thousand servers would be megabytes to collect with each scrape. Where nobody
+// scrapes the collector takes it.
+var lists sync.Pool
+
+type listRoom struct {
+	services []Service
+	servers  []Server
+}
+
+// Room gives the snapshot empty lists of services and servers.
+func (s *Snapshot) Room(services, servers int) {
+	if l, ok := lists.Get().(*listRoom); ok {
+		s.Services, s.Servers = l.services, l.servers
+	}
+	s.Services, s.Servers = slices.Grow(s.Services, services), slices.Grow(s.Servers, servers)
+}
+
+// Release hands the lists on. The snapshot must not be used any more.
+func (s *Snapshot) Release() {
+	clear(s.Services) // of what they point to
+	clear(s.Servers)
+	lists.Put(&listRoom{s.Services[:0], s.Servers[:0]})
+	*s = Snapshot{}
 }
 
 // Config is what is known of the configuration.
@@ -118,30 +146,32 @@ type Service struct {
 	States         [5]int
 }
 
-// The places in Service.States.
+// State is that of a server, and its place in Service.States.
+type State uint8
+
+// The states.
 const (
-	Up = iota
+	Up State = iota
 	Down
 	Unknown
 	Draining
 	Drained
 )
 
-// Server is a real server of an IPVS service.
+// Server is a real server of an IPVS service. There are ten thousand.
 type Server struct {
-	Service int // index into Snapshot.Services
-	Key     ipvs.ServerKey
+	Key      ipvs.ServerKey
+	Stats    *ipvs.ServerStats // of what is There, not nil
+	Deadline int64             // of a drain, in seconds since 1970
+	Service  int32             // index into Snapshot.Services
 
-	Configured bool // it is in the configuration
-	State      int  // Up … Drained
-	Healthy    bool
-	Weight     int // wanted now
-	Path       Path
-	Deadline   time.Time // of a drain
-
+	Weight       int32 // wanted now
+	KernelWeight int32
+	State        State
+	Path         Path
+	Configured   bool // it is in the configuration
+	Healthy      bool
 	There        bool // in the kernel
-	KernelWeight int
-	Stats        *ipvs.ServerStats // of what is There, not nil
 }
 
 // Path is what the path check has found of a server.

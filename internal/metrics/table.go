@@ -2,8 +2,10 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"baton/ipvs"
 )
@@ -76,7 +78,7 @@ var serverCounts = []count[Server]{
 		return truth(s.Path == PathOK), s.Configured && s.Path != PathUnknown
 	}},
 	{gauge("baton_server_drain_deadline_timestamp_seconds", "When the drain of the server ends at the latest; absent while it does not drain.", ofServer...), func(s *Server) (uint64, bool) {
-		return uint64(s.Deadline.Unix()), s.State == Draining
+		return uint64(s.Deadline), s.State == Draining
 	}},
 	{gauge("baton_ipvs_backend_weight", "Weight in the kernel's table.", ofServer...), func(s *Server) (uint64, bool) { return uint64(max(s.KernelWeight, 0)), s.There }},
 	{gauge("baton_ipvs_backend_connections_active", "Established connections (ipvsadm: ActiveConn).", ofServer...), ofEntry(func(st *ipvs.ServerStats) uint64 { return uint64(st.Active) })},
@@ -102,7 +104,9 @@ func truth(v bool) uint64 { return uint64(number(v)) }
 
 func (w *writer) table(s *Snapshot) {
 	figures(w, tableFigures, []IPVS{s.IPVS})
-	l := render(s)
+	l := labelRoom.Get().(*labels)
+	defer labelRoom.Put(l)
+	l.render(s)
 	w.begin(serviceInfo)
 	for i := range s.Services {
 		if name := s.Services[i].Name; name != "" {
@@ -124,10 +128,15 @@ func (w *writer) table(s *Snapshot) {
 // number writes a line whose labels are rendered already.
 func (w *writer) number(labels []byte, v uint64) {
 	w.head()
-	w.b = append(w.b, w.fam.Name...)
-	w.b = append(w.b, labels...)
-	w.b = strconv.AppendUint(w.b, v, 10)
-	w.end()
+	b := append(append(w.b, w.fam.Name...), labels...)
+	if v < 10 { // most are
+		b = append(b, byte('0'+v), '\n')
+	} else {
+		b = append(strconv.AppendUint(b, v, 10), '\n')
+	}
+	if w.b = b; len(b) >= flushAt {
+		w.flush()
+	}
 }
 
 // extended writes such a line with one label more.
@@ -168,18 +177,16 @@ func cut(text []byte, ends []int32, i int, begin int32) []byte {
 // labelSize is about what the labels of one server take.
 const labelSize = 116
 
-func render(s *Snapshot) *labels {
-	l := &labels{
-		text:      make([]byte, 0, labelSize*(len(s.Services)+len(s.Servers))),
-		serviceAt: make([]int32, 0, len(s.Services)+1), serverAt: make([]int32, 0, len(s.Servers)),
-	}
+// labelRoom are labels of scrapes that have ended: room for the next.
+var labelRoom = sync.Pool{New: func() any { return &labels{} }}
+
+func (l *labels) render(s *Snapshot) {
+	l.text = slices.Grow(l.text[:0], labelSize*(len(s.Services)+len(s.Servers)))
+	l.serviceAt, l.serverAt = slices.Grow(l.serviceAt[:0], len(s.Services)), slices.Grow(l.serverAt[:0], len(s.Servers))
 	for i := range s.Services {
 		l.text = appendLocal(l.text, s.Services[i].Key)
 		l.text = appendRest(l.text, s.Services[i].Key)
 		l.serviceAt = append(l.serviceAt, int32(len(l.text)))
-	}
-	if len(s.Services) == 0 {
-		return l
 	}
 	for i := range s.Servers {
 		sv := &s.Servers[i]
@@ -193,7 +200,6 @@ func render(s *Snapshot) *labels {
 		l.text = appendRest(l.text, k)
 		l.serverAt = append(l.serverAt, int32(len(l.text)))
 	}
-	return l
 }
 
 // appendLocal has what node_exporter says of a service. A firewall mark has no
