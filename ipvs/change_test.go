@@ -3,6 +3,7 @@ package ipvs_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -140,6 +141,16 @@ func TestResultOver(t *testing.T) {
 		if got := r.Over(before).String(); got != "-A -u 192.0.2.1:53 -s wlc\n" {
 			t.Errorf("after a change:\n%s", got)
 		}
+	}
+	counted := &ipvs.ServerStats{Active: 7}
+	before = ipvs.Table{web: {Service: ipvs.Service{Key: web, Scheduler: "rr"}}}
+	e := before[web]
+	e.Servers.Put(ipvs.Server{Key: ipvs.MakeServerKey(netip.MustParseAddrPort("192.168.16.103:80")), Weight: 1, Stats: counted})
+	before[web] = e
+	done := ipvs.Op{Kind: ipvs.UpdateServer, Service: ipvs.Service{Key: web}, Server: e.Servers[0]}
+	done.Server.Weight, done.Server.Stats = 9, nil
+	if got := (ipvs.Result{Applied: []ipvs.Op{done}}).Over(before)[web].Servers[0]; got.Weight != 9 || got.Stats != counted {
+		t.Errorf("after another weight: %+v", got)
 	}
 	r.Whole, r.Observed = true, nil
 	if got := r.Over(before); got != nil {

@@ -130,6 +130,13 @@ func TestJudgedAlone(t *testing.T) {
 		in.Start, in.Table = true, drawTable(t, vs)
 		was := Next(vs, State{}, in)
 		in.Start, in.Table = false, nil
+		// A reload may leave entries behind that nothing keeps any more.
+		vs.SorryInhibit = vs.SorryInhibit && rapid.Bool().Draw(t, "sorry_server_inhibit after a reload")
+		for i := range vs.Servers {
+			rs := &vs.Servers[i]
+			rs.InhibitOnFailure = rs.InhibitOnFailure && rapid.Bool().Draw(t, "inhibit_on_failure after a reload")
+		}
+		was = Next(vs, was, in)
 		for range rapid.IntRange(1, 6).Draw(t, "steps") {
 			in.Now = in.Now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
 			in.Judged = []int{}
