@@ -143,7 +143,9 @@ func socketError(c *check, err error) error {
 
 // begun notes that the attempt begins now, and how late that is.
 func (s *Scheduler) begun(c *check) {
-	c.started, c.lost = s.tick(), s.stall.lost
+	c.started = s.tick()
+	s.stall.note(s.now) // many attempts that begin one after the other are no standstill
+	c.lost = s.stall.lost
 	late := c.started - c.at // where it stood in the timeline
 	i := 0
 	for i < len(LatenessBuckets) && late > LatenessBuckets[i] {

@@ -76,6 +76,7 @@ func (s *Scheduler) turn(p poller) error {
 			s.stall.note(s.tick())
 			for _, r := range ready {
 				s.progress(r)
+				s.stall.note(s.tick())
 			}
 			s.mu.Unlock()
 		}

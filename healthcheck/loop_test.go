@@ -14,14 +14,16 @@ type fakePoller struct {
 	open   map[int]*dialog
 	script []func() (ready []readiness, full bool)
 	errs   map[int]error
-	peer   net.Conn // what conn returns
-	free   bool     // the last wait was not from the script
+	peer   net.Conn      // what conn returns
+	free   bool          // the last wait was not from the script
+	slow   time.Duration // what each connect and close takes
 }
 
 func (p *fakePoller) dials() bool { return true }
 
 func (p *fakePoller) peek(int, []byte) (int, error) { return 0, Resources }
 func (p *fakePoller) connect(d *dialog) (int, bool, error) {
+	*p.clock = p.clock.Add(p.slow)
 	p.next++
 	p.open[p.next] = d
 	return p.next, false, nil
@@ -30,9 +32,12 @@ func (p *fakePoller) watch(int, bool, bool) error     { return nil }
 func (p *fakePoller) failure(fd int) error            { return p.errs[fd] }
 func (p *fakePoller) send(int, []byte) error          { return nil }
 func (p *fakePoller) conn(fd int, d *dialog) net.Conn { delete(p.open, fd); return p.peer }
-func (p *fakePoller) closeFD(fd int)                  { delete(p.open, fd) }
-func (p *fakePoller) wake()                           {}
-func (p *fakePoller) close()                          {}
+func (p *fakePoller) closeFD(fd int) {
+	*p.clock = p.clock.Add(p.slow)
+	delete(p.open, fd)
+}
+func (p *fakePoller) wake()  {}
+func (p *fakePoller) close() {}
 
 func (p *fakePoller) wait(timeout time.Duration) ([]readiness, bool, error) {
 	p.free = len(p.script) == 0

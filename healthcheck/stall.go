@@ -4,7 +4,9 @@ import "time"
 
 const (
 	// stallGrain is from when on a delay of the event loop counts as standing
-	// still. Its own work takes a few milliseconds at a time.
+	// still. Its own work for one check takes a few milliseconds at most, also where
+	// it gets a part of a processor only: slow is not still, and who is late everywhere
+	// has not been deaf to anybody.
 	stallGrain = 50 * time.Millisecond
 	// stallTick is how long the loop sleeps at most while attempts are under way:
 	// what is lost is known as exactly as that.
