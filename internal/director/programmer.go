@@ -201,6 +201,9 @@ func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey
 	}
 	err = errors.Join(err, noted)
 	p.report(pass{seq: seq, res: res, err: err, took: time.Since(begun)})
+	if len(res.Drift) > 0 && !res.Whole {
+		p.poke()
+	}
 	return res.Whole, err
 }
 

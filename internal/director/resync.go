@@ -13,10 +13,11 @@ import (
 // A large table is not read in one go: for the time that takes, a server that fails
 // would wait for its removal, and checks for the processor. It is read gentle servers
 // at a time, spread over the resync interval; after an error the Reconciler reads it
-// whole by itself.
+// whole by itself, and where a part shows that somebody edits it the whole is read at
+// once, for he has hardly edited that part alone.
 const (
 	gentle  = 500
-	minPace = 20 * time.Millisecond
+	minPace = 20 * time.Millisecond // so much time has a part, however short the interval is
 )
 
 // turn is the reading of all services in turn.

@@ -35,54 +35,75 @@ func wide(services int) ipvs.Table {
 func TestLargeTableIsReadInTurn(t *testing.T) {
 	dir := t.TempDir()
 	programmed(t, dir, func(p *programmer, k *ipvstest.Kernel, l *passes) {
-		want := wide(400)
+		want := wide(399) // four parts
 		p.change(all(want))
 		synctest.Wait()
 		foreign := ipvs.FWMarkKey(7, ipvs.IPv4)
+		// round returns how often each service was read within a resync interval, and how
+		// often the foreign one was found.
+		round := func() (read map[ipvs.ServiceKey]int, found int) {
+			t.Helper()
+			read = map[ipvs.ServiceKey]int{}
+			before := len(l.all())
+			<-time.After(30 * time.Second)
+			synctest.Wait()
+			for _, made := range l.all()[before:] {
+				if made.res.Whole || len(made.res.Keys) > gentle/5+1 {
+					t.Errorf("whole: %v, %d services", made.res.Whole, len(made.res.Keys))
+				}
+				for _, k := range made.res.Keys {
+					read[k]++
+				}
+				found += len(made.res.Foreign)
+			}
+			for k := range want {
+				if read[k] == 0 {
+					t.Errorf("%s was not read", k)
+				}
+			}
+			return read, found
+		}
+		<-time.After(p.pace() / 2) // a part is not due when a round ends
+		if err := k.Run("ipvsadm -A -f 7 -s rr"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(plan.OwnershipFile(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if read, found := round(); found != 1 || len(read) != 400 {
+			t.Errorf("%d services were read, the foreign one was found %d times", len(read), found)
+		}
+		if _, err := os.Stat(plan.OwnershipFile(dir)); err != nil {
+			t.Error(err)
+		}
+		if err := k.Run("ipvsadm -D -f 7"); err != nil {
+			t.Fatal(err)
+		}
+		if read, found := round(); found != 0 || read[foreign] != 1 {
+			t.Errorf("that it is gone was seen %d times; found %d times", read[foreign], found)
+		}
+		if read, _ := round(); read[foreign] != 0 || len(drifts(l)) != 0 {
+			t.Errorf("it is still looked for; drift %v", drifts(l))
+		}
+	})
+}
+
+// TestEditOfALargeTable: the part that shows one has the whole mended at once.
+func TestEditOfALargeTable(t *testing.T) {
+	programmed(t, t.TempDir(), func(p *programmer, k *ipvstest.Kernel, l *passes) {
+		p.change(all(wide(400)))
+		synctest.Wait()
 		k.Edit(func(t ipvs.Table) {
 			for key, e := range t {
 				e.Servers = slices.Clone(e.Servers)
 				e.Servers[0].Weight = 9
 				t[key] = e
 			}
-			t[foreign] = ipvs.Entry{Service: ipvs.Service{Key: foreign, Scheduler: "rr"}}
 		})
-		if err := os.Remove(plan.OwnershipFile(dir)); err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(30*time.Second - time.Millisecond)
+		<-time.After(p.pace())
 		synctest.Wait()
-		found := 0
-		for i, made := range l.all()[1:] {
-			n := len(made.res.Drift)
-			if made.res.Whole || n == 0 || n > gentle/5+1 {
-				t.Errorf("pass %d: whole %v, %d services mended", i, made.res.Whole, n)
-			}
-			found += len(made.res.Foreign)
-		}
-		if n := len(drifts(l)); n != 400 || found != 1 {
-			t.Errorf("%d services mended, %d found", n, found)
-		}
-		if _, err := os.Stat(plan.OwnershipFile(dir)); err != nil {
-			t.Error(err)
-		}
-		before := len(l.all())
-		if err := k.Run("ipvsadm -D -f 7"); err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(30 * time.Second)
-		synctest.Wait()
-		gone := 0
-		for _, made := range l.all()[before:] {
-			if slices.Contains(made.res.Keys, foreign) && len(made.res.Foreign) == 0 {
-				gone++
-			}
-		}
-		if gone != 1 {
-			t.Errorf("that it is gone was seen %d times", gone)
-		}
-		if again := len(drifts(l)); again != 400 {
-			t.Errorf("%d services mended that nobody has touched", again-400)
+		if n, made := len(drifts(l)), l.all(); n != 400 || len(made) != 3 || !made[2].res.Whole {
+			t.Errorf("%d services mended in %d passes", n, len(made)-1)
 		}
 	})
 }
