@@ -12,6 +12,9 @@ type Kernel interface {
 	// Read returns the whole table with its counters. It is no snapshot:
 	// somebody may have edited the table meanwhile.
 	Read(ctx context.Context) (Table, error)
+	// ReadOver is Read into the room of a table that it has returned before, nil for none.
+	// Nobody else may have anything of that any more, whatever ReadOver returns.
+	ReadOver(ctx context.Context, room Table) (Table, error)
 	// ReadServices returns those of the services that are in the table.
 	ReadServices(ctx context.Context, keys []ServiceKey) (Table, error)
 	// List returns the services that are in the table, in no order.

@@ -61,3 +61,44 @@ func TestKernelFollow(t *testing.T) {
 		t.Errorf("listed are %v, %v", there, err)
 	}
 }
+
+// TestKernelReadOver: into the room of an earlier reading is read what Read reads, to
+// every server counters of its own, whatever has come and gone in between.
+func TestKernelReadOver(t *testing.T) {
+	namespace(t)
+	kernel := ipvstest.OpenKernel(t)
+	const (
+		web = "ipvsadm -A -t 192.0.2.1:80 -s rr\n"
+		dns = "ipvsadm -A -u 192.0.2.1:53 -s wlc\n"
+		rs  = "ipvsadm -a -t 192.0.2.1:80 -r 198.51.100."
+	)
+	var room ipvs.Table
+	for i, table := range []string{
+		web + rs + "2:80 -g -w 2\n" + rs + "4:80 -g -w 4",
+		web + rs + "1:80 -g -w 1\n" + rs + "2:80 -g -w 2\n" + rs + "3:80 -g -w 3\n" + rs + "4:80 -g -w 4\n" + dns,
+		dns + web + rs + "3:80 -m -w 9",
+		dns,
+		"",
+		web + rs + "5:80 -g -w 5",
+	} {
+		shell(t, "ipvsadm -C\n"+table)
+		var err error
+		if room, err = kernel.ReadOver(context.Background(), room); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tableOf(t, table).String(), room.String()); diff != "" {
+			t.Errorf("table %d: ReadOver (-want +got):\n%s", i, diff)
+		}
+		counters := map[*ipvs.ServerStats]bool{}
+		servers := 0
+		for _, e := range room {
+			for _, s := range e.Servers {
+				servers++
+				counters[s.Stats] = true
+			}
+		}
+		if delete(counters, nil); len(counters) != servers {
+			t.Errorf("table %d: %d counters of %d servers", i, len(counters), servers)
+		}
+	}
+}

@@ -33,8 +33,11 @@ func OpenKernel() (*LinuxKernel, error) {
 }
 
 // Read implements Kernel.
-func (k *LinuxKernel) Read(ctx context.Context) (Table, error) {
-	return ask(ctx, k, func(s *sockets, beat func()) (Table, error) { return s.read(ctx, beat) })
+func (k *LinuxKernel) Read(ctx context.Context) (Table, error) { return k.ReadOver(ctx, nil) }
+
+// ReadOver implements Kernel.
+func (k *LinuxKernel) ReadOver(ctx context.Context, room Table) (Table, error) {
+	return ask(ctx, k, func(s *sockets, beat func()) (Table, error) { return s.read(ctx, beat, room) })
 }
 
 // ask runs a job of the owner that has a result.
@@ -96,9 +99,9 @@ func (k *LinuxKernel) Close() error {
 
 // sockets is a session: moby/ipvs for what it can express, conn for the rest.
 type sockets struct {
-	moby     *moby.Handle
-	conn     *conn
-	services int // at the last reading: a map that grows is made twice
+	moby *moby.Handle
+	conn *conn
+	keys []ServiceKey // of the last reading
 }
 
 // mobyFamily is the generic netlink family id that moby/ipvs looked up once

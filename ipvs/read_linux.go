@@ -4,25 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// read reads the whole table.
-func (s *sockets) read(ctx context.Context, beat func()) (Table, error) {
-	t := make(Table, s.services)
-	err := s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, t.collect)
+// read reads the whole table, into the room of an earlier one where there is one: of ten
+// thousand servers it is three megabytes.
+func (s *sockets) read(ctx context.Context, beat func(), room Table) (Table, error) {
+	t := room
+	if t == nil {
+		t = make(Table, len(s.keys)) // one that grows is made twice
+	}
+	s.keys = s.keys[:0]
+	err := s.conn.request(cmdGetService, unix.NLM_F_DUMP, nil, func(payload []byte) error {
+		e, err := parseService(payload)
+		if err != nil {
+			return err
+		}
+		e.Servers = t[e.Service.Key].Servers
+		t[e.Service.Key] = e
+		s.keys = append(s.keys, e.Service.Key)
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
-	s.services = len(t)
-	for k, e := range t {
+	if len(t) != len(s.keys) { // some of room are gone
+		there := make(map[ServiceKey]struct{}, len(s.keys))
+		for _, k := range s.keys {
+			there[k] = struct{}{}
+		}
+		maps.DeleteFunc(t, func(k ServiceKey, _ Entry) bool { _, stays := there[k]; return !stays })
+	}
+	for _, k := range s.keys {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		beat()
-		if e.Servers, err = s.conn.readServers(k); err != nil {
+		e := t[k]
+		if e.Servers, err = s.conn.readServers(k, e.Servers); err != nil {
 			return nil, err
 		}
 		t[k] = e
@@ -62,7 +84,7 @@ func (s *sockets) readServices(ctx context.Context, beat func(), keys []ServiceK
 		if !told {
 			return nil, fmt.Errorf("read service %s: the kernel has acknowledged the request and not answered it", k)
 		}
-		if e.Servers, err = s.conn.readServers(k); err != nil {
+		if e.Servers, err = s.conn.readServers(k, nil); err != nil {
 			return nil, err
 		}
 		t[k] = e
@@ -79,12 +101,12 @@ func (t Table) collect(payload []byte) error {
 	return err
 }
 
-// readServers reads the servers of a service. One that has vanished meanwhile
-// answers with an empty list.
+// readServers reads the servers of a service, into the room of a list and of its
+// counters. One that has vanished meanwhile answers with an empty list.
 //
 // These requests cannot be pipelined as operations are: a netlink socket has
 // one dump at a time, and answers a second with EBUSY.
-func (c *conn) readServers(k ServiceKey) (Servers, error) {
+func (c *conn) readServers(k ServiceKey, room Servers) (Servers, error) {
 	c.servers, c.stats = c.servers[:0], c.stats[:0]
 	err := c.request(cmdGetDest, unix.NLM_F_DUMP, func(e *encoder) { e.serviceKey(k) }, func(payload []byte) error {
 		srv, st, err := parseServer(payload, k.AF())
@@ -94,9 +116,23 @@ func (c *conn) readServers(k ServiceKey) (Servers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list servers of %s: %w", k, err)
 	}
-	servers, stats := slices.Clone(c.servers), slices.Clone(c.stats)
+	n, reused := len(c.servers), len(room)
+	servers := slices.Grow(room[:0], n)[:n]
+	var more []ServerStats
 	for i := range servers {
-		servers[i].Stats = &stats[i]
+		st := c.servers[i].Stats
+		if i < reused {
+			st = servers[i].Stats
+		}
+		if st == nil {
+			if more == nil {
+				more = make([]ServerStats, n-i)
+			}
+			st, more = &more[0], more[1:]
+		}
+		*st = c.stats[i]
+		servers[i] = c.servers[i]
+		servers[i].Stats = st
 	}
 	return MakeServers(servers), nil
 }

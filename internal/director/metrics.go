@@ -44,6 +44,8 @@ func (f *figures) proberUsage() *metrics.Usage {
 const (
 	// readEvery is the least time between two readings of the kernel's counters.
 	readEvery = time.Second
+	// keepRoom is longer than anybody lets pass between two scrapes: it is some megabytes.
+	keepRoom = 5 * time.Minute
 	// readWithin is how long a scrape waits for one.
 	readWithin = 2 * time.Second
 )
@@ -57,29 +59,67 @@ type reading struct {
 	kernel ipvs.Kernel
 
 	mu    sync.Mutex
-	at    time.Time
-	table ipvs.Table
+	now   *sharedTable // nil: there is none, or it is too old
+	spare *sharedTable // that nobody uses any more: room for the next
 }
 
-func (r *reading) read(ctx context.Context) (ipvs.Table, time.Time, error) {
+// sharedTable is one reading.
+type sharedTable struct {
+	at    time.Time
+	table ipvs.Table
+	users int
+	old   bool
+}
+
+// read returns a reading, which is the caller's until he calls done.
+func (r *reading) read(ctx context.Context) (t *sharedTable, done func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.table != nil {
-		return r.table, r.at, nil
+	if r.now == nil {
+		var room ipvs.Table
+		if r.spare != nil {
+			room = r.spare.table
+		}
+		r.spare = nil // also if it fails: a request that hangs may yet write there
+		ctx, cancel := context.WithTimeout(ctx, readWithin)
+		defer cancel()
+		table, err := r.kernel.ReadOver(ctx, room)
+		if err != nil {
+			return &sharedTable{}, func() {}, fmt.Errorf("read ipvs counters: %w", err)
+		}
+		fresh := &sharedTable{at: time.Now(), table: table}
+		r.now = fresh
+		time.AfterFunc(readEvery, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			fresh.old, r.now = true, nil
+			r.recycle(fresh)
+		})
 	}
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
-	defer cancel()
-	t, err := r.kernel.Read(ctx)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("read ipvs counters: %w", err)
-	}
-	r.at, r.table = time.Now(), t
-	time.AfterFunc(readEvery, func() { // some megabytes that nobody needs until the next scrape
+	t = r.now
+	t.users++
+	return t, func() {
 		r.mu.Lock()
-		r.table = nil
-		r.mu.Unlock()
+		defer r.mu.Unlock()
+		t.users--
+		r.recycle(t)
+	}, nil
+}
+
+// recycle keeps the room of a reading that nobody gets or has any more, for as long as
+// there may be another scrape.
+func (r *reading) recycle(t *sharedTable) {
+	if !t.old || t.users > 0 {
+		return
+	}
+	r.spare = t
+	time.AfterFunc(keepRoom, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.spare == t {
+			r.spare = nil
+		}
 	})
-	return t, r.at, nil
 }
 
 // Metrics writes every figure in Prometheus's text format. What a child or the
@@ -93,11 +133,12 @@ func (c *core) Metrics(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	// Told by the metrics themselves, and by the programmer with an event.
-	table, read, _ := c.reading.read(ctx)
+	shared, done, _ := c.reading.read(ctx)
+	defer done()
 	answers(ctx, speaker, prober)
 	var s *metrics.Snapshot
 	if err := c.ask(ctx, func() {
-		s = c.snapshot(table, read)
+		s = c.snapshot(shared.table, shared.at)
 		s.Processes = []metrics.Process{
 			{Name: "director", Running: true, Started: c.begun, Usage: usage()},
 			c.speaker.process("speaker", isClosed(speaker), c.speakerUsage()),

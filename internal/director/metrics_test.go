@@ -142,6 +142,68 @@ func TestScrapeReadsOnce(t *testing.T) {
 	})
 }
 
+// TestSlowReaderOfAScrape: whoever takes seconds for his scrape gets what was read for
+// him, though others have scraped since; what nobody has any more is room for the next,
+// and is let go when there is none.
+func TestSlowReaderOfAScrape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := site{ipvstest.New(""), t.TempDir()}
+		cfg := services(1, 200) // more text than is gathered at a time
+		s.directing(t, cfg, func(c *core) {
+			c.reading = &reading{kernel: s.kernel}
+			var checks []string
+			for i := range 200 {
+				checks = append(checks, fmt.Sprintf("0/%d", i))
+			}
+			c.tell(t, up(checks...))
+			s.kernel.Edit(func(t ipvs.Table) {
+				for _, e := range t {
+					for i := range e.Servers {
+						e.Servers[i].Stats = &ipvs.ServerStats{Active: 7}
+					}
+				}
+			})
+			later(2 * readEvery)
+			scrape(t, c) // of the same second: both have one reading
+			from, to := io.Pipe()
+			go func() { to.CloseWithError(c.Metrics(t.Context(), to)) }()
+			first := make([]byte, 1)
+			if _, err := io.ReadFull(from, first); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				later(2 * readEvery)
+				if got := scrape(t, c); got["baton_ipvs_readable"] != "1" {
+					t.Errorf("another reads %v", got["baton_ipvs_readable"])
+				}
+			}
+			text, err := io.ReadAll(from)
+			if err != nil || bytes.Count(text, []byte("connections_active{")) != 200 || bytes.Contains(text, []byte(" 999999\n")) {
+				t.Errorf("%v; %d servers; of somebody else's: %v", err, bytes.Count(text, []byte("connections_active{")), bytes.Contains(text, []byte(" 999999\n")))
+			}
+			kept := func() bool {
+				c.reading.mu.Lock()
+				defer c.reading.mu.Unlock()
+				return c.reading.spare != nil
+			}
+			if later(2 * readEvery); !kept() {
+				t.Error("no room is kept")
+			}
+			if later(2 * keepRoom); kept() {
+				t.Error("the room is kept for ever")
+			}
+			scrape(t, c)
+			later(2 * readEvery)
+			was := kept()
+			s.kernel.BeforeRead = func() error { return errors.New("it hangs, and may go on writing") }
+			if scrape(t, c); !was || kept() {
+				t.Error("the room of a reading that failed is used again")
+			}
+			s.kernel.BeforeRead = nil
+		})
+	})
+}
+
 // TestScrapeOfProcesses: a child that does not run or does not answer has no
 // figures, and the others have theirs.
 func TestScrapeOfProcesses(t *testing.T) {
@@ -236,7 +298,7 @@ func cpu(b *testing.B) time.Duration {
 // hung is a kernel that does not answer.
 type hung struct{ ipvs.Kernel }
 
-func (hung) Read(ctx context.Context) (ipvs.Table, error) {
+func (hung) ReadOver(ctx context.Context, _ ipvs.Table) (ipvs.Table, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

@@ -76,6 +76,28 @@ func (k *Kernel) Read(ctx context.Context) (ipvs.Table, error) {
 	return k.Table(), nil
 }
 
+// ReadOver implements ipvs.Kernel. It spoils the room: whoever still looks there is seen.
+func (k *Kernel) ReadOver(ctx context.Context, room ipvs.Table) (ipvs.Table, error) {
+	for _, e := range room {
+		for i := range e.Servers {
+			if st := e.Servers[i].Stats; st != nil {
+				st.Active = 999999
+			}
+			e.Servers[i] = ipvs.Server{Weight: 999999}
+		}
+	}
+	clear(room)
+	t, err := k.Read(ctx)
+	for _, e := range t {
+		for i := range e.Servers {
+			if st := e.Servers[i].Stats; st != nil {
+				e.Servers[i].Stats = new(*st)
+			}
+		}
+	}
+	return t, err
+}
+
 // ReadServices implements ipvs.Kernel.
 func (k *Kernel) ReadServices(ctx context.Context, keys []ipvs.ServiceKey) (ipvs.Table, error) {
 	if err := k.beforeRead(ctx); err != nil {
