@@ -21,6 +21,7 @@ func reload(t *testing.T, l *lab.Lab, node string) control.Reload {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer d.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r, err := d.Reload(ctx)
