@@ -225,43 +225,50 @@ func TestChangeMissesAnEditor(t *testing.T) {
 	wantCommands(t, "change that looks there", commandsOf(res.Drift), repair)
 }
 
-// TestChangeProperties: over a row of random tables a Reconciler that changes
-// and one that reconciles do the same, operation for operation, and end with
-// the same table, ownership and foreign services.
+// TestChangeProperties and TestFollowProperties: over a row of random tables a
+// Reconciler that changes, or follows, and one that reconciles do the same, operation
+// for operation, and end with the same table, ownership and foreign services.
 func TestChangeProperties(t *testing.T) {
 	setChecks(t, 300)
-	rapid.Check(t, func(t *rapid.T) {
-		desired, observed, owned := genPair(t)
-		a, b := ipvstest.New(observed.String()), ipvstest.New(observed.String())
-		changes, whole := ipvs.NewReconciler(a), ipvs.NewReconciler(b)
-		ownedA, ownedB := owned, owned
-		var keys, foreign []ipvs.ServiceKey
-		var table ipvs.Table
-		for step := range 4 {
-			resA, errA := changes.Change(context.Background(), desired, ownedA, keys...)
-			resB, errB := whole.Reconcile(context.Background(), desired, ownedB)
-			if errA != nil || errB != nil {
-				t.Fatal(errA, errB)
-			}
-			ownedA, ownedB = resA.Owned, resB.Owned
-			if diff := cmp.Diff(b.Commands(), a.Commands()); diff != "" {
-				t.Fatalf("step %d: commands of Reconcile (-) and Change (+):\n%s", step, diff)
-			}
-			table = resA.Over(table)
-			if diff := cmp.Diff(resB.Observed.String(), table.String()); diff != "" {
-				t.Fatalf("step %d: observed by Reconcile (-) and Change (+):\n%s", step, diff)
-			}
-			if foreign = resB.Foreign; !resA.Whole {
-				read := func(k ipvs.ServiceKey) bool { return slices.Contains(keys, k) }
-				foreign = slices.DeleteFunc(slices.Clone(foreign), func(k ipvs.ServiceKey) bool { return !read(k) })
-			}
-			if !slices.Equal(ownedA.Keys(), ownedB.Keys()) || !slices.Equal(resA.Foreign, foreign) || !slices.Equal(resA.Adopted, resB.Adopted) {
-				t.Fatalf("step %d: owned %v, want %v; foreign %v, want %v; adopted %v, want %v", step,
-					ownedA.Keys(), ownedB.Keys(), resA.Foreign, foreign, resA.Adopted, resB.Adopted)
-			}
-			desired, keys = genChange(t, desired)
+	rapid.Check(t, func(t *rapid.T) { likeReconcile(t, (*ipvs.Reconciler).Change) })
+}
+
+func TestFollowProperties(t *testing.T) {
+	setChecks(t, 300)
+	rapid.Check(t, func(t *rapid.T) { likeReconcile(t, (*ipvs.Reconciler).Follow) })
+}
+
+func likeReconcile(t *rapid.T, change func(*ipvs.Reconciler, context.Context, ipvs.Table, ipvs.Ownership, ...ipvs.ServiceKey) (ipvs.Result, error)) {
+	desired, observed, owned := genPair(t)
+	a, b := ipvstest.New(observed.String()), ipvstest.New(observed.String())
+	changes, whole := ipvs.NewReconciler(a), ipvs.NewReconciler(b)
+	ownedA, ownedB := owned, owned
+	var keys, foreign []ipvs.ServiceKey
+	var table ipvs.Table
+	for step := range 4 {
+		resA, errA := change(changes, context.Background(), desired, ownedA, keys...)
+		resB, errB := whole.Reconcile(context.Background(), desired, ownedB)
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
 		}
-	})
+		ownedA, ownedB = resA.Owned, resB.Owned
+		if diff := cmp.Diff(b.Commands(), a.Commands()); diff != "" {
+			t.Fatalf("step %d: commands of Reconcile (-) and of the change (+):\n%s", step, diff)
+		}
+		table = resA.Over(table)
+		if diff := cmp.Diff(resB.Observed.String(), table.String()); diff != "" {
+			t.Fatalf("step %d: observed by Reconcile (-) and by the change (+):\n%s", step, diff)
+		}
+		if foreign = resB.Foreign; !resA.Whole {
+			read := func(k ipvs.ServiceKey) bool { return slices.Contains(resA.Keys, k) }
+			foreign = slices.DeleteFunc(slices.Clone(foreign), func(k ipvs.ServiceKey) bool { return !read(k) })
+		}
+		if !slices.Equal(ownedA.Keys(), ownedB.Keys()) || !slices.Equal(resA.Foreign, foreign) || !slices.Equal(resA.Adopted, resB.Adopted) {
+			t.Fatalf("step %d: owned %v, want %v; foreign %v, want %v; adopted %v, want %v", step,
+				ownedA.Keys(), ownedB.Keys(), resA.Foreign, foreign, resA.Adopted, resB.Adopted)
+		}
+		desired, keys = genChange(t, desired)
+	}
 }
 
 // genChange draws a table that comes after another, and keys of all that

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
-
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -105,37 +102,4 @@ func TestFollowMeetsAnEditor(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestFollowProperties: over a row of random tables one Reconciler that follows and one
-// that reconciles do the same, operation for operation, and end with the same table.
-func TestFollowProperties(t *testing.T) {
-	setChecks(t, 300)
-	rapid.Check(t, func(t *rapid.T) {
-		desired, observed, owned := genPair(t)
-		a, b := ipvstest.New(observed.String()), ipvstest.New(observed.String())
-		follows, whole := ipvs.NewReconciler(a), ipvs.NewReconciler(b)
-		ownedA, ownedB := owned, owned
-		var keys []ipvs.ServiceKey
-		var table ipvs.Table
-		for step := range 4 {
-			resA, errA := follows.Follow(context.Background(), desired, ownedA, keys...)
-			resB, errB := whole.Reconcile(context.Background(), desired, ownedB)
-			if errA != nil || errB != nil {
-				t.Fatal(errA, errB)
-			}
-			ownedA, ownedB = resA.Owned, resB.Owned
-			if diff := cmp.Diff(b.Commands(), a.Commands()); diff != "" {
-				t.Fatalf("step %d: commands of Reconcile (-) and Follow (+):\n%s", step, diff)
-			}
-			table = resA.Over(table)
-			if diff := cmp.Diff(resB.Observed.String(), table.String()); diff != "" {
-				t.Fatalf("step %d: observed by Reconcile (-) and Follow (+):\n%s", step, diff)
-			}
-			if !slices.Equal(ownedA.Keys(), ownedB.Keys()) {
-				t.Fatalf("step %d: owned %v, want %v", step, ownedA.Keys(), ownedB.Keys())
-			}
-			desired, keys = genChange(t, desired)
-		}
-	})
 }
