@@ -4,9 +4,9 @@ import "time"
 
 const (
 	// stallGrain is from when on a delay of the event loop counts as standing
-	// still. Its own work for one check takes a few milliseconds at most, also where
-	// it gets a part of a processor only: slow is not still, and who is late everywhere
-	// has not been deaf to anybody.
+	// still. It shows that it runs with each attempt and each answer, for which it needs
+	// a few milliseconds at most where it gets a part of a processor only. Being slow
+	// loses no answer: they wait in the sockets, and are read before anything times out.
 	stallGrain = 50 * time.Millisecond
 	// stallTick is how long the loop sleeps at most while attempts are under way:
 	// what is lost is known as exactly as that.

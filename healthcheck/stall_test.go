@@ -95,46 +95,50 @@ func TestStallsExcuseThreeTimes(t *testing.T) {
 	}
 }
 
+// slowRig is a scheduler of so many checks for each of which it needs some time.
+func slowRig(t *testing.T, checks int, slow time.Duration) *loopRig {
+	var specs []Spec
+	for i := range checks {
+		specs = append(specs, spec(fmt.Sprint(i)))
+	}
+	r := newLoopRig(t, Options{}, specs...)
+	r.poll.slow = slow
+	return r
+}
+
 // TestSlowIsNotStill: many attempts that begin and end at a time take a scheduler that
 // has a part of a processor only longer than a stall is. Nothing of that is excused: a
 // dead server among them is out with its time-out.
 func TestSlowIsNotStill(t *testing.T) {
 	const checks = 200
-	for _, tc := range []struct {
-		slow    time.Duration
-		excused bool
-	}{{ms, false}, {stallGrain - ms, false}, {stallGrain, true}} {
-		var specs []Spec
-		for i := range checks {
-			specs = append(specs, spec(fmt.Sprint(i)))
+	r := slowRig(t, checks, ms)
+	r.onWait(func() ([]readiness, bool) {
+		var answers []readiness
+		for fd := 2; fd <= checks; fd++ {
+			answers = append(answers, readiness{fd: fd})
 		}
-		r := newLoopRig(t, Options{}, specs...)
-		r.poll.slow = tc.slow
-		if tc.slow != ms {
-			r.onWait(func() ([]readiness, bool) { r.poll.slow = 0; return nil, false })
-			r.rounds(1)
-			if lost := r.stall.lost; (lost > 0) != tc.excused {
-				t.Errorf("of attempts of %v each %v is lost", tc.slow, lost)
-			}
-			continue
+		return answers, false
+	})
+	for len(r.verdicts) < checks {
+		r.rounds(1)
+	}
+	for i, v := range r.verdicts {
+		if last := i == checks-1; v.Up == last || last && (v.ID != "0" || v.Reason != Timeout || v.Attempts != 1) {
+			t.Errorf("verdict %d is %+v", i, v)
 		}
-		r.onWait(func() ([]readiness, bool) {
-			var answers []readiness
-			for fd := 2; fd <= checks; fd++ {
-				answers = append(answers, readiness{fd: fd})
-			}
-			return answers, false
-		})
-		for len(r.verdicts) < checks {
-			r.rounds(1)
-		}
-		for i, v := range r.verdicts {
-			if last := i == checks-1; v.Up == last || last && (v.ID != "0" || v.Reason != Timeout || v.Attempts != 1) {
-				t.Errorf("verdict %d is %+v", i, v)
-			}
-		}
-		if r.stall.lost != 0 || len(r.overload) != 0 {
-			t.Errorf("%v is lost; overload %+v", r.stall.lost, r.overload)
+	}
+	if r.stall.lost != 0 || len(r.overload) != 0 {
+		t.Errorf("%v is lost; overload %+v", r.stall.lost, r.overload)
+	}
+}
+
+// TestStillWhileItBegins: who takes as long as a stall for one attempt stood still in it.
+func TestStillWhileItBegins(t *testing.T) {
+	for slow, still := range map[time.Duration]bool{stallGrain - ms: false, stallGrain: true} {
+		r := slowRig(t, 20, slow)
+		r.rounds(1)
+		if lost := r.stall.lost; (lost > 0) != still {
+			t.Errorf("of attempts that take %v to begin %v is lost", slow, lost)
 		}
 	}
 }

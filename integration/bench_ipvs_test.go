@@ -122,7 +122,7 @@ func inTable(t testing.TB, l *lab.Lab, want map[string]string) int {
 
 // programming watches from outside how a program fills an empty table, and tells how
 // long it took from its first service, which all three begin with, to its last server;
-// 0 if that could not be seen.
+// nothing if that could not be seen.
 func (b bigTable) programming(ctx context.Context, k ipvs.Kernel) <-chan time.Duration {
 	took := make(chan time.Duration, 1)
 	go func() {
@@ -147,6 +147,16 @@ func (b bigTable) programming(ctx context.Context, k ipvs.Kernel) <-chan time.Du
 			}
 		}
 	}()
+	return took
+}
+
+// seen waits for what programming tells.
+func seen(b *testing.B, filled <-chan time.Duration) time.Duration {
+	b.Helper()
+	took, told := <-filled
+	if !told {
+		b.Fatal("the first service and the last server were not seen in the table")
+	}
 	return took
 }
 
@@ -302,7 +312,7 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 			begun := time.Now()
 			do()
 			if filled != nil {
-				alone = <-filled
+				alone = seen(b, filled)
 			}
 			within(b, "the table", func() string {
 				if !table.isThere(b, kernel, last[0], last[1]) {
@@ -445,7 +455,7 @@ func measureRestore(b *testing.B) cost {
 	if err := cmd.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	wall, alone := time.Since(begun), <-filled
+	wall, alone := time.Since(begun), seen(b, filled)
 	if n := inTable(b, l, table.expected()); n != serversEach*table.services {
 		b.Fatalf("%d servers after ipvsadm -R", n)
 	}

@@ -35,7 +35,7 @@ type Result struct {
 	Drift    []Op         // the part of Applied that repaired what somebody else had changed
 	Adopted  []ServiceKey // desired, already in the kernel, not owned before
 	Whole    bool         // Foreign and Observed are of the whole table, else of Keys
-	Keys     []ServiceKey // what a Change was about, sorted
+	Keys     []ServiceKey // what was read, where that was not the whole, sorted; nil: nothing
 	Foreign  []ServiceKey // in the kernel, neither desired nor owned: untouched
 	Observed Table        // the last reading, with counters; nil if there was none
 	Owned    Ownership    // to be recorded: what is desired, and what should go but is still there

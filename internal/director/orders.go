@@ -35,13 +35,13 @@ func (c *core) find(server, inService string) ([]member, error) {
 	var found, near []member
 	for _, s := range services {
 		for i := range s.Servers {
-			t := member{s, i}
-			k := t.key()
+			m := member{s, i}
+			k := m.key()
 			switch {
 			case exactly == nil && k == ipvs.MakeServerKey(one), alone == nil && k.Address == all.Unmap().WithZone(""):
-				found = append(found, t)
+				found = append(found, m)
 			case exactly == nil && k.Address == one.Addr().Unmap():
-				near = append(near, t)
+				near = append(near, m)
 			}
 		}
 	}
@@ -101,8 +101,8 @@ func every(services []*service) (all []member) {
 
 func list(targets []member) string {
 	var out []string
-	for _, t := range targets {
-		if out = append(out, t.String()); len(out) > maxListed {
+	for _, m := range targets {
+		if out = append(out, m.String()); len(out) > maxListed {
 			break
 		}
 	}
@@ -136,11 +136,11 @@ func (c *core) command(ctx context.Context, server, inService string, do func(me
 			return
 		}
 		now := time.Now()
-		for _, t := range targets {
-			if note := do(t, now); note != "" && !slices.Contains(out.Notes, note) {
+		for _, m := range targets {
+			if note := do(m, now); note != "" && !slices.Contains(out.Notes, note) {
 				out.Notes = append(out.Notes, note)
 			}
-			c.settle(t.s, now)
+			c.settle(m.s, now)
 		}
 		out.Servers = c.orderStatus(targets)
 	})
@@ -153,9 +153,9 @@ func (c *core) command(ctx context.Context, server, inService string, do func(me
 // Drain takes servers out of service: weight 0 now, and out of the table when
 // their connections are gone or the time is over.
 func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Orders, error) {
-	return c.command(ctx, req.Server, req.Service, func(t member, now time.Time) string {
-		o, k := c.order(t.s, t.key()), t.key()
-		within := t.s.DrainTimeout
+	return c.command(ctx, req.Server, req.Service, func(m member, now time.Time) string {
+		o, k := c.order(m.s, m.key()), m.key()
+		within := m.s.DrainTimeout
 		if req.Timeout != nil {
 			within = *req.Timeout
 		}
@@ -172,23 +172,23 @@ func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Ord
 			d := pool.NewDrain(now, within)
 			o.Drain = &d
 		}
-		c.setOrder(t.s, k, o)
-		c.say(event.ServerDraining, event.F(event.Service, t.s.Name), event.F(event.Server, k),
+		c.setOrder(m.s, k, o)
+		c.say(event.ServerDraining, event.F(event.Service, m.s.Name), event.F(event.Server, k),
 			event.F(event.Reason, "baton drain"), event.F(event.Took, within))
-		return persistentNote(t.s)
+		return persistentNote(m.s)
 	})
 }
 
 // Undrain puts servers back into service.
 func (c *core) Undrain(ctx context.Context, req control.ServerRequest) (control.Orders, error) {
-	return c.command(ctx, req.Server, req.Service, func(t member, _ time.Time) string {
-		o, k := c.order(t.s, t.key()), t.key()
+	return c.command(ctx, req.Server, req.Service, func(m member, _ time.Time) string {
+		o, k := c.order(m.s, m.key()), m.key()
 		if o.Drain == nil {
 			return k.String() + " is not drained"
 		}
 		o.Drain = nil
-		c.setOrder(t.s, k, o)
-		c.say(event.ServerUndrained, event.F(event.Service, t.s.Name), event.F(event.Server, k), event.F(event.Reason, "baton undrain"))
+		c.setOrder(m.s, k, o)
+		c.say(event.ServerUndrained, event.F(event.Service, m.s.Name), event.F(event.Server, k), event.F(event.Reason, "baton undrain"))
 		return ""
 	})
 }
@@ -196,10 +196,10 @@ func (c *core) Undrain(ctx context.Context, req control.ServerRequest) (control.
 // Weight gives servers a weight in place of the configured one, or takes it
 // back.
 func (c *core) Weight(ctx context.Context, req control.WeightRequest) (control.Orders, error) {
-	return c.command(ctx, req.Server, req.Service, func(t member, _ time.Time) string {
-		o, k := c.order(t.s, t.key()), t.key()
+	return c.command(ctx, req.Server, req.Service, func(m member, _ time.Time) string {
+		o, k := c.order(m.s, m.key()), m.key()
 		o.Weight = req.Weight.Value
-		c.setOrder(t.s, k, o)
+		c.setOrder(m.s, k, o)
 		return ""
 	})
 }
@@ -215,9 +215,9 @@ func (c *core) Drains(ctx context.Context, req control.ServerRequest) (control.O
 		if req.Server == "" {
 			services, wrong := c.findServices(req.Service)
 			refused = wrong
-			for _, t := range every(services) {
-				if c.order(t.s, t.key()).Drain != nil {
-					targets = append(targets, t)
+			for _, m := range every(services) {
+				if c.order(m.s, m.key()).Drain != nil {
+					targets = append(targets, m)
 				}
 			}
 		} else {

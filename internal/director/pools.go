@@ -58,9 +58,9 @@ type member struct {
 	place int // among s.Servers
 }
 
-func (t member) key() ipvs.ServerKey { return t.s.Servers[t.place].Server.Key }
+func (m member) key() ipvs.ServerKey { return m.s.Servers[m.place].Server.Key }
 
-func (t member) String() string { return t.key().String() + " of " + t.s.Name }
+func (m member) String() string { return m.key().String() + " of " + m.s.Name }
 
 // known is what is known of the server at a place: the state follows from the
 // configuration in force, whenever anybody looks.
@@ -147,12 +147,7 @@ func (c *core) installPools(cfg *conf.Config, now time.Time) {
 // settle brings a virtual server in line with what is known, tells what has
 // changed and puts it into the table.
 func (c *core) settle(s *service, now time.Time) {
-	s.judged = s.judged[:0]
-	was := s.state
-	s.state = c.next(s, nil, now)
-	if c.endDrains(s, now) {
-		s.state = c.next(s, nil, now)
-	}
+	c.move(s, nil, now)
 	s.unanswered = 0
 	for i := range s.Servers {
 		for j := range s.Servers[i].Checks {
@@ -161,7 +156,6 @@ func (c *core) settle(s *service, now time.Time) {
 			}
 		}
 	}
-	c.tellPool(s, was, now)
 	for k := range s.servers {
 		if _, stays := s.state.Servers.Get(k, 0); !stays {
 			delete(s.servers, k)
@@ -175,13 +169,7 @@ func (c *core) settle(s *service, now time.Time) {
 // settleJudged is settle where only verdicts have come since the last time: most of
 // them, as those that a director hears when it starts, change nothing in the table.
 func (c *core) settleJudged(s *service, now time.Time) {
-	was := s.state
-	s.state = c.next(s, s.judged, now)
-	s.judged = s.judged[:0]
-	if c.endDrains(s, now) {
-		s.state = c.next(s, nil, now)
-	}
-	c.tellPool(s, was, now)
+	was := c.move(s, s.judged, now)
 	if !s.state.Same(was) {
 		for _, k := range s.Keys {
 			c.keep(k)
@@ -190,11 +178,21 @@ func (c *core) settleJudged(s *service, now time.Time) {
 	c.spare = was.Servers
 }
 
-func (c *core) next(s *service, judged []int, now time.Time) pool.State {
-	room := c.spare
+// move takes a pool to the state that follows from what is known, of which the verdicts
+// of the judged alone are new, nil: nobody knows. It tells what has changed and returns
+// the state before.
+func (c *core) move(s *service, judged []int, now time.Time) (was pool.State) {
+	was = s.state
+	in := pool.Inputs{Verdicts: c.verdicts, Orders: c.orders[s.Name], Table: c.table, Start: c.starting, Now: now, Judged: judged, Room: c.spare}
 	c.spare = nil
-	return pool.Next(*s.VirtualServer, s.state, pool.Inputs{Verdicts: c.verdicts, Orders: c.orders[s.Name],
-		Table: c.table, Start: c.starting, Now: now, Judged: judged, Room: room})
+	s.state = pool.Next(*s.VirtualServer, was, in)
+	s.judged = s.judged[:0]
+	if c.endDrains(s, now) {
+		in.Judged, in.Room, in.Orders = nil, nil, c.orders[s.Name]
+		s.state = pool.Next(*s.VirtualServer, s.state, in)
+	}
+	c.tellPool(s, was, now)
+	return was
 }
 
 // keep puts into the table what a service should hold now: its pool, and who is

@@ -26,7 +26,7 @@ type programmer struct {
 	record   string         // file that remembers what is ours
 	recorded ipvs.Ownership // what it holds, which contains owned or is contained in it; nil: nobody knows
 	resync   time.Duration  // within which each service is read
-	round    turn
+	rotation rotation
 	report   func(pass)
 	want     ipvs.Table // desired, as of the last pass
 
@@ -124,7 +124,7 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 			return nil
 		case <-p.wake:
 		case <-t.C:
-			t.Reset(p.resume(ctx))
+			t.Reset(p.nextPart(ctx))
 			continue
 		}
 		whole, err := p.due(ctx)
@@ -133,7 +133,7 @@ func (p *programmer) run(ctx context.Context, ready func()) error {
 		case err != nil:
 			t.Reset(min(time.Second, p.resync))
 		case whole: // a row of changes must not put the next resync off
-			p.round = turn{}
+			p.rotation = rotation{}
 			t.Reset(p.pace())
 		}
 	}

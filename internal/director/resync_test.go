@@ -48,7 +48,7 @@ func TestLargeTableIsReadInTurn(t *testing.T) {
 			<-time.After(30 * time.Second)
 			synctest.Wait()
 			for _, made := range l.all()[before:] {
-				if made.res.Whole || len(made.res.Keys) > gentle/5+1 {
+				if made.res.Whole || len(made.res.Keys) > partSize/5+1 {
 					t.Errorf("whole: %v, %d services", made.res.Whole, len(made.res.Keys))
 				}
 				for _, k := range made.res.Keys {

@@ -154,6 +154,9 @@ func TestJudgedAlone(t *testing.T) {
 				in.Room = append(in.Room, Server{Key: vs.Servers[0].Server.Key, In: true, Weight: 99, Why: Drained})
 			}
 			alone, whole := Next(vs, was, in), Next(vs, was, all)
+			if cap(alone.Servers) > 2*len(vs.Servers) {
+				t.Fatalf("%d servers are kept in room for %d", len(vs.Servers), cap(alone.Servers))
+			}
 			if !reflect.DeepEqual(alone, whole) {
 				t.Fatalf("of the verdicts at %v alone follows\n%+v, of all\n%+v", in.Judged, alone, whole)
 			}
