@@ -196,6 +196,7 @@ func answered(t testing.TB, client *lab.Load, n int) {
 func noFailure(t testing.TB, r lab.Report) {
 	t.Helper()
 	if r.Failed() > 0 || r.Answered() == 0 {
-		t.Errorf("%d of %d requests failed: %v", r.Failed(), r.Requests, r.Failures)
+		t.Errorf("%d of %d requests failed: %v; answered %v, %d with a segment sent again, %d beats missed; longest gap %v from %s on, slowest answer %v at %s",
+			r.Failed(), r.Requests, r.Failures, r.Answers, r.Retransmitted, r.Missed, r.LongestGap, r.GapStart.UTC().Format("15:04:05.000"), r.Slowest, r.SlowestStart.UTC().Format("15:04:05.000"))
 	}
 }
