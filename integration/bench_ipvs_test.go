@@ -19,9 +19,12 @@ import (
 	"baton/ipvs"
 )
 
-var benchServices = flag.Int("services", 2500, "virtual services with four real servers each in BenchmarkIPVS")
+var (
+	benchServices = flag.Int("services", 2500, "virtual services in BenchmarkIPVS")
+	benchServers  = flag.Int("servers", 4, "real servers of each in BenchmarkIPVS, 120 at the most")
+)
 
-// bigTable is a table of services with four DR servers each, without checks:
+// bigTable is a table of services with *benchServers DR servers each, without checks:
 // what is measured is programming. path_check is off, as it has no counterpart
 // on the other side and goes on all the time.
 type bigTable struct {
@@ -29,15 +32,13 @@ type bigTable struct {
 	weight   func(service, server int) int
 }
 
-const serversEach = 4
-
 func (b bigTable) addresses(service, server int) (vip, rs string) {
 	return fmt.Sprintf("10.128.%d.%d", service>>8, service&255), fmt.Sprintf("10.%d.%d.%d", 129+server, service>>8, service&255)
 }
 
 func (b bigTable) each(service func(vip string), server func(rs string, weight int)) {
 	for i := range b.services {
-		for j := range serversEach {
+		for j := range *benchServers {
 			vip, rs := b.addresses(i, j)
 			if j == 0 {
 				service(vip)
@@ -141,7 +142,7 @@ func (b bigTable) programming(ctx context.Context, k ipvs.Kernel) <-chan time.Du
 				if e.Service.Scheduler != "" {
 					begun = now
 				}
-			case len(e.Servers) == serversEach:
+			case len(e.Servers) == *benchServers:
 				took <- now.Sub(begun)
 				return
 			}
@@ -231,7 +232,7 @@ const (
 
 var ipvsSteps = []string{stepFirst, stepNoop, stepOne, stepChurn}
 
-// BenchmarkIPVS programs 2,500 services with four servers each, and changes
+// BenchmarkIPVS programs *benchServices services, and changes
 // some by reload, beside keepalived and ipvsadm -R with the same table in the
 // same run. CPU is that of all processes of the director on both sides,
 // reading the configuration included.
@@ -240,7 +241,7 @@ func BenchmarkIPVS(b *testing.B) {
 	var tool cost
 	b.Run("ipvsadm", func(b *testing.B) { tool = measureRestore(b) })
 	var t strings.Builder
-	fmt.Fprintf(&t, "\n%d services with %d servers each\n%-46s %10s %10s %10s %8s %8s\n", *benchServices, serversEach,
+	fmt.Fprintf(&t, "\n%d services with %d servers each\n%-46s %10s %10s %10s %8s %8s\n", *benchServices, *benchServers,
 		"", "baton", "keepalived", "ipvsadm -R", "ratio", "ratio -R")
 	row := func(what, format string, a, k, i float64) {
 		last, ratio := "-", "-"
@@ -320,7 +321,7 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 					return "its last server is not as it should be"
 				}
 				wall = time.Since(begun)
-				if n := inTable(b, l, want); n != serversEach*table.services {
+				if n := inTable(b, l, want); n != *benchServers*table.services {
 					return fmt.Sprintf("%d servers are as they should be", n)
 				}
 				return ""
@@ -329,7 +330,7 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 			out.steps[step] = cost{wall, atRest(b, l) - before, alone}
 		}
 		write()
-		end := [2]int{*benchServices - 1, serversEach - 1}
+		end := [2]int{*benchServices - 1, *benchServers - 1}
 		measure(stepFirst, end, func() {
 			if peer {
 				runKeepalivedFile(b, l, lab.LVSA, "-C", file)
@@ -344,7 +345,7 @@ func measureIPVS(b *testing.B, peer bool) ipvsSide {
 		table.weight = func(i, j int) int { return 1 + count(i == 17 && j == 2) }
 		measure(stepOne, [2]int{17, 2}, func() { write(); reload() })
 		table.weight = func(i, _ int) int { return 1 + count(i%10 == 3) }
-		measure(stepChurn, [2]int{(*benchServices-4)/10*10 + 3, serversEach - 1}, func() { write(); reload() })
+		measure(stepChurn, [2]int{(*benchServices-4)/10*10 + 3, *benchServers - 1}, func() { write(); reload() })
 		out.mem = used(b, processes(b, l, lab.LVSA), process.isDirector)
 		if !peer {
 			out.scrape, out.scrapeBytes = measureScrape(b, l)
@@ -365,7 +366,7 @@ func measureScrape(b *testing.B, l *lab.Lab) (cpu time.Duration, size int) {
 	before := atRest(b, l)
 	for range scrapes {
 		code, body, err := overTCP(b, l, lab.LVSA, readers, "GET", "/metrics")
-		if err != nil || code != 200 || strings.Count(body, "\nbaton_ipvs_backend_connections_total{") != serversEach**benchServices {
+		if err != nil || code != 200 || strings.Count(body, "\nbaton_ipvs_backend_connections_total{") != *benchServers**benchServices {
 			b.Fatalf("scrape: %d, %v, %d bytes", code, err, len(body))
 		}
 		size = len(body)
@@ -456,7 +457,7 @@ func measureRestore(b *testing.B) cost {
 		b.Fatal(err)
 	}
 	wall, alone := time.Since(begun), seen(b, filled)
-	if n := inTable(b, l, table.expected()); n != serversEach*table.services {
+	if n := inTable(b, l, table.expected()); n != *benchServers*table.services {
 		b.Fatalf("%d servers after ipvsadm -R", n)
 	}
 	return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), alone}

@@ -13,6 +13,10 @@ import (
 // maxStuck is how many hung goroutines are given up before new work is refused.
 const maxStuck = 3
 
+// looks is how often progress is looked for in the time-out. What stops between two is
+// given up at the end of the time-out that begins with the second.
+const looks = 10
+
 // session is a set of netlink sockets, which only one goroutine may use.
 type session interface {
 	abort() // from another goroutine: make a blocked call return if that is possible
@@ -38,8 +42,7 @@ type worker[S session] struct {
 	session S
 	jobs    chan func(S) error
 	answer  chan error
-	beat    atomic.Int64 // nanoseconds since start at the last sign of progress
-	start   time.Time
+	beats   atomic.Uint64 // signs of progress, counted: a clock for each of thousands would cost more
 }
 
 func newOwner[S session](open func() (S, error), timeout time.Duration) *owner[S] {
@@ -62,20 +65,22 @@ func (o *owner[S]) do(ctx context.Context, job func(s S, beat func()) error) err
 		return err
 	}
 	w := o.worker
-	w.progress()
 	w.jobs <- func(s S) error { return job(s, w.progress) }
-	watchdog := time.NewTimer(o.timeout)
-	defer watchdog.Stop()
-	for {
+	watch := time.NewTicker(o.timeout / looks)
+	defer watch.Stop()
+	for seen, quiet := w.beats.Load(), 0; ; {
 		select {
 		case err := <-w.answer:
 			if broken(err) {
 				o.retire()
 			}
 			return err
-		case <-watchdog.C:
-			if left := o.timeout - w.idle(); left > 0 {
-				watchdog.Reset(left)
+		case <-watch.C:
+			if now := w.beats.Load(); now != seen {
+				seen, quiet = now, 0
+				continue
+			}
+			if quiet++; quiet < looks {
 				continue
 			}
 			o.giveUp()
@@ -99,7 +104,7 @@ func (o *owner[S]) ready() error {
 	if err != nil {
 		return err
 	}
-	w := &worker[S]{session: s, jobs: make(chan func(S) error), answer: make(chan error, 1), start: time.Now()}
+	w := &worker[S]{session: s, jobs: make(chan func(S) error), answer: make(chan error, 1)}
 	o.worker = w
 	o.ended.Go(w.run)
 	return nil
@@ -112,8 +117,7 @@ func (w *worker[S]) run() {
 	}
 }
 
-func (w *worker[S]) progress()           { w.beat.Store(int64(time.Since(w.start))) }
-func (w *worker[S]) idle() time.Duration { return time.Since(w.start) - time.Duration(w.beat.Load()) }
+func (w *worker[S]) progress() { w.beats.Add(1) }
 
 // retire lets the idle worker end.
 func (o *owner[S]) retire() {

@@ -118,6 +118,24 @@ func TestOwnerPatientWithProgress(t *testing.T) {
 	})
 }
 
+// TestOwnerGivesUpWhatStops: a time-out after it has stopped, not after it began, and not
+// much later.
+func TestOwnerGivesUpWhatStops(t *testing.T) {
+	lab(t, false, func(o *owner[*fakeSession], _, _ *atomic.Int32) {
+		began := time.Now()
+		err := o.do(context.Background(), func(s *fakeSession, beat func()) error {
+			for range 7 {
+				time.Sleep(time.Second)
+				beat()
+			}
+			return s.apply(Op{Server: Server{Weight: 3600}})
+		})
+		if took := time.Since(began); !errors.Is(err, ErrHung) || took < 12*time.Second || took > 12*time.Second+5*time.Second/looks {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
 func TestOwnerWaitingHonoursContext(t *testing.T) {
 	lab(t, false, func(o *owner[*fakeSession], _, _ *atomic.Int32) {
 		first := make(chan error)

@@ -101,6 +101,10 @@ func (t Table) collect(payload []byte) error {
 	return err
 }
 
+// serverSize is what a server is in an answer, in bytes: 400 with an IPv4 address in
+// Linux 6.1, 356 in 7.2.
+const serverSize = 400
+
 // readServers reads the servers of a service, into the room of a list and of its
 // counters. One that has vanished meanwhile answers with an empty list.
 //
@@ -108,14 +112,23 @@ func (t Table) collect(payload []byte) error {
 // one dump at a time, and answers a second with EBUSY.
 func (c *conn) readServers(k ServiceKey, room Servers) (Servers, error) {
 	c.servers, c.stats = c.servers[:0], c.stats[:0]
-	err := c.request(cmdGetDest, unix.NLM_F_DUMP, func(e *encoder) { e.serviceKey(k) }, func(payload []byte) error {
-		srv, st, err := parseServer(payload, k.AF())
-		c.servers, c.stats = append(c.servers, srv), append(c.stats, st)
-		return err
-	})
+	c.expect(len(room) * serverSize)
+	err := c.request(cmdGetDest, unix.NLM_F_DUMP, func(e *encoder) { e.serviceKey(k) }, func(payload []byte) error { return c.collect(payload, k.AF()) })
 	if err != nil {
 		return nil, fmt.Errorf("list servers of %s: %w", k, err)
 	}
+	return c.collected(room), nil
+}
+
+// collect takes one server of an answer.
+func (c *conn) collect(payload []byte, f Family) error {
+	srv, st, err := parseServer(payload, f)
+	c.servers, c.stats = append(c.servers, srv), append(c.stats, st)
+	return err
+}
+
+// collected are the servers of the answer, in the room of a list and of its counters.
+func (c *conn) collected(room Servers) Servers {
 	n, reused := len(c.servers), len(room)
 	servers := slices.Grow(room[:0], n)[:n]
 	var more []ServerStats
@@ -134,5 +147,5 @@ func (c *conn) readServers(k ServiceKey, room Servers) (Servers, error) {
 		servers[i] = c.servers[i]
 		servers[i].Stats = st
 	}
-	return MakeServers(servers), nil
+	return MakeServers(servers)
 }

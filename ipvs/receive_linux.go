@@ -23,19 +23,21 @@ var receiveSize = func() int {
 }()
 
 const (
-	// receiveAhead is how many datagrams one system call takes: a dump has at least
-	// two, for its end comes in one of its own.
-	receiveAhead = 2
+	// receiveLeast is how many datagrams one system call takes at least: a dump has two
+	// or more, for its end comes in one of its own.
+	receiveLeast = 2
+	receiveMost  = 8
 )
 
 // receiver takes the datagrams of a netlink socket. What is ahead of the reader
 // is handed out before the kernel is asked again.
 type receiver struct {
 	fd      int
-	buf     [receiveAhead][]byte
-	vec     [receiveAhead]unix.Iovec
-	from    [receiveAhead]unix.RawSockaddrNetlink
-	header  [receiveAhead]mmsghdr
+	ahead   int // how many datagrams a system call takes
+	buf     [receiveMost][]byte
+	vec     [receiveMost]unix.Iovec
+	from    [receiveMost]unix.RawSockaddrNetlink
+	header  [receiveMost]mmsghdr
 	next, n int // of those in header that are handed out next, and that are there
 }
 
@@ -48,12 +50,21 @@ type mmsghdr struct {
 // newReceiver must not be copied: the kernel is told addresses within it.
 func newReceiver(fd int) *receiver {
 	r := &receiver{fd: fd}
-	for i := range r.buf {
-		r.buf[i] = make([]byte, receiveSize)
-		r.vec[i].Base = &r.buf[i][0]
-		r.vec[i].SetLen(receiveSize)
-	}
+	r.expect(0)
 	return r
+}
+
+// expect says how much the next answer will have, as far as that is known: one
+// system call more than an answer needs costs as much as some servers in it.
+func (r *receiver) expect(bytes int) {
+	r.ahead = min(receiveLeast+bytes/receiveSize, receiveMost)
+	for i := range r.ahead {
+		if r.buf[i] == nil {
+			r.buf[i] = make([]byte, receiveSize)
+			r.vec[i].Base = &r.buf[i][0]
+			r.vec[i].SetLen(receiveSize)
+		}
+	}
 }
 
 // receive returns the kernel's next datagram, valid until the next call. flags are
@@ -81,12 +92,12 @@ func (r *receiver) receive(flags int) ([]byte, error) {
 func (r *receiver) fill(flags int) error {
 	r.next, r.n = 0, 0
 	for {
-		for i := range r.header {
+		for i := range r.ahead {
 			r.from[i] = unix.RawSockaddrNetlink{}
 			r.header[i] = mmsghdr{Msghdr: unix.Msghdr{Name: (*byte)(unsafe.Pointer(&r.from[i])), Namelen: unix.SizeofSockaddrNetlink, Iov: &r.vec[i]}}
 			r.header[i].SetIovlen(1)
 		}
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.header[0])), receiveAhead, uintptr(flags|unix.MSG_WAITFORONE), 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), uintptr(unsafe.Pointer(&r.header[0])), uintptr(r.ahead), uintptr(flags|unix.MSG_WAITFORONE), 0, 0)
 		switch {
 		case errno == 0:
 			r.n = int(n)

@@ -19,7 +19,7 @@ import (
 )
 
 // read serves the read-only part until the test ends and returns its address.
-func read(t *testing.T, r Reader, change ...func(*HTTPServer)) string {
+func read(t testing.TB, r Reader, change ...func(*HTTPServer)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
