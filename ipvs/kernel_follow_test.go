@@ -4,7 +4,9 @@ package ipvs_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +74,11 @@ func TestKernelReadOver(t *testing.T) {
 		dns = "ipvsadm -A -u 192.0.2.1:53 -s wlc\n"
 		rs  = "ipvsadm -a -t 192.0.2.1:80 -r 198.51.100."
 	)
+	// more than one system call takes, whether it is known before or not
+	large := web
+	for i := range 250 {
+		large += fmt.Sprintf("%s%d:80 -g -w %d\n", rs, i, i)
+	}
 	var room ipvs.Table
 	for i, table := range []string{
 		web + rs + "2:80 -g -w 2\n" + rs + "4:80 -g -w 4",
@@ -80,8 +87,11 @@ func TestKernelReadOver(t *testing.T) {
 		dns,
 		"",
 		web + rs + "5:80 -g -w 5",
+		large,
+		dns + large,
+		web + rs + "5:80 -g -w 5",
 	} {
-		shell(t, "ipvsadm -C\n"+table)
+		shell(t, "ipvsadm -C\nipvsadm -R <<'END'\n"+strings.ReplaceAll(table, "ipvsadm ", "")+"\nEND")
 		var err error
 		if room, err = kernel.ReadOver(context.Background(), room); err != nil {
 			t.Fatal(err)
