@@ -196,7 +196,9 @@ func answered(t testing.TB, client *lab.Load, n int) {
 func noFailure(t testing.TB, r lab.Report) {
 	t.Helper()
 	if r.Failed() > 0 || r.Answered() == 0 {
-		t.Errorf("%d of %d requests failed: %v; answered %v, %d with a segment sent again, %d beats missed; longest gap %v from %s on, slowest answer %v at %s",
-			r.Failed(), r.Requests, r.Failures, r.Answers, r.Retransmitted, r.Missed, r.LongestGap, r.GapStart.UTC().Format("15:04:05.000"), r.Slowest, r.SlowestStart.UTC().Format("15:04:05.000"))
+		const clock = "15:04:05.000"
+		t.Errorf("%d of %d requests failed: %v, %d of them with an open connection, begun from %s to %s; answered %v, %d with a segment sent again, %d beats missed; longest gap %v from %s on, slowest answer %v at %s",
+			r.Failed(), r.Requests, r.Failures, r.Broken, r.FirstFailed.UTC().Format(clock), r.LastFailed.UTC().Format(clock),
+			r.Answers, r.Retransmitted, r.Missed, r.LongestGap, r.GapStart.UTC().Format(clock), r.Slowest, r.SlowestStart.UTC().Format(clock))
 	}
 }

@@ -109,7 +109,7 @@ func (c *client) fetch() outcome {
 	o := outcome{begun: time.Now()}
 	deadline := o.begun.Add(c.o.Timeout)
 	conn, err := (&net.Dialer{Deadline: deadline, KeepAlive: -1}).Dial("tcp", c.host)
-	if err == nil {
+	if o.opened = err == nil; o.opened {
 		o.answer, err = c.exchange(conn, deadline)
 		o.retransmitted = retransmitted(conn)
 		conn.Close()

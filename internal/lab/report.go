@@ -28,6 +28,11 @@ type Report struct {
 	Requests int             `json:"requests"` // begun in this phase and ended
 	Answers  map[string]int  `json:"answers"`  // by the name that the server gave
 	Failures map[Failure]int `json:"failures,omitempty"`
+	// FirstFailed and LastFailed are when the first and the last that failed were begun, and
+	// Broken counts those among them whose connection had been opened.
+	FirstFailed time.Time `json:"first_failed,omitzero"`
+	LastFailed  time.Time `json:"last_failed,omitzero"`
+	Broken      int       `json:"broken,omitempty"`
 	// Retransmitted counts answered requests for which the kernel had to send a
 	// segment again: nobody failed, but a packet was lost on the way.
 	Retransmitted int `json:"retransmitted"`
@@ -88,6 +93,7 @@ type outcome struct {
 	begun, ended  time.Time
 	answer        string
 	failure       Failure // "" is success
+	opened        bool
 	retransmitted bool
 }
 
@@ -165,6 +171,15 @@ func (t *tally) count(o outcome) {
 	t.Requests++
 	if o.failure != "" {
 		t.Failures[o.failure]++
+		if t.FirstFailed.IsZero() || o.begun.Before(t.FirstFailed) {
+			t.FirstFailed = o.begun
+		}
+		if o.begun.After(t.LastFailed) {
+			t.LastFailed = o.begun
+		}
+		if o.opened {
+			t.Broken++
+		}
 		return
 	}
 	t.Answers[o.answer]++

@@ -55,7 +55,9 @@ func TestRequestCountsInThePhaseItBeganIn(t *testing.T) {
 	r.add(answered(10, 15, "rs1"))
 	r.mark("two", at(20))
 	r.add(failed(19, 30, TimedOut))
-	r.add(failed(20, 31, WasReset))
+	broken := failed(20, 31, WasReset)
+	broken.opened = true
+	r.add(broken)
 	again := answered(21, 40, "rs2")
 	again.retransmitted = true
 	r.add(again)
@@ -66,6 +68,9 @@ func TestRequestCountsInThePhaseItBeganIn(t *testing.T) {
 	got := r.report()
 	if got.Requests != 7 || got.Answered() != 5 || got.Failed() != 2 || got.Missed != 3 || got.Retransmitted != 1 {
 		t.Errorf("total is %+v", got)
+	}
+	if !got.FirstFailed.Equal(at(19)) || !got.LastFailed.Equal(at(20)) || got.Broken != 1 {
+		t.Errorf("failed from %s to %s, %d broken", got.FirstFailed, got.LastFailed, got.Broken)
 	}
 	one, _ := got.Phase("one")
 	two, _ := got.Phase("two")
