@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,4 +190,51 @@ func childPID(t *testing.T, l *lab.Lab, node, name string) int {
 	}
 	t.Fatalf("%s has no %s: %+v", node, name, st.Children)
 	return 0
+}
+
+// TestStoppedChildrenAreTold: a speaker that stands still sends no advert and a prober no
+// verdict, though both are there. Who looks at the director sees it.
+func TestStoppedChildrenAreTold(t *testing.T) {
+	l := start(t, lab.Options{Directors: []string{lab.LVSA}})
+	pids := []int{childPID(t, l, lab.LVSA, "speaker"), childPID(t, l, lab.LVSA, "prober")}
+	signal := func(s syscall.Signal) {
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, s); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	silent := func() (n int, findings string) {
+		st, err := l.DirectorStatus(t.Context(), lab.LVSA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range st.Findings() {
+			findings += f.Text + "\n"
+		}
+		return strings.Count(findings, "does not answer"), findings
+	}
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT)
+	within(t, "both to be told", func() string {
+		if n, findings := silent(); n != len(pids) {
+			return "what is found: " + findings
+		}
+		return ""
+	})
+	signal(syscall.SIGCONT)
+	within(t, "both to answer again", func() string {
+		if n, findings := silent(); n != 0 {
+			return "what is found: " + findings
+		}
+		return ""
+	})
+	var told []string
+	for _, e := range logged(t, l, lab.LVSA, event.ChildSilent, event.ChildAnswers, event.ChildExited) {
+		told = append(told, string(e.Event)+" "+e.Get(event.Child))
+	}
+	slices.Sort(told)
+	if want := []string{"child.answers prober", "child.answers speaker", "child.silent prober", "child.silent speaker"}; !slices.Equal(told, want) {
+		t.Errorf("told are %v, want %v", told, want)
+	}
 }

@@ -96,6 +96,8 @@ func (t *table) head(st control.Status) {
 		switch {
 		case c.PID == 0:
 			parts = append(parts, c.Name+" NOT RUNNING")
+		case !c.SilentSince.IsZero():
+			parts = append(parts, fmt.Sprintf("%s %d DOES NOT ANSWER for %s", c.Name, c.PID, t.ago(c.SilentSince)))
 		case c.Restarts > 0:
 			parts = append(parts, fmt.Sprintf("%s %d (%s)", c.Name, c.PID, count(c.Restarts, "restart")))
 		default:
@@ -103,7 +105,7 @@ func (t *table) head(st control.Status) {
 		}
 	}
 	colour := plain
-	if strings.Contains(strings.Join(parts, ""), "NOT RUNNING") {
+	if all := strings.Join(parts, ""); strings.Contains(all, "NOT RUNNING") || strings.Contains(all, "DOES NOT ANSWER") {
 		colour = red
 	}
 	t.wrap(colour, "", strings.Join(parts, ", "))

@@ -42,6 +42,9 @@ type Child struct {
 	PID      int       `json:"pid"`  // 0: not running
 	Started  time.Time `json:"started"`
 	Restarts int       `json:"restarts"`
+	// SilentSince is when a child that does not answer was heard last. What it knows is
+	// as it was then.
+	SilentSince time.Time `json:"silent_since,omitzero"`
 }
 
 // Instance is one vrrp_instance as the speaker sees it now.

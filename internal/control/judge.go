@@ -49,7 +49,7 @@ const masterWithin = 4
 //
 // Critical is what costs traffic, or would at the next fault: an instance in
 // FAULT or without a known master, a service without quorum or that is not in the
-// kernel's table, a speaker that does not run. Warning is what somebody should
+// kernel's table, a speaker that does not run or answer. Warning is what somebody should
 // look at in the morning.
 func (st Status) Findings() []Finding {
 	var out findings
@@ -80,6 +80,10 @@ func (f *findings) director(st Status) {
 			f.add(Critical, "%s does not run", c.Name)
 		case c.PID == 0:
 			f.add(Warning, "%s does not run", c.Name)
+		case !c.SilentSince.IsZero() && c.Name == "speaker":
+			f.add(Critical, "%s %d does not answer for %v: kill -9 it", c.Name, c.PID, st.Time.Sub(c.SilentSince).Truncate(time.Second))
+		case !c.SilentSince.IsZero():
+			f.add(Warning, "%s %d does not answer for %v: kill -9 it", c.Name, c.PID, st.Time.Sub(c.SilentSince).Truncate(time.Second))
 		case c.Restarts > 0 && st.Time.Sub(c.Started) < LatelyRestarted:
 			f.add(Warning, "%s was restarted %v ago", c.Name, st.Time.Sub(c.Started).Truncate(time.Second))
 		}

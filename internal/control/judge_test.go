@@ -29,6 +29,8 @@ func TestFindings(t *testing.T) {
 		"well":             {func(*Status) {}, ""},
 		"speaker gone":     {func(s *Status) { s.Children[0].PID = 0 }, "CRITICAL speaker does not run"},
 		"prober gone":      {func(s *Status) { s.Children[1].PID = 0 }, "WARNING prober does not run"},
+		"speaker silent":   {func(s *Status) { s.Children[0].SilentSince = now.Add(-18 * time.Second) }, "CRITICAL speaker 2 does not answer for 18s: kill -9 it"},
+		"prober silent":    {func(s *Status) { s.Children[1].SilentSince = now.Add(-18 * time.Second) }, "WARNING prober 3 does not answer for 18s: kill -9 it"},
 		"restarted lately": {func(s *Status) { s.Children[0].Started = now.Add(-59 * time.Minute) }, "WARNING speaker was restarted 59m0s ago"},
 		"reload refused":   {func(s *Status) { s.Config.LastOK, s.Config.Problems = false, []string{"a", "b"} }, "WARNING last reload refused, baton check tells why"},
 		"fault":            {func(s *Status) { s.Instances[0].State, s.Instances[0].Reason = "FAULT", "eth0 is down" }, "CRITICAL VI_1 FAULT: eth0 is down"},

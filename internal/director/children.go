@@ -64,6 +64,7 @@ type link struct {
 	queue   *ipc.Outbox
 	cancel  context.CancelFunc
 	waiters []chan<- struct{} // for the answer to a question
+	pulse   pulse
 }
 
 // connect takes over a new connection. What is sent from now on goes through
@@ -73,6 +74,7 @@ func (l *link) connect(pid int, c *ipc.Conn, unsendable func(error)) {
 	l.disconnect()
 	ctx, cancel := context.WithCancel(context.Background())
 	l.conn, l.pid, l.started, l.fresh, l.cancel = c, pid, time.Now(), true, cancel
+	l.pulse = pulse{}
 	l.queue = ipc.NewOutbox(64)
 	go func(q *ipc.Outbox) {
 		// An error here means that the connection is gone, which its reader

@@ -67,7 +67,6 @@ type core struct {
 	marks     marks
 	instances map[string]*instance
 	statuses  []vrrp.Status
-	statusAt  time.Time
 	figures
 	// withdrawIn fires when a dead speaker has not come back in time.
 	withdrawIn *time.Timer
@@ -145,6 +144,7 @@ func (c *core) run(ctx context.Context) {
 			c.flush()
 		case <-tick.C:
 			c.look(time.Now())
+			c.feelPulses()
 			c.flush()
 			c.paths.follow(c.cfg.Services, c.verdicts)
 			c.paths.calm(time.Now())

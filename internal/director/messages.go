@@ -17,6 +17,7 @@ const (
 	kindFailover ipc.Kind = "failover" // string: the instance
 	kindStatus   ipc.Kind = "status"   // a question downwards, speakerFacts upwards
 	kindChecks   ipc.Kind = "checks"   // a question downwards, proberFacts upwards
+	kindAlive    ipc.Kind = "alive"    // a question downwards, and its answer
 	kindInspect  ipc.Kind = "inspect"  // inspection downwards, its answer upwards
 	kindTrigger  ipc.Kind = "trigger"  // []hint: downwards
 	kindTrace    ipc.Kind = "trace"    // bool: tell of the steady state too; downwards

@@ -144,6 +144,13 @@ func (c *core) Metrics(ctx context.Context, w io.Writer) error {
 			c.speaker.process("speaker", isClosed(speaker), c.speakerUsage()),
 			c.prober.process("prober", isClosed(prober), c.proberUsage()),
 		}
+		// What it said before would look like what is: a master that stands still sends nothing.
+		if !isClosed(speaker) {
+			s.Instances, s.Groups, s.Lateness = nil, nil, nil
+		}
+		if !isClosed(prober) {
+			s.Checks = nil
+		}
 	}); err != nil {
 		return err
 	}

@@ -137,6 +137,8 @@ func serveProber(conn *ipc.Conn, out *ipc.Outbox, say teller, sched *healthcheck
 			}
 			i.Reports = sched.Reports(i.IDs...)
 			out.Put(kindInspect, fmt.Sprint("inspect ", i.Number), i)
+		case kindAlive:
+			isAlive(out)
 		case kindChecks:
 			out.Put(kindChecks, string(kindChecks), proberFacts{metrics.Checks{Kinds: sched.Kinds(), Stats: sched.Stats()}, usage()})
 		case kindStop:

@@ -224,6 +224,8 @@ func (s *speaker) listenToDirector() error {
 				return err
 			}
 			s.engine.SetTracing(on)
+		case kindAlive:
+			isAlive(s.out)
 		case kindStatus:
 			s.out.Put(kindStatus, string(kindStatus), speakerFacts{Instances: s.engine.Status(), Lateness: s.engine.Lateness(), Usage: usage()})
 		case kindStop:

@@ -49,7 +49,7 @@ func answers(ctx context.Context, answered ...<-chan struct{}) {
 
 // gotStatus takes over the speaker's answer.
 func (c *core) gotStatus(f speakerFacts) {
-	c.statuses, c.statusAt = f.Instances, time.Now()
+	c.statuses = f.Instances
 	c.speakerFacts = &f
 	for _, s := range f.Instances {
 		in := c.instances[s.Config.Name]
@@ -102,7 +102,7 @@ func (c *core) status() control.Status {
 }
 
 func (l *link) status(name string) control.Child {
-	return control.Child{Name: name, PID: l.pid, Started: l.started, Restarts: l.deaths}
+	return control.Child{Name: name, PID: l.pid, Started: l.started, Restarts: l.deaths, SilentSince: l.silentSince()}
 }
 
 // instanceStatus joins what the director knows with the speaker's last answer.

@@ -156,6 +156,8 @@ func (c *core) fromSpeaker(s *supervised, m ipc.Message) {
 		if c.decoded(m, &n) {
 			c.postAlways(func() { c.noticed(n) })
 		}
+	case kindAlive:
+		c.postAlways(func() { c.alive("speaker", &c.speaker) })
 	case kindStatus:
 		var f speakerFacts
 		if c.decoded(m, &f) {
@@ -186,6 +188,8 @@ func (c *core) fromProber(s *supervised, m ipc.Message) {
 		if c.decoded(m, &v) {
 			c.postAlways(func() { c.judged(v) })
 		}
+	case kindAlive:
+		c.postAlways(func() { c.alive("prober", &c.prober) })
 	case kindChecks:
 		var f proberFacts
 		if c.decoded(m, &f) {

@@ -19,6 +19,8 @@ const (
 	ChildExited    Name = "child.exited"
 	ChildRestarted Name = "child.restarted"
 	ChildLimited   Name = "child.limited"
+	ChildSilent    Name = "child.silent"
+	ChildAnswers   Name = "child.answers"
 
 	VRRPTransition        Name = "vrrp.transition"
 	VRRPFlapping          Name = "vrrp.flapping"
@@ -149,6 +151,8 @@ var Catalogue = []Spec{
 	{ChildExited, LevelWarn, []Key{Child, PID, Reason}},
 	{ChildRestarted, LevelWarn, []Key{Child, Count, Took}},
 	{ChildLimited, LevelWarn, []Key{Child, Reason, Detail}},
+	{ChildSilent, LevelError, []Key{Child, PID, Took}},
+	{ChildAnswers, LevelInfo, []Key{Child, PID, Took}},
 	{VRRPTransition, LevelInfo, []Key{Instance, VRID, Interface, From, To, Reason, Detail, Peer, Priority}},
 	{VRRPFlapping, LevelWarn, []Key{Instance, VRID, Interface, Count, Took, Reason}},
 	{VRRPSteady, LevelInfo, []Key{Instance, VRID, Interface, To, Count, Took}},
