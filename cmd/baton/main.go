@@ -134,7 +134,7 @@ Exit codes: 0 done, 1 refused or failed, 2 there are changes (plan only),
 	}
 	root.SetContext(context.Background())
 	root.AddCommand(
-		newRun(), newStop(), newCleanup(), newCheck(), newPlan(), newSave(), newReload(), newStatus(), newExplain(), newEvents(), newLog(), newFailover(), newDrain(), newUndrain(), newWeight(), newDoctor(), newRealServer(),
+		newRun(), newStop(), newCleanup(), newCheck(), newImport(), newPlan(), newSave(), newReload(), newStatus(), newExplain(), newEvents(), newLog(), newFailover(), newDrain(), newUndrain(), newWeight(), newDoctor(), newRealServer(),
 		newLab(), newDrill(), newVersion(), newMan(), newCompletion(),
 		newSpeaker(), newProber(), newLabProcess(),
 	)
