@@ -17,7 +17,23 @@ var (
 	metricName = regexp.MustCompile(`\b(?:baton|keepalived)_[a-z0-9_]+\b`)
 	selector   = regexp.MustCompile(`\b((?:baton|keepalived)_[a-z0-9_]+)\{([^}]*)\}`)
 	matcher    = regexp.MustCompile(`([a-z_]+)\s*=~?\s*"([^"]*)"`)
+	oneJob     = regexp.MustCompile(`job\s*=\s*"[^$"]*"`)
+	alertName  = regexp.MustCompile(`alertname: *([A-Za-z]+)`)
+	shortRange = regexp.MustCompile(`\[(?:[0-9]+s|[1-3]m)\]`)
 )
+
+// blind says what in a query finds nothing with some users: each pair has a job
+// of its own name, and a range with less than two scrapes in it has no rate. Who
+// leaves Prometheus's default has one a minute; four are left room for.
+func blind(query string) (wrong []string) {
+	for _, m := range oneJob.FindAllString(query, -1) {
+		wrong = append(wrong, "only one pair has "+m)
+	}
+	for _, m := range shortRange.FindAllString(query, -1) {
+		wrong = append(wrong, m+" is shorter than four scrapes")
+	}
+	return wrong
+}
 
 // asked says what in a query there is not: metrics, labels, events and states
 // that Baton does not have. A query with such a name is no error to Prometheus;
@@ -61,7 +77,7 @@ func TestExamplesAskForWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range asked(string(rules)) {
+	for _, w := range append(asked(string(rules)), blind(string(rules))...) {
 		t.Errorf("examples/prometheus-rules.yml: %s", w)
 	}
 	alerts := strings.Split(string(rules), "- alert:")[1:]
@@ -73,6 +89,23 @@ func TestExamplesAskForWhatThereIs(t *testing.T) {
 			if !strings.Contains(a, part) {
 				t.Errorf("examples/prometheus-rules.yml: alert %s has no %s", strings.Fields(a)[0], part)
 			}
+		}
+	}
+
+	cases, err := os.ReadFile("../../examples/prometheus-rules-test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range asked(string(cases)) {
+		t.Errorf("examples/prometheus-rules-test.yml: %s", w)
+	}
+	tested := alertName.FindAllStringSubmatch(string(cases), -1)
+	if len(tested) < 10 {
+		t.Errorf("examples/prometheus-rules-test.yml looks at %d alerts", len(tested))
+	}
+	for _, m := range tested {
+		if !slices.ContainsFunc(alerts, func(a string) bool { return strings.Fields(a)[0] == m[1] }) {
+			t.Errorf("examples/prometheus-rules-test.yml: there is no alert %s", m[1])
 		}
 	}
 
@@ -97,7 +130,7 @@ func TestExamplesAskForWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := func(where, query string) {
-		for _, w := range asked(query) {
+		for _, w := range append(asked(query), blind(query)...) {
 			t.Errorf("examples/grafana-dashboard.json: %s: %s", where, w)
 		}
 	}
@@ -134,6 +167,22 @@ func TestAsked(t *testing.T) {
 		`keepalived_vrrp_state{iname="VI_1"} or keepalived_vrrp_status`: "no metric keepalived_vrrp_status",
 	} {
 		if got := strings.Join(asked(query), "; "); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+}
+
+// TestBlind: the same of the other one.
+func TestBlind(t *testing.T) {
+	for query, want := range map[string]string{
+		`up{job="baton"} == 0`:                                      `only one pair has job="baton"`,
+		`up{job=~"baton.*"} == 0`:                                   "",
+		`rate(baton_check_attempts_total{job="$job"}[1m])`:          "[1m] is shorter",
+		`rate(baton_check_attempts_total[30s])`:                     "[30s] is shorter",
+		`rate(baton_check_attempts_total[$__rate_interval])`:        "",
+		`increase(baton_check_attempts_total{job="$job"}[15m]) > 0`: "",
+	} {
+		if got := strings.Join(blind(query), "; "); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
