@@ -20,7 +20,7 @@ import (
 // by one goroutine.
 type Files struct {
 	newest []part // newest first
-	err    error  // why some of them are not among these
+	err    error  // why one of them is not among these
 }
 
 // part is what one file held.
@@ -58,8 +58,8 @@ func openFiles(o Options) *Files {
 	out := &Files{}
 	for n := range o.Files {
 		f, size, err := openRegular(numbered(o.Dir, n))
-		if err != nil {
-			out.err = errors.Join(out.err, err)
+		if err != nil && out.err == nil {
+			out.err = err // the others fail for the same reason, as a rule
 		}
 		if f == nil {
 			continue
