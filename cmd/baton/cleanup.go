@@ -24,8 +24,12 @@ func (d *directories) add(cmd *cobra.Command, state bool) {
 	d.addConfig(cmd)
 	cmd.Flags().StringVar(&d.runtime, "runtime-dir", "", "runtime `directory` of the director (default: the configuration's)")
 	if state {
-		cmd.Flags().StringVar(&d.state, "state-dir", "", "state `directory` of the director (default: the configuration's)")
+		d.addState(cmd)
 	}
+}
+
+func (d *directories) addState(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.state, "state-dir", "", "state `directory` of the director (default: the configuration's)")
 }
 
 // The directories without a configuration.
@@ -40,17 +44,13 @@ func (d *directories) resolve(needState bool) error {
 	if d.runtime != "" && (d.state != "" || !needState) {
 		return nil
 	}
-	dirs := conf.Global{RuntimeDir: defaultRuntimeDir, StateDir: defaultStateDir}
-	if _, err := os.Stat(d.config); !errors.Is(err, fs.ErrNotExist) {
-		cfg, err := conf.Load(d.config, d.node)
-		if err != nil {
-			wanted := "--runtime-dir"
-			if needState {
-				wanted = "--runtime-dir and --state-dir"
-			}
-			return fmt.Errorf("find the director's directories: %w\n(mend the file, or give %s)", err, wanted)
-		}
-		dirs = cfg.Global
+	wanted := "--runtime-dir"
+	if needState {
+		wanted = "--runtime-dir and --state-dir"
+	}
+	dirs, err := d.configured(wanted)
+	if err != nil {
+		return err
 	}
 	if d.runtime == "" {
 		d.runtime = dirs.RuntimeDir
@@ -59,6 +59,19 @@ func (d *directories) resolve(needState bool) error {
 		d.state = dirs.StateDir
 	}
 	return nil
+}
+
+// configured are the directories of the configuration, or where there is none
+// the defaults. The flags can be given instead.
+func (d *directories) configured(flags string) (conf.Global, error) {
+	if _, err := os.Stat(d.config); errors.Is(err, fs.ErrNotExist) {
+		return conf.Global{RuntimeDir: defaultRuntimeDir, StateDir: defaultStateDir}, nil
+	}
+	cfg, err := conf.Load(d.config, d.node)
+	if err != nil {
+		return conf.Global{}, fmt.Errorf("find the director's directories: %w\n(mend the file, or give %s)", err, flags)
+	}
+	return cfg.Global, nil
 }
 
 // instances are those of the configuration, for this node.

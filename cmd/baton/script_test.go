@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -223,14 +225,14 @@ func (d oracle) Weight(_ context.Context, req control.WeightRequest) (control.Or
 	return d.order(d.answers.Weight, key)
 }
 
-func (d oracle) Events(since time.Time) []event.Event {
+func (d oracle) Events(since time.Time) iter.Seq[event.Event] {
 	var out []event.Event
 	for _, e := range d.answers.Events {
 		if !e.Time.Before(since) {
 			out = append(out, e)
 		}
 	}
-	return out
+	return slices.Values(out)
 }
 
 func (d oracle) Follow(context.Context) <-chan event.Event {

@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"io"
+	"iter"
 	"time"
 
 	"baton/internal/event"
@@ -221,8 +222,10 @@ type Reader interface {
 	Drains(ctx context.Context, req ServerRequest) (Orders, error)
 	// Log returns the log levels in force.
 	Log(ctx context.Context) (Log, error)
-	// Events returns what the journal still holds from since on, oldest first.
-	Events(since time.Time) []event.Event
+	// Events returns what the journal still holds from since on, oldest first,
+	// its files included, and for the zero time what is in memory. What comes
+	// after the first one was taken is not among them.
+	Events(since time.Time) iter.Seq[event.Event]
 	// Follow delivers every event from now on until ctx ends. A reader that
 	// does not keep up loses events, never the director its time.
 	Follow(ctx context.Context) <-chan event.Event

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,14 +115,14 @@ func (b *backend) Weight(ctx context.Context, req WeightRequest) (Orders, error)
 	return b.orders, b.ask(ctx, fmt.Sprintf("weight %q of %q: %s", req.Server, req.Service, weight))
 }
 
-func (b *backend) Events(since time.Time) []event.Event {
+func (b *backend) Events(since time.Time) iter.Seq[event.Event] {
 	var out []event.Event
 	for _, e := range b.past {
 		if !e.Time.Before(since) {
 			out = append(out, e)
 		}
 	}
-	return out
+	return slices.Values(out)
 }
 
 func (b *backend) Follow(ctx context.Context) <-chan event.Event { return b.follow(ctx) }

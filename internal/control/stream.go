@@ -56,26 +56,25 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 		next = s.reader.Follow(ctx)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	var past []event.Event
+	var last recent
 	if !follow || !since.IsZero() {
-		past = s.reader.Events(since)
-	}
-	told := map[string]struct{}{}
-	for i, e := range past {
-		if !filter.Shows(e) {
-			continue
-		}
-		line := encode(e)
-		if follow && i >= len(past)-overlap {
-			told[string(line)] = struct{}{}
-		}
-		if !stream.line(line, false) {
-			return nil
+		for e := range s.reader.Events(since) {
+			if !filter.Shows(e) {
+				continue
+			}
+			line := encode(e)
+			if follow {
+				last.add(line)
+			}
+			if !stream.line(line, false) {
+				return nil
+			}
 		}
 	}
 	if !stream.flush() || !follow {
 		return nil
 	}
+	told := last.set()
 	for e := range next {
 		if !filter.Shows(e) {
 			continue
@@ -90,6 +89,29 @@ func (s *HTTPServer) events(running context.Context, w http.ResponseWriter, r *h
 		}
 	}
 	return nil
+}
+
+// recent are the last lines of the past, as many as can come once more.
+type recent struct {
+	lines []string // oldest at next once it is full
+	next  int
+}
+
+func (r *recent) add(line []byte) {
+	if len(r.lines) < overlap {
+		r.lines = append(r.lines, string(line))
+		return
+	}
+	r.lines[r.next] = string(line)
+	r.next = (r.next + 1) % overlap
+}
+
+func (r *recent) set() map[string]struct{} {
+	out := make(map[string]struct{}, len(r.lines))
+	for _, line := range r.lines {
+		out[line] = struct{}{}
+	}
+	return out
 }
 
 // stream writes lines, each within its time. Its methods say whether the

@@ -93,6 +93,24 @@ func TestFollowJoinsPastAndFuture(t *testing.T) {
 	}
 }
 
+// TestFollowJoinsALongPast: only the end of it can come once more, and is kept.
+func TestFollowJoinsALongPast(t *testing.T) {
+	const last = 2*overlap + 10
+	past := list(0, last)
+	b := &backend{past: past, follow: following(append(past[last-1:last+1:last+1], numbered(last+1))...)}
+	got, err := collect(t.Context(), client(t, serve(t, b)), EventsQuery{Since: "2h", Follow: true}, last+2)
+	if want := fmt.Sprintf(" %d %d %d", last-1, last, last+1); err != nil || !strings.HasSuffix(got, want) {
+		t.Errorf("it ends with %q, %v, want %q", got[len(got)-len(want):], err, want)
+	}
+	var r recent
+	for n := range last {
+		r.add(fmt.Append(nil, n))
+	}
+	if kept := r.set(); len(kept) != overlap {
+		t.Errorf("%d lines are kept", len(kept))
+	}
+}
+
 func TestFollowerThatEndsIsNoError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -183,7 +184,7 @@ func stateWord(t trackState) string {
 }
 
 // Events returns what the journal holds from since on.
-func (c *core) Events(since time.Time) []event.Event { return c.journal.Since(since) }
+func (c *core) Events(since time.Time) iter.Seq[event.Event] { return c.journal.Past(since) }
 
 // Follow delivers events until ctx ends.
 func (c *core) Follow(ctx context.Context) <-chan event.Event { return c.journal.Follow(ctx) }

@@ -36,6 +36,7 @@ type Options struct {
 	Failed func(err error, count uint64)
 
 	closeWithin time.Duration // tests: less than two seconds
+	opened      func()        // tests: the files were opened, the ring is looked at next
 }
 
 const (
@@ -66,6 +67,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.closeWithin == 0 {
 		o.closeWithin = 2 * time.Second
 	}
+	if o.opened == nil {
+		o.opened = func() {}
+	}
 	if o.Failed == nil {
 		o.Failed = func(error, uint64) {}
 	}
@@ -79,15 +83,24 @@ type Journal struct {
 	mu    sync.Mutex
 	ring  []event.Event // oldest at next once it is full
 	next  int
+	count uint64    // events that were remembered, those that left the ring included
+	done  uint64    // of these, the first so many are in the files or dropped
+	gone  time.Time // the latest time among those that left the ring
 	subs  map[*subscriber]struct{}
 	stats Stats
 	news  uint64 // drops that were not reported yet
 
-	queue   chan event.Event
+	queue   chan queued
 	trouble chan struct{}
 	quit    chan struct{}
 	once    sync.Once
 	written chan struct{} // closed when the writer has ended
+}
+
+// queued is an event on its way to the disk.
+type queued struct {
+	event.Event
+	nth uint64 // j.count with it
 }
 
 // Stats count what became of the events that were appended.
@@ -108,7 +121,7 @@ func Open(o Options) (*Journal, error) {
 	}
 	j := &Journal{
 		opts: o, ring: make([]event.Event, 0, o.Count), subs: map[*subscriber]struct{}{},
-		queue: make(chan event.Event, o.Queue), trouble: make(chan struct{}, 1),
+		queue: make(chan queued, o.Queue), trouble: make(chan struct{}, 1),
 		quit: make(chan struct{}), written: make(chan struct{}),
 	}
 	if o.Dir == "" {
@@ -118,6 +131,10 @@ func Open(o Options) (*Journal, error) {
 	old, err := readBack(o)
 	for _, e := range old {
 		j.remember(e)
+	}
+	j.done = j.count
+	if len(old) == o.Count && len(old) > 0 {
+		j.gone = old[0].Time // the files may have more
 	}
 	if err != nil {
 		j.dropped(0, err, true)
@@ -129,27 +146,40 @@ func Open(o Options) (*Journal, error) {
 
 // Append remembers an event. It never blocks.
 func (j *Journal) Append(e event.Event) {
+	if !j.take(e) {
+		j.dropped(1, errSlow, e.Name != event.JournalFailed)
+	}
+}
+
+// take remembers an event and queues it for the disk, in one step so that the
+// files have the order of the ring. It says whether there was room in the queue.
+func (j *Journal) take(e event.Event) bool {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.remember(e)
 	for s := range j.subs {
 		s.offer(e)
 	}
-	j.mu.Unlock()
 	if j.opts.Dir == "" {
-		return
+		return true
 	}
 	select {
-	case j.queue <- e:
+	case j.queue <- queued{e, j.count}:
+		return true
 	default:
-		j.dropped(1, errSlow, e.Name != event.JournalFailed)
+		return false
 	}
 }
 
 // remember puts an event into the ring; j.mu is held, or nobody else knows j.
 func (j *Journal) remember(e event.Event) {
+	j.count++
 	if len(j.ring) < j.opts.Count {
 		j.ring = append(j.ring, e)
 		return
+	}
+	if t := j.ring[j.next].Time; t.After(j.gone) {
+		j.gone = t
 	}
 	j.ring[j.next] = e
 	j.next = (j.next + 1) % len(j.ring)
@@ -160,6 +190,11 @@ func (j *Journal) remember(e event.Event) {
 func (j *Journal) Since(t time.Time) []event.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.since(t)
+}
+
+// since is Since with j.mu held.
+func (j *Journal) since(t time.Time) []event.Event {
 	out := make([]event.Event, 0, len(j.ring))
 	for i := range j.ring {
 		// Times are not in order: what a child reports happened earlier.

@@ -30,8 +30,7 @@ func readBack(o Options) ([]event.Event, error) {
 			if len(newest) == o.Count {
 				break
 			}
-			var e event.Event
-			if json.Unmarshal(line, &e) == nil && e.Name != "" {
+			if e, ok := decode(line); ok {
 				newest = append(newest, e)
 			}
 		}
@@ -40,25 +39,48 @@ func readBack(o Options) ([]event.Event, error) {
 	return newest, errors.Join(errs...)
 }
 
-// tail returns the last bytes of a regular file, nothing of any other: to read
-// a pipe would be to wait for its writer.
+// decode reads a line; one that is no event is none.
+func decode(line []byte) (event.Event, bool) {
+	var e event.Event
+	err := json.Unmarshal(line, &e)
+	return e, err == nil && e.Name != ""
+}
+
+// tail returns the last bytes of a file.
 func tail(name string, most int64) ([]byte, error) {
-	st, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
+	f, size, err := openRegular(name)
+	if f == nil {
+		return nil, err
 	}
 	defer f.Close()
-	from := max(0, st.Size()-most)
-	raw, err := io.ReadAll(io.NewSectionReader(f, from, most))
+	raw, err := io.ReadAll(io.NewSectionReader(f, max(0, size-most), most))
 	if err != nil {
 		return raw, fmt.Errorf("read journal %s: %w", name, err)
 	}
 	return raw, nil
+}
+
+// openRegular opens a regular file and returns its size. One that is missing is
+// nil without an error, and so is what is no file: to read a pipe would be to
+// wait for its writer.
+func openRegular(name string) (*os.File, int64, error) {
+	st, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read journal: %w", err)
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil // renamed just now
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read journal: %w", err)
+	}
+	if st, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("read journal: %w", err)
+	}
+	return f, st.Size(), nil
 }

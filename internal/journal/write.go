@@ -45,11 +45,16 @@ func (j *Journal) write() {
 }
 
 // batch writes an event together with what is queued behind it.
-func (j *Journal) batch(f *file, e event.Event) {
+func (j *Journal) batch(f *file, e queued) {
+	defer func() {
+		j.mu.Lock()
+		j.done = e.nth
+		j.mu.Unlock()
+	}()
 	var buf []byte
 	var lines uint64
 	for tell := false; ; {
-		line, err := json.Marshal(e)
+		line, err := json.Marshal(e.Event)
 		if err == nil && len(line) > maxLine {
 			err = fmt.Errorf("event %s has %d bytes", e.Name, len(line))
 		}
