@@ -63,7 +63,7 @@ func (c *core) tellServer(s *service, rs conf.RealServer, was, is pool.Server, n
 			return
 		}
 	}
-	fields = append(fields, event.F(event.Check, v.ID))
+	fields = append(fields, event.F(event.Check, v.ID), event.F(event.From, was.Health.State), event.F(event.To, is.Health.State))
 	lasted := ""
 	if was.Health.State != healthcheck.Unknown {
 		lasted = round(now.Sub(was.Since))
@@ -73,7 +73,7 @@ func (c *core) tellServer(s *service, rs conf.RealServer, was, is pool.Server, n
 		latency = round(v.Latency)
 	}
 	if is.Health.State == healthcheck.Up {
-		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted))...)
+		c.say(event.ServerUp, append(fields, event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted))...)
 		return
 	}
 	c.say(event.ServerDown, append(fields, event.F(event.Reason, v.Reason), event.F(event.Detail, v.Detail),

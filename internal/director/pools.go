@@ -60,6 +60,9 @@ type member struct {
 
 func (m member) key() ipvs.ServerKey { return m.s.Servers[m.place].Server.Key }
 
+// state is the member's in the words of baton status, with a drain or none.
+func (m member) state(d *pool.Drain) string { return serverWord(m.s.known(m.place).Health.State, d) }
+
 func (m member) String() string { return m.key().String() + " of " + m.s.Name }
 
 // known is what is known of the server at a place: the state follows from the

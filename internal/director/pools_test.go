@@ -193,6 +193,51 @@ func TestDrainWaitsForConnectionsAndOutlivesTheDirector(t *testing.T) {
 	})
 }
 
+// TestDrainIsToldWithTheStates before and after, in the words of baton status.
+func TestDrainIsToldWithTheStates(t *testing.T) {
+	s := site{ipvstest.New(""), t.TempDir()}
+	one := two()
+	one.Services[0].Servers = one.Services[0].Servers[:1]
+	synctest.Test(t, func(t *testing.T) {
+		s.directing(t, two(), func(c *core) {
+			c.tell(t, up("a", "b"))
+			s.connections("192.168.16.104:80", 1)
+			drain := func(within time.Duration) {
+				if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104"), Timeout: &within}); err != nil {
+					t.Error(err)
+				}
+			}
+			drain(time.Hour)
+			drain(5 * time.Second)
+			later(8 * time.Second)
+			c.tell(t, down(up(), "b"))
+			if _, err := c.Undrain(t.Context(), named("192.168.16.104")); err != nil {
+				t.Error(err)
+			}
+			drain(time.Hour) // there is nothing to wait for
+			if err := c.ask(t.Context(), func() { c.change(one) }); err != nil {
+				t.Error(err)
+			}
+			want := []string{
+				"server.draining from=up to=draining", "server.draining from=draining to=draining", "server.drained from=draining to=drained",
+				"server.undrained from=drained to=down",
+				"server.draining from=down to=draining", "server.drained from=draining to=drained",
+				"server.undrained from=drained to=",
+			}
+			var got []string
+			for _, e := range c.journal.Since(time.Time{}) {
+				switch e.Name {
+				case event.ServerDraining, event.ServerDrained, event.ServerUndrained:
+					got = append(got, fmt.Sprintf("%s from=%s to=%s", e.Name, e.Get(event.From), e.Get(event.To)))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	})
+}
+
 // TestSecondDrainSetsTheDeadline, where it names a time.
 func TestSecondDrainSetsTheDeadline(t *testing.T) {
 	s := site{ipvstest.New(""), t.TempDir()}
@@ -583,9 +628,9 @@ func TestServerLinesSayWhy(t *testing.T) {
 			later(time.Minute)
 			c.tell(t, map[string]healthcheck.Verdict{id: {ID: id, Up: true, Latency: 3 * time.Millisecond, Attempts: 2}})
 			want := []string{
-				"server.up service=S server=R check=b from=unknown latency=2ms count=1",
-				"server.down service=S server=R check=b reason=status detail=status 503, wanted 200-299 latency=12ms count=3 took=1h0m0s until=it has passed 2 times in a row, made every 6s",
-				"server.up service=S server=R check=b from=down latency=3ms count=2 took=1m0s",
+				"server.up service=S server=R check=b from=unknown to=up latency=2ms count=1",
+				"server.down service=S server=R check=b from=up to=down reason=status detail=status 503, wanted 200-299 latency=12ms count=3 took=1h0m0s until=it has passed 2 times in a row, made every 6s",
+				"server.up service=S server=R check=b from=down to=up latency=3ms count=2 took=1m0s",
 			}
 			words := strings.NewReplacer("S", cfg.Services[0].Name, "R", cfg.Services[0].Servers[1].Server.Key.String())
 			for i := range want {
