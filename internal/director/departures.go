@@ -133,7 +133,7 @@ func (c *core) readDepartures(observed ipvs.Table, now time.Time) {
 				continue
 			}
 			delete(d.servers, sk)
-			c.unsaved = true
+			c.unsaved, c.asked = true, true
 			d.cut += l.Drain.Left
 			if !d.whole {
 				c.tellDrained(k.String(), sk, l.Drain, event.F(event.From, pool.Draining))

@@ -166,7 +166,7 @@ func (c *core) readDrains(r ipvs.Result, now time.Time) {
 				continue
 			}
 			c.drained(s, k, o, d)
-			ended = true
+			ended, c.asked = true, true
 		}
 		if ended {
 			c.settle(s, now)

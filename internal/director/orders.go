@@ -136,6 +136,7 @@ func (c *core) command(ctx context.Context, server, inService string, do func(me
 			return
 		}
 		now := time.Now()
+		c.asked = true
 		for _, m := range targets {
 			if note := do(m, now); note != "" && !slices.Contains(out.Notes, note) {
 				out.Notes = append(out.Notes, note)

@@ -193,51 +193,6 @@ func TestDrainWaitsForConnectionsAndOutlivesTheDirector(t *testing.T) {
 	})
 }
 
-// TestDrainIsToldWithTheStates before and after, in the words of baton status.
-func TestDrainIsToldWithTheStates(t *testing.T) {
-	s := site{ipvstest.New(""), t.TempDir()}
-	one := two()
-	one.Services[0].Servers = one.Services[0].Servers[:1]
-	synctest.Test(t, func(t *testing.T) {
-		s.directing(t, two(), func(c *core) {
-			c.tell(t, up("a", "b"))
-			s.connections("192.168.16.104:80", 1)
-			drain := func(within time.Duration) {
-				if _, err := c.Drain(t.Context(), control.DrainRequest{ServerRequest: named("192.168.16.104"), Timeout: &within}); err != nil {
-					t.Error(err)
-				}
-			}
-			drain(time.Hour)
-			drain(5 * time.Second)
-			later(8 * time.Second)
-			c.tell(t, down(up(), "b"))
-			if _, err := c.Undrain(t.Context(), named("192.168.16.104")); err != nil {
-				t.Error(err)
-			}
-			drain(time.Hour) // there is nothing to wait for
-			if err := c.ask(t.Context(), func() { c.change(one) }); err != nil {
-				t.Error(err)
-			}
-			want := []string{
-				"server.draining from=up to=draining", "server.draining from=draining to=draining", "server.drained from=draining to=drained",
-				"server.undrained from=drained to=down",
-				"server.draining from=down to=draining", "server.drained from=draining to=drained",
-				"server.undrained from=drained to=",
-			}
-			var got []string
-			for _, e := range c.journal.Since(time.Time{}) {
-				switch e.Name {
-				case event.ServerDraining, event.ServerDrained, event.ServerUndrained:
-					got = append(got, fmt.Sprintf("%s from=%s to=%s", e.Name, e.Get(event.From), e.Get(event.To)))
-				}
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-			}
-		})
-	})
-}
-
 // TestSecondDrainSetsTheDeadline, where it names a time.
 func TestSecondDrainSetsTheDeadline(t *testing.T) {
 	s := site{ipvstest.New(""), t.TempDir()}

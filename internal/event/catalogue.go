@@ -201,7 +201,7 @@ var Catalogue = []Spec{
 	{ServerUndrained, LevelInfo, []Key{Service, Server, From, To, Reason}},
 	{ServerWeight, LevelInfo, []Key{Service, Server, From, To, Reason}},
 	{ServerFlapping, LevelWarn, []Key{Service, Server, Count, Took, Reason}},
-	{ServerSteady, LevelInfo, []Key{Service, Server, To, Count, Took}},
+	{ServerSteady, LevelInfo, []Key{Service, Server, To, Reason, Count, Took}},
 	{ServiceQuorum, LevelWarn, []Key{Service, From, To, Reason, Took}},
 	{ServiceSorry, LevelWarn, []Key{Service, Server, To, Reason}},
 	{ServiceDraining, LevelInfo, []Key{Service, Count, Reason}},
