@@ -69,7 +69,7 @@ func TestOperatorTakesServersOut(t *testing.T) {
 	for _, e := range logged(t, l, lab.LVSA, event.ServerDraining, event.ServiceQuorum, event.ServiceSorry, event.ServerDrained, event.ServerUndrained) {
 		told = append(told, string(e.Event)+" "+e.Get(event.To))
 	}
-	want := "server.draining ;service.quorum down;service.sorry in;server.drained ;server.undrained ;service.quorum up;service.sorry out"
+	want := "server.draining draining;service.quorum down;service.sorry in;server.drained drained;server.undrained up;service.quorum up;service.sorry out"
 	if got := strings.Join(told, ";"); !strings.HasSuffix(got, want) {
 		t.Errorf("told is %s, want it to end with %s", got, want)
 	}

@@ -183,6 +183,7 @@ func (c *core) flush() {
 	if c.changed != nil {
 		c.program()
 	}
+	c.asked = false
 	c.saveOrders()
 	c.evaluateGates()
 }
@@ -258,6 +259,19 @@ func (c *core) say(n event.Name, fields ...event.Field) {
 	c.emit(event.New("director", n, fields...))
 }
 
+// mention tells at debug what lines of other events have told already. It is counted
+// as always, but as what is traced it is not in the journal.
+func (c *core) mention(n event.Name, fields ...event.Field) {
+	c.events[n]++
+	if !c.levels.debug(event.SubsystemOf(n)) {
+		return
+	}
+	e := event.New("director", n, fields...)
+	e.Level = event.LevelDebug
+	c.log.write(e)
+	c.journal.Show(e)
+}
+
 // adopt puts the first configuration in force over what the kernel holds, of
 // which ours is what the director has programmed.
 func (c *core) adopt(cfg *conf.Config, observed ipvs.Table, ours ipvs.Ownership) {
@@ -298,6 +312,7 @@ func (c *core) install(cfg *conf.Config, now time.Time) uint64 {
 	c.forgetTracks()
 	c.installPools(cfg, now)
 	c.settleServiceTracks(now)
+	c.asked = true
 	seq := c.program()
 	c.steward.set(cfg.IPVS)
 	c.evaluateGates()

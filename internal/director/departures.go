@@ -77,7 +77,7 @@ func (c *core) depart(next *conf.Config, now time.Time) {
 		c.unsaved = true
 		if !already && stays[k] {
 			c.say(event.ServerDraining, event.F(event.Service, k), event.F(event.Server, sk),
-				event.F(event.Reason, gone), event.F(event.Took, l.Drain.Deadline.Sub(now)))
+				event.F(event.To, pool.Draining), event.F(event.Reason, gone), event.F(event.Took, l.Drain.Deadline.Sub(now)))
 		}
 	}
 	for k, d := range c.leaving {
@@ -133,10 +133,10 @@ func (c *core) readDepartures(observed ipvs.Table, now time.Time) {
 				continue
 			}
 			delete(d.servers, sk)
-			c.unsaved = true
+			c.unsaved, c.asked = true, true
 			d.cut += l.Drain.Left
 			if !d.whole {
-				c.tellDrained(k.String(), sk, l.Drain)
+				c.tellDrained(k.String(), sk, l.Drain, event.F(event.From, pool.Draining))
 			}
 		}
 		if len(d.servers) == 0 {

@@ -48,7 +48,7 @@ func (c *core) forgetOrders() {
 			c.unsaved = true
 			what := []event.Field{event.F(event.Service, name), event.F(event.Server, k), event.F(event.Reason, gone)}
 			if o.Drain != nil {
-				c.say(event.ServerUndrained, what...)
+				c.say(event.ServerUndrained, append(what, event.F(event.From, serverWord("", o.Drain)))...)
 			}
 			if o.Weight != nil {
 				c.say(event.ServerWeight, append(what, event.F(event.From, *o.Weight))...)
@@ -100,14 +100,19 @@ func (c *core) endDrains(s *service, now time.Time) bool {
 
 // drained notes and tells the end of a drain that the operator has begun.
 func (c *core) drained(s *service, k ipvs.ServerKey, o pool.Order, d pool.Drain) {
+	from := serverWord("", o.Drain)
 	o.Drain = &d
 	c.setOrder(s, k, o)
-	c.tellDrained(s.Name, k, d)
+	c.tellDrained(s.Name, k, d, event.F(event.From, from), event.F(event.To, serverWord("", o.Drain)))
 }
 
-func (c *core) tellDrained(service string, k ipvs.ServerKey, d pool.Drain) {
-	c.say(event.ServerDrained, event.F(event.Service, service), event.F(event.Server, k),
-		event.F(event.Reason, d.Reason), event.F(event.Count, d.Left), event.F(event.Took, round(d.Done.Sub(d.Begun))))
+// tellDrained tells the end of a drain, with the states before and after it where the
+// server has one: not when a reload has taken it out, or when it has made room for the
+// sorry server.
+func (c *core) tellDrained(service string, k ipvs.ServerKey, d pool.Drain, states ...event.Field) {
+	fields := append([]event.Field{event.F(event.Service, service), event.F(event.Server, k)}, states...)
+	c.say(event.ServerDrained, append(fields,
+		event.F(event.Reason, d.Reason), event.F(event.Count, d.Left), event.F(event.Took, round(d.Done.Sub(d.Begun))))...)
 }
 
 // readFinishing takes over a reading of the table for those whom a swap with the
@@ -161,7 +166,7 @@ func (c *core) readDrains(r ipvs.Result, now time.Time) {
 				continue
 			}
 			c.drained(s, k, o, d)
-			ended = true
+			ended, c.asked = true, true
 		}
 		if ended {
 			c.settle(s, now)

@@ -136,6 +136,7 @@ func (c *core) command(ctx context.Context, server, inService string, do func(me
 			return
 		}
 		now := time.Now()
+		c.asked = true
 		for _, m := range targets {
 			if note := do(m, now); note != "" && !slices.Contains(out.Notes, note) {
 				out.Notes = append(out.Notes, note)
@@ -155,7 +156,7 @@ func (c *core) command(ctx context.Context, server, inService string, do func(me
 func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Orders, error) {
 	return c.command(ctx, req.Server, req.Service, func(m member, now time.Time) string {
 		o, k := c.order(m.s, m.key()), m.key()
-		within := m.s.DrainTimeout
+		within, from := m.s.DrainTimeout, m.state(o.Drain)
 		if req.Timeout != nil {
 			within = *req.Timeout
 		}
@@ -174,7 +175,7 @@ func (c *core) Drain(ctx context.Context, req control.DrainRequest) (control.Ord
 		}
 		c.setOrder(m.s, k, o)
 		c.say(event.ServerDraining, event.F(event.Service, m.s.Name), event.F(event.Server, k),
-			event.F(event.Reason, "baton drain"), event.F(event.Took, within))
+			event.F(event.From, from), event.F(event.To, m.state(o.Drain)), event.F(event.Reason, "baton drain"), event.F(event.Took, within))
 		return persistentNote(m.s)
 	})
 }
@@ -186,9 +187,11 @@ func (c *core) Undrain(ctx context.Context, req control.ServerRequest) (control.
 		if o.Drain == nil {
 			return k.String() + " is not drained"
 		}
+		from := m.state(o.Drain)
 		o.Drain = nil
 		c.setOrder(m.s, k, o)
-		c.say(event.ServerUndrained, event.F(event.Service, m.s.Name), event.F(event.Server, k), event.F(event.Reason, "baton undrain"))
+		c.say(event.ServerUndrained, event.F(event.Service, m.s.Name), event.F(event.Server, k),
+			event.F(event.From, from), event.F(event.To, m.state(nil)), event.F(event.Reason, "baton undrain"))
 		return ""
 	})
 }

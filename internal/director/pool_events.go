@@ -24,7 +24,7 @@ func (c *core) tellPool(s *service, was pool.State, now time.Time) {
 			c.notifyServer(s, s.Servers[i], before.Health.State, after.Health)
 		}
 		if seen && before.Target != after.Target && (before.By != pool.Configured || after.By != pool.Configured) {
-			c.tellWeight(s, after.Key, before, *after)
+			c.tellWeight(s, after.Key, before, *after, now)
 		}
 	}
 	c.tellQuorum(s, was, now)
@@ -50,20 +50,10 @@ func (c *core) tellServer(s *service, rs conf.RealServer, was, is pool.Server, n
 		return // has no checks, or none that has answered: nothing was found out
 	}
 	fields := []event.Field{event.F(event.Service, s.Name), event.F(event.Server, k)}
-	if was.Health.State != healthcheck.Unknown {
-		f, tell := s.servers[k].Change(now)
-		if s.servers == nil {
-			s.servers = map[ipvs.ServerKey]pool.Flaps{}
-		}
-		if s.servers[k] = f; tell {
-			c.say(event.ServerFlapping, append(fields, event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))), event.F(event.Reason, v.Reason))...)
-		}
-		if f.On() {
-			c.flapping[s] = true
-			return
-		}
+	if was.Health.State != healthcheck.Unknown && c.tooOften(s, &s.servers, k, v.Reason, now) {
+		return
 	}
-	fields = append(fields, event.F(event.Check, v.ID))
+	fields = append(fields, event.F(event.Check, v.ID), event.F(event.From, was.Health.State), event.F(event.To, is.Health.State))
 	lasted := ""
 	if was.Health.State != healthcheck.Unknown {
 		lasted = round(now.Sub(was.Since))
@@ -73,11 +63,28 @@ func (c *core) tellServer(s *service, rs conf.RealServer, was, is pool.Server, n
 		latency = round(v.Latency)
 	}
 	if is.Health.State == healthcheck.Up {
-		c.say(event.ServerUp, append(fields, event.F(event.From, was.Health.State), event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted))...)
+		c.say(event.ServerUp, append(fields, event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted))...)
 		return
 	}
 	c.say(event.ServerDown, append(fields, event.F(event.Reason, v.Reason), event.F(event.Detail, v.Detail),
 		event.F(event.Latency, latency), event.F(event.Count, v.Attempts), event.F(event.Took, lasted), event.F(event.Until, until(rs, v.ID)))...)
+}
+
+// tooOften takes over a change of a server, tells it as flapping where there are too
+// many, and says whether single ones are not told any more.
+func (c *core) tooOften(s *service, of *map[ipvs.ServerKey]pool.Flaps, k ipvs.ServerKey, reason healthcheck.Reason, now time.Time) bool {
+	f, tell := (*of)[k].Change(now)
+	if *of == nil {
+		*of = map[ipvs.ServerKey]pool.Flaps{}
+	}
+	if (*of)[k] = f; tell {
+		c.say(event.ServerFlapping, event.F(event.Service, s.Name), event.F(event.Server, k),
+			event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))), event.F(event.Reason, reason))
+	}
+	if f.On() {
+		c.flapping[s] = true
+	}
+	return f.On()
 }
 
 // until says what brings a server back that the check has taken out.
@@ -90,8 +97,16 @@ func until(rs conf.RealServer, check string) string {
 	return ""
 }
 
-// tellWeight tells a weight that is not, or no longer, the configuration's.
-func (c *core) tellWeight(s *service, k ipvs.ServerKey, was, is pool.Server) {
+// ofWeight is the reason of a server.flapping that is about its weight, which no
+// failed check can have.
+const ofWeight healthcheck.Reason = "weight"
+
+// tellWeight tells a weight that is not, or no longer, the configuration's, unless a
+// check names another one too often. What the operator orders is always told.
+func (c *core) tellWeight(s *service, k ipvs.ServerKey, was, is pool.Server, now time.Time) {
+	if was.By != pool.Overridden && is.By != pool.Overridden && c.tooOften(s, &s.weights, k, ofWeight, now) {
+		return
+	}
 	reason := map[pool.Why]string{pool.Overridden: "baton weight", pool.Dynamic: "named by a check", pool.Configured: "as configured"}[is.By]
 	c.say(event.ServerWeight, event.F(event.Service, s.Name), event.F(event.Server, k),
 		event.F(event.From, was.Target), event.F(event.To, is.Target), event.F(event.Reason, reason))
@@ -152,10 +167,10 @@ func quorumReason(s *service) string {
 func (c *core) calm(now time.Time) {
 	for s := range c.flapping {
 		left := false
-		settled := func(f pool.Flaps, n event.Name, to any, who ...event.Field) pool.Flaps {
+		settled := func(f pool.Flaps, n event.Name, to any, reason healthcheck.Reason, who ...event.Field) pool.Flaps {
 			next, calm := f.Calm(now)
 			if calm {
-				c.say(n, append(who, event.F(event.To, to), event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))))...)
+				c.say(n, append(who, event.F(event.To, to), event.F(event.Reason, reason), event.F(event.Count, f.Count), event.F(event.Took, round(now.Sub(f.Since))))...)
 			}
 			left = left || next.On()
 			return next
@@ -163,9 +178,13 @@ func (c *core) calm(now time.Time) {
 		name := event.F(event.Service, s.Name)
 		for k, f := range s.servers {
 			is, _ := s.state.Servers.Get(k, 0)
-			s.servers[k] = settled(f, event.ServerSteady, is.Health.State, name, event.F(event.Server, k))
+			s.servers[k] = settled(f, event.ServerSteady, is.Health.State, "", name, event.F(event.Server, k))
 		}
-		s.flaps = settled(s.flaps, event.ServiceSteady, s.state.Quorum, name)
+		for k, f := range s.weights {
+			is, _ := s.state.Servers.Get(k, 0)
+			s.weights[k] = settled(f, event.ServerSteady, is.Target, ofWeight, name, event.F(event.Server, k))
+		}
+		s.flaps = settled(s.flaps, event.ServiceSteady, s.state.Quorum, "", name)
 		if !left {
 			delete(c.flapping, s)
 		}

@@ -80,7 +80,7 @@ func (c *core) serverStatus(s *service, place int) control.Server {
 	out := kernelView(c.observed, s.Keys, rs.Server).server(rs.Server)
 	out.Effective, out.Why = known.Weight, string(known.Why)
 	out.Override, out.Dynamic = order.Weight, known.Health.Weight
-	out.Health, out.State, out.Since = string(known.Health.State), string(known.Health.State), known.Since
+	out.Health, out.State, out.Since = string(known.Health.State), serverWord(known.Health.State, order.Drain), known.Since
 	out.Reason, out.Detail = string(verdict.Reason), verdict.Detail
 	out.Flapping = flapping(s.servers[rs.Server.Key])
 	out.Path = c.pathStatus(s, rs.Server)
@@ -91,12 +91,24 @@ func (c *core) serverStatus(s *service, place int) control.Server {
 		out.Latency = round(verdict.Latency)
 	}
 	if d := order.Drain; d != nil {
-		out.Drain, out.State, out.Since = drainStatus(*d), string(pool.Draining), d.Begun
+		out.Drain, out.Since = drainStatus(*d), d.Begun
 		if !d.Done.IsZero() {
-			out.State, out.Since = string(pool.Drained), d.Done
+			out.Since = d.Done
 		}
 	}
 	return out
+}
+
+// serverWord is the state of a server of this health, with the operator's drain of it,
+// as baton status and events name it.
+func serverWord(health healthcheck.State, d *pool.Drain) string {
+	switch {
+	case d == nil:
+		return string(health)
+	case d.Done.IsZero():
+		return string(pool.Draining)
+	}
+	return string(pool.Drained)
 }
 
 // pathStatus is how the path to a server is; of a group's services the first

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"maps"
 	"time"
 
 	"baton/conf"
@@ -50,6 +51,7 @@ type service struct {
 
 	flaps   pool.Flaps                    // of the quorum
 	servers map[ipvs.ServerKey]pool.Flaps // of those whose health has changed
+	weights map[ipvs.ServerKey]pool.Flaps // of those for which a check has named another weight
 }
 
 // member is a server among those of a service.
@@ -59,6 +61,9 @@ type member struct {
 }
 
 func (m member) key() ipvs.ServerKey { return m.s.Servers[m.place].Server.Key }
+
+// state is the member's in the words of baton status, with a drain or none.
+func (m member) state(d *pool.Drain) string { return serverWord(m.s.known(m.place).Health.State, d) }
 
 func (m member) String() string { return m.key().String() + " of " + m.s.Name }
 
@@ -156,11 +161,12 @@ func (c *core) settle(s *service, now time.Time) {
 			}
 		}
 	}
-	for k := range s.servers {
-		if _, stays := s.state.Servers.Get(k, 0); !stays {
-			delete(s.servers, k)
-		}
+	left := func(k ipvs.ServerKey, _ pool.Flaps) bool {
+		_, stays := s.state.Servers.Get(k, 0)
+		return !stays
 	}
+	maps.DeleteFunc(s.servers, left)
+	maps.DeleteFunc(s.weights, left)
 	for _, k := range s.Keys {
 		c.keep(k)
 	}

@@ -583,9 +583,9 @@ func TestServerLinesSayWhy(t *testing.T) {
 			later(time.Minute)
 			c.tell(t, map[string]healthcheck.Verdict{id: {ID: id, Up: true, Latency: 3 * time.Millisecond, Attempts: 2}})
 			want := []string{
-				"server.up service=S server=R check=b from=unknown latency=2ms count=1",
-				"server.down service=S server=R check=b reason=status detail=status 503, wanted 200-299 latency=12ms count=3 took=1h0m0s until=it has passed 2 times in a row, made every 6s",
-				"server.up service=S server=R check=b from=down latency=3ms count=2 took=1m0s",
+				"server.up service=S server=R check=b from=unknown to=up latency=2ms count=1",
+				"server.down service=S server=R check=b from=up to=down reason=status detail=status 503, wanted 200-299 latency=12ms count=3 took=1h0m0s until=it has passed 2 times in a row, made every 6s",
+				"server.up service=S server=R check=b from=down to=up latency=3ms count=2 took=1m0s",
 			}
 			words := strings.NewReplacer("S", cfg.Services[0].Name, "R", cfg.Services[0].Servers[1].Server.Key.String())
 			for i := range want {

@@ -35,6 +35,7 @@ type programmer struct {
 	seq   uint64                       // of the table that they make; 0: nobody has said yet what is wanted
 	whole bool                         // the next pass reads all services
 	look  map[ipvs.ServiceKey]struct{} // that the next pass reads whatever changes
+	asked bool                         // somebody has asked for some of next
 	wake  chan struct{}
 }
 
@@ -44,10 +45,11 @@ type changes map[ipvs.ServiceKey]*ipvs.Entry
 
 // pass is the outcome of one reconciliation.
 type pass struct {
-	seq  uint64 // of the table that was wanted
-	res  ipvs.Result
-	err  error
-	took time.Duration
+	seq   uint64 // of the table that was wanted
+	asked bool   // somebody has asked for some of it: not all followed from verdicts
+	res   ipvs.Result
+	err   error
+	took  time.Duration
 }
 
 func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report func(pass)) (*programmer, error) {
@@ -68,8 +70,14 @@ func newProgrammer(k ipvs.Kernel, stateDir string, resync time.Duration, report 
 // change changes the desired table, which is empty at first, and returns the
 // number of what comes of it, which a later pass carries. ch and the entries in it
 // are the programmer's from now on.
-func (p *programmer) change(ch changes) uint64 {
+func (p *programmer) change(ch changes) uint64 { return p.wants(ch, true) }
+
+// follow is change for what nobody has asked for: it follows from verdicts and time.
+func (p *programmer) follow(ch changes) uint64 { return p.wants(ch, false) }
+
+func (p *programmer) wants(ch changes, asked bool) uint64 {
 	p.mu.Lock()
+	p.asked = p.asked || asked
 	if p.next == nil {
 		p.next = ch
 	} else {
@@ -171,8 +179,8 @@ func (p *programmer) once(ctx context.Context) error {
 // since the pass that brought it.
 func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey, read bool) (ipvs.Result, error)) (whole bool, err error) {
 	p.mu.Lock()
-	next, look, seq := p.next, p.look, p.seq
-	p.next, p.look, p.whole = nil, nil, false
+	next, look, seq, asked := p.next, p.look, p.seq, p.asked
+	p.next, p.look, p.whole, p.asked = nil, nil, false, false
 	p.mu.Unlock()
 	if seq == 0 {
 		return false, nil
@@ -200,7 +208,7 @@ func (p *programmer) pass(ctx context.Context, apply func(keys []ipvs.ServiceKey
 		return false, nil
 	}
 	err = errors.Join(err, noted)
-	p.report(pass{seq: seq, res: res, err: err, took: time.Since(begun)})
+	p.report(pass{seq: seq, asked: asked, res: res, err: err, took: time.Since(begun)})
 	if len(res.Drift) > 0 && !res.Whole {
 		p.poke()
 	}

@@ -12,6 +12,7 @@ import (
 type tableState struct {
 	table    ipvs.Table // desired
 	changed  changes    // of table, since the programmer was told
+	asked    bool       // somebody has asked for some of that: a reload, an order, or the end of a drain
 	observed ipvs.Table // what was read last
 
 	last        pass // without what it found
@@ -40,8 +41,11 @@ func release(waiters []passWaiter, seq uint64, err error) []passWaiter {
 // program hands the programmer what has changed in the desired table, and
 // returns the number of that.
 func (c *core) program() uint64 {
-	ch := c.changed
-	c.changed = nil
+	ch, asked := c.changed, c.asked
+	c.changed, c.asked = nil, false
+	if !asked {
+		return c.prog.follow(ch)
+	}
 	return c.prog.change(ch)
 }
 
@@ -84,6 +88,7 @@ func (c *core) passed(p pass) {
 		c.lastErr = p.err.Error()
 		c.say(event.IPVSFailed, event.F(event.Err, p.err))
 	}
+	asked := p.asked || c.last.err != nil // who has read that it failed wants to know that it no longer does
 	c.last = p
 	c.last.res = ipvs.Result{} // of ten thousand, megabytes
 	c.observed = p.res.Over(c.observed)
@@ -107,6 +112,10 @@ func (c *core) passed(p pass) {
 			continue
 		}
 		switch op.Kind {
+		case ipvs.AddService, ipvs.UpdateService, ipvs.DeleteService:
+			asked = true
+		}
+		switch op.Kind {
 		case ipvs.AddService, ipvs.AddServer:
 			count.added++
 		case ipvs.UpdateService, ipvs.UpdateServer:
@@ -116,7 +125,11 @@ func (c *core) passed(p pass) {
 		}
 	}
 	if count.added+count.changed+count.deleted > 0 {
-		c.say(event.IPVSApplied, event.F(event.Added, count.added), event.F(event.Changed, count.changed),
+		tell := c.say
+		if !asked {
+			tell = c.mention
+		}
+		tell(event.IPVSApplied, event.F(event.Added, count.added), event.F(event.Changed, count.changed),
 			event.F(event.Deleted, count.deleted), event.F(event.Took, round(p.took)))
 	}
 	c.sawForeign(p.res)
