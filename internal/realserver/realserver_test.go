@@ -97,6 +97,8 @@ func TestJudge(t *testing.T) {
 			"ip address del 192.168.16.200/24 dev eth0"},
 		{"answers", DR, func(f *facts) { f.ignore["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_ignore=1"},
 		{"answers by scope", DR, func(f *facts) { f.ignore["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
+		{"answers by scope everywhere", DR, func(f *facts) { f.ignore["eth0"], f.all = 3, map[string]int{"arp_ignore": 3} },
+			"sysctl -w net.ipv4.conf.all.arp_ignore=1"},
 		{"answers for nothing at all", DR, func(f *facts) { f.ignore["eth0"] = 8 }, ""},
 		{"names it by a number that the kernel does not know", DR, func(f *facts) { f.announce["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_announce=2"},
 		{"names it", DR, func(f *facts) { f.announce["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_announce=2"},
