@@ -33,7 +33,7 @@ has it. docs/real-servers.md has the whole story, and the way without Baton.`,
 }
 
 func (o *realServerOptions) add(cmd *cobra.Command, kind bool) {
-	cmd.Flags().StringVar(&o.RuntimeDir, "runtime-dir", realserver.DefaultRuntimeDir, "`directory` that remembers what was changed")
+	cmd.Flags().StringVar(&o.RuntimeDir, "runtime-dir", realserver.DefaultRuntimeDir, "`directory` that remembers what was changed, one for each network namespace")
 	cmd.Flags().StringVar(&o.StateDir, "state-dir", realserver.DefaultStateDir, "`directory` that remembers what --persist was asked for")
 	if kind {
 		cmd.Flags().StringVar(&o.mode, "mode", string(realserver.DR), "how the director's packets arrive: `dr|tun`")

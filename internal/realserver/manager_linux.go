@@ -59,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		return nil, fmt.Errorf("open lock: %w%s", err, needsRoot(err))
 	}
 	if err = takeLock(ctx, m.lock); err == nil {
-		m.rec, err = readRecord(m.recordFile(), bootID())
+		m.rec, err = readRecord(m.recordFile(), bootID(), netNS())
 	}
 	if err == nil {
 		if m.h, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
