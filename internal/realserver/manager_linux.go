@@ -357,13 +357,19 @@ func (m *Manager) save() error {
 	return replaceFile(m.recordFile(), m.rec, len(m.rec.Wants) == 0 && len(m.rec.Changes) == 0)
 }
 
-// Down takes addresses back, and with the last one that needs them the
+// Down takes addresses back, as Suspend does, and forgets what is to be put up
+// after a reboot.
+func (m *Manager) Down(vips []netip.Addr) error {
+	return errors.Join(m.Suspend(vips), m.unpersist(vips))
+}
+
+// Suspend takes addresses back, and with the last one that needs them the
 // parameters and devices. What Up has not added, or what was changed by
 // somebody else since, stays and is told.
-func (m *Manager) Down(vips []netip.Addr) error {
+func (m *Manager) Suspend(vips []netip.Addr) error {
 	var errs []error
 	var stays []netif.Place
-	kept, _ := m.Persistent() // what is wrong with it is told at the end, by unpersist
+	kept, _ := m.Persistent() // what is wrong with it is told by who needs it
 	for _, vip := range vips {
 		w, ours := find(m.rec.Wants, vip)
 		if _, known := find(kept, vip); !ours && known {
@@ -397,8 +403,7 @@ func (m *Manager) Down(vips []netip.Addr) error {
 	if heard && len(stays) > 0 {
 		errs = append(errs, m.heardAgain(stays))
 	}
-	errs = append(errs, m.save(), m.unpersist(vips))
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.save())...)
 }
 
 func (m *Manager) unpersist(vips []netip.Addr) error {

@@ -260,6 +260,29 @@ func TestKernelDownTells(t *testing.T) {
 	}
 }
 
+// What is suspended is gone as after down, and still to be put up at boot.
+func TestKernelSuspend(t *testing.T) {
+	s, w, other := newServer(t), want(t, vip4, DR), want(t, vip4b, DR)
+	before := s.state()
+	s.up(w, other)
+	if err := s.with(func(m *Manager) error {
+		err := errors.Join(m.Persist([]Want{w}), m.Suspend(vips([]Want{w})))
+		if kept, err := m.Persistent(); err != nil || len(kept) != 1 || kept[0] != w {
+			t.Errorf("remembered are %v, %v", kept, err)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if is := s.state(); strings.Contains(is, vip4+"/") || !strings.Contains(is, vip4b+"/32") || !strings.Contains(is, "all/arp_ignore=1") {
+		t.Errorf("what was suspended leaves\n%s", is)
+	}
+	s.down(other)
+	if after := s.state(); after != before {
+		t.Errorf("down leaves\n%s\nbefore it was\n%s", after, before)
+	}
+}
+
 // Wherever a run is cut off, the next one goes on or takes everything back.
 func TestKernelCutOffAtEveryStep(t *testing.T) {
 	s, wants := newServer(t), all(t)
