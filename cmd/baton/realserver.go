@@ -33,7 +33,7 @@ has it. docs/real-servers.md has the whole story, and the way without Baton.`,
 }
 
 func (o *realServerOptions) add(cmd *cobra.Command, kind bool) {
-	cmd.Flags().StringVar(&o.RuntimeDir, "runtime-dir", realserver.DefaultRuntimeDir, "`directory` that remembers what was changed")
+	cmd.Flags().StringVar(&o.RuntimeDir, "runtime-dir", realserver.DefaultRuntimeDir, "`directory` that remembers what was changed, one for each network namespace")
 	cmd.Flags().StringVar(&o.StateDir, "state-dir", realserver.DefaultStateDir, "`directory` that remembers what --persist was asked for")
 	if kind {
 		cmd.Flags().StringVar(&o.mode, "mode", string(realserver.DR), "how the director's packets arrive: `dr|tun`")
@@ -89,7 +89,7 @@ or /128. With --mode tun it goes on tunl0, which is set up and gets rp_filter=2.
 is right already is left as it is; doing it twice changes nothing.
 
 With --persist the addresses are remembered: without VIP, all that are remembered
-are put up, which is what examples/baton-realserver.service does at boot.`,
+are put up, which is what the unit baton-realserver does at boot.`,
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			return o.open(cmd, func(m *realserver.Manager) error {
 				wants, err := o.wants(cmd, args, nil)
@@ -118,6 +118,7 @@ are put up, which is what examples/baton-realserver.service does at boot.`,
 
 func newRealServerDown() *cobra.Command {
 	var o realServerOptions
+	var keep bool
 	cmd := &cobra.Command{
 		Use:   "down [VIP…]",
 		Short: "Take back what up has changed, and only that",
@@ -125,6 +126,9 @@ func newRealServerDown() *cobra.Command {
 parameters and interfaces back to what they were. What somebody else has changed
 since is left alone and told. Without VIP it is done for all that were put up, and
 none that --persist has remembered is put up at boot any more.
+
+With --keep they are put up again at boot, and without VIP it is done for those that
+--persist has remembered alone: what stopping a unit means.
 
 The director goes on sending packets here until the server is out of its
 configuration or drained: do that first.`,
@@ -138,20 +142,37 @@ configuration or drained: do that first.`,
 				vips = append(vips, w.VIP)
 			}
 			return o.open(cmd, func(m *realserver.Manager) error {
+				if keep {
+					if len(vips) == 0 {
+						kept, err := m.Persistent()
+						if err != nil {
+							return err
+						}
+						vips = addresses(kept)
+					}
+					return m.Suspend(vips)
+				}
 				if len(vips) == 0 {
 					kept, _ := m.Persistent() // Down tells what is wrong with it, and takes the others down
-					for _, w := range append(m.Recorded(), kept...) {
-						if !slices.Contains(vips, w.VIP) {
-							vips = append(vips, w.VIP)
-						}
-					}
+					vips = addresses(append(m.Recorded(), kept...))
 				}
 				return m.Down(vips)
 			})
 		}),
 	}
 	o.add(cmd, false)
+	cmd.Flags().BoolVar(&keep, "keep", false, "go on remembering what --persist was asked for")
 	return cmd
+}
+
+// addresses are those of wants, once each.
+func addresses(wants []realserver.Want) (vips []netip.Addr) {
+	for _, w := range wants {
+		if !slices.Contains(vips, w.VIP) {
+			vips = append(vips, w.VIP)
+		}
+	}
+	return vips
 }
 
 func newRealServerStatus() *cobra.Command {

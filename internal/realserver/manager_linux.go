@@ -59,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		return nil, fmt.Errorf("open lock: %w%s", err, needsRoot(err))
 	}
 	if err = takeLock(ctx, m.lock); err == nil {
-		m.rec, err = readRecord(m.recordFile(), bootID())
+		m.rec, err = readRecord(m.recordFile(), bootID(), netNS())
 	}
 	if err == nil {
 		if m.h, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
@@ -140,19 +140,27 @@ func (m *Manager) say(format string, args ...any) {
 }
 
 // Up puts addresses up: the kernel's parameters first, then the tunnel's
-// device, then the address. What is right already is left as it is. After an
-// error what was done stands, is remembered, and is taken back by Down.
+// device, then the address. What is right already is left as it is. Where the
+// host cannot be silenced there is no address and no change. After another error
+// what was done stands, is remembered, and is taken back by Down.
 func (m *Manager) Up(wants []Want) error {
 	for _, w := range wants {
 		if err := m.refuse(w); err != nil {
 			return err
 		}
 	}
+	were := *m.rec
+	were.Changes = slices.Clone(were.Changes) // note and forget change it in place
 	for _, w := range wants {
 		m.rec.want(w)
 	}
 	if err := m.save(); err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(wants, func(w Want) bool { return w.VIP.Is4() }); i >= 0 {
+		if err := m.silence(); err != nil {
+			return errors.Join(fmt.Errorf("put up %s: %w", wants[i].VIP, err), m.takeBack(were))
+		}
 	}
 	for _, w := range wants {
 		if err := m.up(w); err != nil {
@@ -160,6 +168,21 @@ func (m *Manager) Up(wants []Want) error {
 		}
 	}
 	return nil
+}
+
+// takeBack undoes what was changed since the record was as it were. What it
+// held already stays: another address may rest on it.
+func (m *Manager) takeBack(were record) error {
+	m.rec.Wants = were.Wants
+	changes := slices.Clone(m.rec.Changes)
+	slices.Reverse(changes)
+	var errs []error
+	for _, c := range changes {
+		if !were.has(c) {
+			errs = append(errs, m.undo(c))
+		}
+	}
+	return errors.Join(append(errs, m.save())...)
 }
 
 // refuse tells of what would make the address heard of.
@@ -195,11 +218,6 @@ func (m *Manager) refuse(w Want) error {
 func asked(a *netlink.LinkAttrs) bool { return a.RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0 }
 
 func (m *Manager) up(w Want) error {
-	if w.VIP.Is4() {
-		if err := m.silence(); err != nil {
-			return err
-		}
-	}
 	if w.Mode == TUN {
 		if err := m.device(w); err != nil {
 			return err
@@ -237,22 +255,6 @@ func address(vip netip.Addr) *netlink.Addr {
 		a.ValidLft, a.PreferedLft = int(^uint32(0)), 0
 	}
 	return a
-}
-
-// silentIgnore are the values of arp_ignore that keep silent about an address on
-// another interface: 8 answers for none at all, as where neighbours are told by
-// hand. Of 3 it depends on the address's scope, and 4 to 7 are like 0.
-var silentIgnore = []string{"1", "2", "8"}
-
-// silence keeps the host from answering ARP for addresses that are not on the
-// interface that is asked (arp_ignore), and from naming them when it asks for
-// others (arp_announce). Of the value for all interfaces and an interface's
-// own the kernel takes the larger (Documentation/networking/ip-sysctl.rst).
-func (m *Manager) silence() error {
-	if err := m.sysctl(arpIgnore, "1", silentIgnore...); err != nil {
-		return err
-	}
-	return m.sysctl(arpAnnounce, "2", "2")
 }
 
 // device sees to it that what comes out of the tunnel is taken: its source is
@@ -355,13 +357,19 @@ func (m *Manager) save() error {
 	return replaceFile(m.recordFile(), m.rec, len(m.rec.Wants) == 0 && len(m.rec.Changes) == 0)
 }
 
-// Down takes addresses back, and with the last one that needs them the
+// Down takes addresses back, as Suspend does, and forgets what is to be put up
+// after a reboot.
+func (m *Manager) Down(vips []netip.Addr) error {
+	return errors.Join(m.Suspend(vips), m.unpersist(vips))
+}
+
+// Suspend takes addresses back, and with the last one that needs them the
 // parameters and devices. What Up has not added, or what was changed by
 // somebody else since, stays and is told.
-func (m *Manager) Down(vips []netip.Addr) error {
+func (m *Manager) Suspend(vips []netip.Addr) error {
 	var errs []error
 	var stays []netif.Place
-	kept, _ := m.Persistent() // what is wrong with it is told at the end, by unpersist
+	kept, _ := m.Persistent() // what is wrong with it is told by who needs it
 	for _, vip := range vips {
 		w, ours := find(m.rec.Wants, vip)
 		if _, known := find(kept, vip); !ours && known {
@@ -385,29 +393,17 @@ func (m *Manager) Down(vips []netip.Addr) error {
 	}
 	changes := slices.Clone(m.rec.Changes)
 	slices.Reverse(changes)
+	heard := false
 	for _, c := range changes {
 		if !slices.ContainsFunc(m.rec.Wants, func(w Want) bool { return w.needs(c) }) && c.Kind != addedAddress {
 			errs = append(errs, m.undo(c))
-			if c.Name == arpIgnore {
-				m.heardAgain(stays)
-			}
+			heard = heard || silences(c.Name)
 		}
 	}
-	errs = append(errs, m.save(), m.unpersist(vips))
-	return errors.Join(errs...)
-}
-
-// heardAgain tells of addresses that stay where the silence about them has been
-// taken back.
-func (m *Manager) heardAgain(stays []netif.Place) {
-	if now, err := netif.ReadSysctl(arpIgnore); err == nil && slices.Contains(silentIgnore, now) {
-		return
+	if heard && len(stays) > 0 {
+		errs = append(errs, m.heardAgain(stays))
 	}
-	for _, p := range stays {
-		if p.Prefix.Addr().Is4() {
-			m.say("the network hears of %s again, which stays on %s: ip address del %s dev %s", p.Prefix.Addr(), p.Interface, p.Prefix, p.Interface)
-		}
-	}
+	return errors.Join(append(errs, m.save())...)
 }
 
 func (m *Manager) unpersist(vips []netip.Addr) error {
@@ -428,7 +424,7 @@ func (m *Manager) unpersist(vips []netip.Addr) error {
 func (w Want) needs(c change) bool {
 	switch c.Kind {
 	case changedSysctl:
-		return w.VIP.Is4() && (c.Name == arpIgnore || c.Name == arpAnnounce || w.Mode == TUN && c.Name == rpFilter(w.Interface))
+		return w.VIP.Is4() && (silences(c.Name) || w.Mode == TUN && c.Name == rpFilter(w.Interface))
 	case addedAddress:
 		return w.Interface == c.Interface && w.prefix() == c.Address
 	}

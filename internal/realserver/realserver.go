@@ -116,4 +116,6 @@ const (
 	arpAnnounce = "net/ipv4/conf/all/arp_announce"
 )
 
-func rpFilter(iface string) string { return "net/ipv4/conf/" + iface + "/rp_filter" }
+func rpFilter(iface string) string { return conf4(iface, "rp_filter") }
+
+func conf4(iface, name string) string { return "net/ipv4/conf/" + iface + "/" + name }

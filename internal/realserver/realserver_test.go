@@ -97,6 +97,8 @@ func TestJudge(t *testing.T) {
 			"ip address del 192.168.16.200/24 dev eth0"},
 		{"answers", DR, func(f *facts) { f.ignore["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_ignore=1"},
 		{"answers by scope", DR, func(f *facts) { f.ignore["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
+		{"answers by scope everywhere", DR, func(f *facts) { f.ignore["eth0"], f.all = 3, map[string]int{"arp_ignore": 3} },
+			"sysctl -w net.ipv4.conf.all.arp_ignore=1"},
 		{"answers for nothing at all", DR, func(f *facts) { f.ignore["eth0"] = 8 }, ""},
 		{"names it by a number that the kernel does not know", DR, func(f *facts) { f.announce["eth0"] = 3 }, "sysctl -w net.ipv4.conf.eth0.arp_announce=2"},
 		{"names it", DR, func(f *facts) { f.announce["eth0"] = 0 }, "sysctl -w net.ipv4.conf.all.arp_announce=2"},
@@ -162,7 +164,7 @@ func TestLock(t *testing.T) {
 
 func TestRecord(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "deep", "realserver.json")
-	r, err := readRecord(name, "boot-1")
+	r, err := readRecord(name, "boot-1", 7)
 	if err != nil || len(r.Wants) > 0 {
 		t.Fatalf("a record that is not there: %+v, %v", r, err)
 	}
@@ -174,11 +176,17 @@ func TestRecord(t *testing.T) {
 	if err := replaceFile(name, r, false); err != nil {
 		t.Fatal(err)
 	}
-	back, err := readRecord(name, "boot-1")
+	back, err := readRecord(name, "boot-1", 7)
 	if err != nil || len(back.Wants) != 1 || back.Wants[0].Mode != DR || len(back.Changes) != 2 || back.Changes[0].Was != "0" || back.Changes[0].Now != "2" {
 		t.Errorf("came back as %+v, %v", back, err)
 	}
-	if r, err := readRecord(name, "boot-2"); err != nil || len(r.Changes) > 0 || len(r.Wants) > 0 {
+	if _, err := readRecord(name, "boot-1", 8); !errors.Is(err, errOtherNetNS) || !strings.Contains(err.Error(), "net:[7], and this is net:[8]") || !strings.Contains(err.Error(), "--runtime-dir") {
+		t.Errorf("in another network namespace: %v", err)
+	}
+	if _, err := readRecord(name, "boot-1", 0); err != nil {
+		t.Errorf("where the namespace cannot be told: %v", err)
+	}
+	if r, err := readRecord(name, "boot-2", 8); err != nil || len(r.Changes) > 0 || len(r.Wants) > 0 {
 		t.Errorf("after a reboot there is still %+v, %v", r, err)
 	}
 	if err := replaceFile(name, r, true); err != nil {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"baton/internal/atomicfile"
 )
 
@@ -43,7 +45,8 @@ func (c change) same(o change) bool {
 
 // record is what was changed since the machine was started.
 type record struct {
-	Boot    string   `json:"boot"` // the kernel's boot_id: what was changed before a reboot is undone by it
+	Boot    string   `json:"boot"`            // the kernel's boot_id: what was changed before a reboot is undone by it
+	NetNS   uint64   `json:"netns,omitempty"` // the network namespace's inode; 0: an earlier version wrote the record
 	Wants   []Want   `json:"wants"`
 	Changes []change `json:"changes"` // in the order in which they were made
 }
@@ -91,8 +94,23 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// readRecord reads what this boot changed; there being nothing is fine.
-func readRecord(name, boot string) (*record, error) {
+// netNS is the inode of this thread's network namespace, as in net:[4026531840];
+// 0 where that cannot be told.
+func netNS() uint64 {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// errOtherNetNS is a record that cannot be undone here.
+var errOtherNetNS = errors.New("it is of another network namespace")
+
+// readRecord reads what this boot changed in this network namespace; there being
+// nothing is fine. In another namespace nothing of the record is found, and
+// undoing it there would forget it.
+func readRecord(name, boot string, netns uint64) (*record, error) {
 	r := &record{Boot: boot}
 	data, err := readFile(name)
 	if err == nil && data != nil {
@@ -102,8 +120,13 @@ func readRecord(name, boot string) (*record, error) {
 		return nil, fmt.Errorf("read record %s: %w (look at it; without it, what was changed has to be undone by hand)", name, err)
 	}
 	if r.Boot != boot {
-		return &record{Boot: boot}, nil
+		return &record{Boot: boot, NetNS: netns}, nil
 	}
+	if r.NetNS != 0 && netns != 0 && r.NetNS != netns {
+		return nil, fmt.Errorf("read record %s: %w, net:[%d], and this is net:[%d] (name another directory for this one with --runtime-dir; where the other one is gone, remove the file)",
+			name, errOtherNetNS, r.NetNS, netns)
+	}
+	r.NetNS = netns
 	return r, nil
 }
 

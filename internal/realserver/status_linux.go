@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -49,6 +48,7 @@ type facts struct {
 	asked      map[string]bool // those that others can ask, by ARP or neighbour solicitation
 	ignore     map[string]int  // arp_ignore in force, by interface
 	announce   map[string]int  // arp_announce in force, by interface
+	all        map[string]int  // arp_ignore and arp_announce for all interfaces, by name
 	rp         map[string]int  // rp_filter in force, by interface
 }
 
@@ -83,19 +83,8 @@ func judge(wants []Want, f facts) []Finding {
 		if !w.VIP.Is4() {
 			continue
 		}
-		for _, dev := range sortedKeys(f.ignore) {
-			if v := f.ignore[dev]; !slices.Contains(silentIgnore, strconv.Itoa(v)) {
-				add(Finding{About: AboutSilence, What: fmt.Sprintf("arp_ignore is %d on %s", v, dev),
-					Consequence: "the server answers ARP for the virtual address and takes it from the director",
-				}.set(atLarge(dev, "arp_ignore", v > 2), "1"))
-			}
-		}
-		for _, dev := range sortedKeys(f.announce) {
-			if v := f.announce[dev]; v != 2 {
-				add(Finding{About: AboutSilence, What: fmt.Sprintf("arp_announce is %d on %s", v, dev),
-					Consequence: "the server names the virtual address when it asks for others, and they learn that it is here",
-				}.set(atLarge(dev, "arp_announce", v > 2), "2"))
-			}
+		for _, g := range judgeSilence(f) {
+			add(g)
 		}
 	}
 	if wrong := slices.ContainsFunc(out, func(g Finding) bool { return g.About == AboutSilence }); !wrong &&
@@ -141,13 +130,13 @@ func judgeDevice(w Want, f facts) Finding {
 	return Finding{OK: true, About: AboutTunnel, What: fmt.Sprintf("interface %s takes what comes out of the tunnel", w.Interface)}
 }
 
-// atLarge is the parameter for all interfaces; where an interface's own value is
-// too large, that one.
-func atLarge(dev, name string, own bool) string {
-	if !own {
+// atLarge is the parameter for all interfaces; where an interface's own value v
+// is the one that is too large, that one.
+func (f facts) atLarge(dev, name string, v int) string {
+	if v <= 2 || v == f.all[name] {
 		dev = "all"
 	}
-	return "net/ipv4/conf/" + dev + "/" + name
+	return conf4(dev, name)
 }
 
 func sortedKeys(m map[string]int) []string {
@@ -161,8 +150,11 @@ func sortedKeys(m map[string]int) []string {
 
 func (m *Manager) facts(wants []Want) (facts, error) {
 	f := facts{places: map[netip.Addr][]netif.Place{}, interfaces: map[string]bool{}, asked: map[string]bool{},
-		ignore: map[string]int{}, announce: map[string]int{}, rp: map[string]int{}}
+		ignore: map[string]int{}, announce: map[string]int{}, all: map[string]int{}, rp: map[string]int{}}
 	var err error
+	if f.all["arp_ignore"], f.all["arp_announce"], err = inForce("all"); err != nil {
+		return f, err
+	}
 	for _, w := range wants {
 		if f.places[w.VIP], err = netif.Places(m.h, w.VIP); err != nil {
 			return f, err
@@ -185,10 +177,7 @@ func (m *Manager) facts(wants []Want) (facts, error) {
 		if !f.asked[name] {
 			continue
 		}
-		if f.ignore[name], err = netif.Conf4(name, "arp_ignore"); err != nil {
-			return f, err
-		}
-		if f.announce[name], err = netif.Conf4(name, "arp_announce"); err != nil {
+		if f.ignore[name], f.announce[name], err = inForce(name); err != nil {
 			return f, err
 		}
 	}
