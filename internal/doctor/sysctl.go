@@ -68,7 +68,7 @@ func needs(cfg *conf.Config, f Facts) []need {
 
 // names are what has to be read for needs and for what is judged beside them.
 func names(cfg *conf.Config, f Facts) []string {
-	out := []string{"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_count", "net/ipv4/vs/pmtu_disc"}
+	out := []string{"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_count", "net/ipv4/vs/pmtu_disc", "net/ipv4/vs/conntrack"}
 	for _, n := range needs(cfg, f) {
 		out = append(out, n.name)
 	}
