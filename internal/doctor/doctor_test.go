@@ -328,6 +328,10 @@ var directors = []sick{
 		f.Firewall.NFT = `{"nftables": [{"chain": {"family": "netdev", "table": "f", "name": "in", "dev": "eth0", "type": "filter", "hook": "ingress", "prio": 0, "policy": "accept"}},
 			{"rule": {"family": "netdev", "table": "f", "chain": "in", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "192.168.16.200"}}, {"drop": null}]}}]}`
 	}},
+	{name: "firewall on an interface that nft does not tell", harm: func(f *Facts) {
+		f.Firewall.NFT = `{"nftables": [{"chain": {"family": "netdev", "table": "f", "name": "in", "type": "filter", "hook": "ingress", "prio": 0, "policy": "accept"}},
+			{"rule": {"family": "netdev", "table": "f", "chain": "in", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "192.168.16.200"}}, {"drop": null}]}}]}`
+	}},
 	{name: "firewall that cannot be read", harm: func(f *Facts) { f.Firewall.Unread = 3 }},
 	{name: "clock", harm: func(f *Facts) { f.Clock = ClockFacts{} }},
 	{name: "clock that cannot be read", harm: func(f *Facts) { f.Clock = ClockFacts{Failed: "operation not permitted"} }},

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -221,6 +222,25 @@ func (r ruleset) ask(p probe) *chain {
 			continue
 		}
 		for _, there := range c.seen(p) {
+			if r.through(c, there) == dropped {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// unplaced is a chain of an interface that surely drops a packet if it is on the
+// packet's: which one nft 1.0 leaves out of its JSON.
+func (r ruleset) unplaced(p probe) *chain {
+	for _, k := range slices.Sorted(maps.Keys(r)) {
+		c := r[k]
+		if c.hook != "ingress" && c.hook != "egress" || c.devices != nil || !c.concerns(p.six) {
+			continue
+		}
+		somewhere := *c
+		somewhere.devices = []string{"*"}
+		for _, there := range somewhere.seen(p) {
 			if r.through(c, there) == dropped {
 				return c
 			}

@@ -40,6 +40,8 @@ func (e *examination) firewall() {
 		if c := e.rules().ask(p); c != nil {
 			clear = false
 			e.add(c.opens(p, f))
+		} else if e.unplaced(p) {
+			clear = false
 		}
 	}
 	for k := range e.cfg.Instances {
@@ -86,6 +88,17 @@ func (e *examination) firewall() {
 	if e.firewallOut() && clear {
 		e.ok("firewall.rules", "no rule of the firewall drops VRRP or what is for the services")
 	}
+}
+
+// unplaced says of a packet whose fate hangs on the interface of a chain.
+func (e *examination) unplaced(p probe) bool {
+	c := e.rules().unplaced(p)
+	if c == nil {
+		return false
+	}
+	e.unknown("firewall.read", fmt.Sprintf("chain %s of table %s %s drops what must pass if it is on %s, and this nft does not tell its interface in JSON",
+		c.name, c.family, c.table, cmp.Or(p.under, p.in, p.out)), fmt.Sprintf("nft list chain %s %s %s", c.family, c.table, c.name))
+	return true
 }
 
 // rules are parsed once.

@@ -96,8 +96,13 @@ func TestKernelFirewallOfServices(t *testing.T) {
 	here.Run("nft", "add table ip f; add chain ip f out { type filter hook output priority 0; policy drop; };"+
 		"add rule ip f out ip protocol 112 accept; add rule ip f out oifname lo accept; add rule ip f out ct state new,related,established accept")
 	mended("firewall.service_out", "by eth0 for tcp 192.168.16.200:80")
+	// nft 1.0 does not tell in JSON which interface a chain is on.
 	here.Run("nft", "add table netdev n; add chain netdev n in { type filter hook ingress device eth0 priority 0; }; add rule netdev n in ip daddr 192.168.16.200 drop")
-	mended("firewall.service", "comes in by eth0")
+	if strings.Contains(here.Run("nft", "-j", "list", "ruleset"), `"dev"`) {
+		mended("firewall.service", "comes in by eth0")
+	} else {
+		expect(t, look(), map[string]string{"firewall.read": "chain in of table netdev n drops what must pass if it is on eth0"})
+	}
 	here.Run("nft", "delete table ip f; delete table netdev n; add table ip g; add chain ip g post { type filter hook postrouting priority 0; }; add rule ip g post tcp dport 80 drop")
 	mended("firewall.service_out", "by eth0 for tcp 192.168.16.200:80")
 	if _, err := exec.LookPath("iptables"); err != nil {

@@ -162,6 +162,8 @@ func (e *examination) serverFirewall(wants []realserver.Want) {
 		if c := e.rules().ask(p); c != nil {
 			clear = false
 			e.add(c.opens(p, Finding{ID: "firewall.service", Severity: Critical, What: what, Consequence: "the server never sees what the director sends it"}))
+		} else if e.unplaced(p) {
+			clear = false
 		}
 	}
 	for _, dev := range slices.Sorted(maps.Keys(e.f.Segments)) {
