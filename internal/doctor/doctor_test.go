@@ -100,8 +100,9 @@ const allCaps = 1<<41 - 1
 // healthy is a director that nothing is wrong with.
 func healthy() Facts {
 	return Facts{
-		Kernel:  KernelFacts{Release: "6.1.0", Modules: map[string]ModuleState{"ip_vs": Loaded, "ip_vs_wrr": Loaded, "ip_vs_rr": Loadable}},
-		Sysctls: map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/vs/pmtu_disc": "1", "net/ipv6/conf/eth0/disable_ipv6": "0", "net/ipv6/conf/all/forwarding": "1"},
+		Packager: "apt-get",
+		Kernel:   KernelFacts{Release: "6.1.0", Modules: map[string]ModuleState{"ip_vs": Loaded, "ip_vs_wrr": Loaded, "ip_vs_rr": Loadable}},
+		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/vs/pmtu_disc": "1", "net/ipv6/conf/eth0/disable_ipv6": "0", "net/ipv6/conf/all/forwarding": "1"},
 		Links: map[string]Link{
 			"eth0": {Up: true, Admin: true, MTU: 1500, MAC: "02:00:00:00:00:11", Primary: ip("192.168.16.11"), LinkLocal: ip("fe80::11")},
 			"eth1": {Up: true, Admin: true, MTU: 1600, MAC: "02:00:00:00:01:11", Primary: ip("192.168.18.11")},
@@ -180,6 +181,13 @@ var directors = []sick{
 		f.Kernel.NoIPVS, f.Kernel.Modules["ip_vs"], f.Kernel.NoLoading = true, Loadable, true
 	}},
 	{name: "no IPVS installed", harm: func(f *Facts) { f.Kernel.NoIPVS, f.Kernel.Modules["ip_vs"] = true, Missing }},
+	{name: "no IPVS installed on a system of rpm packages", harm: func(f *Facts) {
+		f.Kernel.NoIPVS, f.Kernel.Modules["ip_vs"], f.Packager, f.Firewall.Unread = true, Missing, "dnf", 3
+	}},
+	{name: "no IPv6 on a system of rpm packages", text: pair6, harm: func(f *Facts) {
+		f.Kernel.NoIPv6, f.Packager = true, "dnf"
+		delete(f.Sysctls, "net/ipv6/conf/eth0/disable_ipv6")
+	}},
 	{name: "no scheduler", harm: func(f *Facts) { f.Kernel.Modules["ip_vs_wrr"] = Missing }},
 	{name: "unlisted scheduler", harm: func(f *Facts) { f.Kernel.Modules["ip_vs_wrr"] = Unlisted }},
 	{name: "NAT with wrong sysctls", kind: "NAT", harm: func(f *Facts) {
@@ -365,6 +373,7 @@ var wants = []realserver.Want{{VIP: ip("192.168.16.200"), Mode: realserver.DR, I
 
 func healthyServer() Facts {
 	return Facts{
+		Packager:   "apt-get",
 		Kernel:     KernelFacts{Release: "6.1.0", Modules: map[string]ModuleState{"ipip": Loaded}},
 		Default:    map[string]Route{"ipv4": {Interface: "eth0", Gateway: ip("192.168.16.1"), MAC: "02:00:00:00:00:01"}},
 		Segments:   map[string]Segment{"eth0": {Claims: []Claim{{ip("192.168.16.200"), "02:00:00:00:00:11"}}, Asked: true}},

@@ -29,7 +29,7 @@ const (
 // firewall follows what must pass through the machine's own rules.
 func (e *examination) firewall() {
 	if n := e.f.Firewall.Unread; n > 0 {
-		e.unknown("firewall.read", fmt.Sprintf("the kernel has %d firewall chains, and neither nft nor iptables-save is here to print them", n), "apt-get install nftables")
+		e.unknown("firewall.read", fmt.Sprintf("the kernel has %d firewall chains, and neither nft nor iptables-save is here to print them", n), e.nftPackage())
 		return
 	}
 	if e.f.failed("firewall.read") {

@@ -90,7 +90,7 @@ func (e *examination) sysctls() {
 		case n.id == "sysctl.disable_ipv6" && e.f.Kernel.NoIPv6:
 			e.add(Finding{ID: "kernel.ipv6", Severity: Critical, What: "the kernel has no IPv6",
 				Consequence: "baton run refuses to start: an instance has IPv6 addresses",
-				Mend:        "grep -o 'ipv6.disable=[^ ]*' /proc/cmdline; sed -i 's/ *ipv6.disable=1//' /etc/default/grub && update-grub && reboot"})
+				Mend:        e.bootWithIPv6()})
 		case !there:
 			e.unknown(n.id, key+" could not be read", "sysctl "+key)
 		case is == n.value || slices.Contains(n.fine, is):
