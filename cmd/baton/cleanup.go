@@ -101,8 +101,9 @@ interval, instead of three intervals later. For that the configuration is read; 
 that is not possible the addresses are removed all the same.
 
 The IPVS table stays, and with it the connections that go through it, unless --ipvs
-is given. While a director runs it refuses. A speaker that outlived its director is
-waited for: it hands the addresses over without losing a request.
+is given. While a director runs in this network namespace it refuses, whatever that
+one's runtime_dir. A speaker that outlived its director is waited for: it hands the
+addresses over without losing a request.
 
 The systemd unit runs it after each stop and crash.`,
 		Args: cobra.NoArgs,

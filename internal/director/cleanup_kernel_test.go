@@ -100,6 +100,18 @@ func TestCleanup(t *testing.T) {
 		t.Errorf("a clean-up that refuses has done something: %q", said)
 	}
 	lock.Close()
+	// Marks are the namespace's: a director with another runtime directory has the same.
+	hold, err := holdNamespace("/run/other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Cleanup(ctx, o); err == nil || !strings.Contains(err.Error(), "(pid "+strconv.Itoa(os.Getpid())+", runtime_dir /run/other)") {
+		t.Errorf("while a director with another runtime_dir runs: %v", err)
+	}
+	if !on("eth0", "192.168.16.200/32") || len(said) > 0 {
+		t.Errorf("a clean-up that refuses has done something: %q", said)
+	}
+	hold.Close()
 
 	if err := Cleanup(ctx, o); err != nil {
 		t.Errorf("%v; it said %q", err, said)

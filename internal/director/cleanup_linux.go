@@ -42,14 +42,18 @@ type CleanupOptions struct {
 
 // Cleanup removes what a director that is dead has left in the kernel:
 // addresses, virtual routes and rules, VMACs, relays; and tells the peers of
-// instances that were master. Whatever does not carry our mark stays. It refuses while a director runs. What fails does not keep
-// the rest from being removed.
+// instances that were master. Whatever does not carry our mark stays. It refuses
+// while a director runs in this network namespace, whatever its runtime directory.
+// What fails does not keep the rest from being removed.
 func Cleanup(ctx context.Context, o CleanupOptions) error {
 	lock, err := lockRuntime(o.RuntimeDir, stopFirst)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+	if err := refuseBeside(); err != nil {
+		return err
+	}
 	speaker, err := o.awaitSpeaker(ctx)
 	if err != nil {
 		return err
@@ -67,6 +71,19 @@ func Cleanup(ctx context.Context, o CleanupOptions) error {
 // stopFirst refuses a clean-up under a director.
 func stopFirst(held *errHeld) error {
 	return fmt.Errorf("clean up: a director runs with pid %s (it holds %s) and removes what is its own itself; stop it first: systemctl stop baton", held.pid, held.file)
+}
+
+// refuseBeside refuses a clean-up beside a director with another runtime directory:
+// what that one holds carries the same mark.
+func refuseBeside() error {
+	running, err := namespaceHolders()
+	if err != nil {
+		return fmt.Errorf("clean up: %w", err)
+	}
+	if len(running) > 0 {
+		return fmt.Errorf("clean up: a director runs in this network namespace (%s), whose addresses carry the same mark; stop it first", running[0])
+	}
+	return nil
 }
 
 // awaitSpeaker waits until no speaker holds addresses any more, and keeps

@@ -61,6 +61,11 @@ func Run(ctx context.Context, opts Options) (refused error) {
 			refused = errors.Join(refused, traces.remove())
 		}
 	}()
+	hold, err := holdNamespace(cfg.Global.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer hold.Close()
 	if err := traces.makeDir(cfg.Global.StateDir, 0o750); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}

@@ -71,12 +71,12 @@ func (e *examination) link(i *vrrp.Config) {
 		e.add(Finding{ID: "address.interface", Severity: Critical, What: fmt.Sprintf("interface %s has no carrier", i.Interface),
 			Consequence: i.Name + " is in FAULT: look at the cable and at the switch's port", Mend: "ip link show " + i.Interface})
 	case !own.IsValid() && !i.Source.IsValid():
-		family, example := "IPv4", "192.0.2.11/24"
+		family := "IPv4"
 		if i.Family() == vrrp.IPv6 {
-			family, example = "link-local IPv6", "fe80::11/64"
+			family = "link-local IPv6"
 		}
 		e.add(Finding{ID: "address.interface", Severity: Critical, What: fmt.Sprintf("interface %s has no %s address of its own", i.Interface, family),
-			Consequence: i.Name + " has nothing to send adverts from, and is in FAULT", Mend: fmt.Sprintf("ip address add %s dev %s", example, i.Interface)})
+			Consequence: i.Name + " has nothing to send adverts from, and is in FAULT: give it one of its network that nobody else has", Mend: "ip address show dev " + i.Interface})
 	default:
 		e.ok("address.interface", fmt.Sprintf("interface %s is up and has %s", i.Interface, own))
 	}

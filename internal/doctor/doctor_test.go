@@ -70,6 +70,17 @@ virtual_ipaddress = ["fe80::200/64"]
 `
 )
 
+// otherServer is one more of pair's service, reached as the first one is.
+const otherServer = `[[virtual_server.real_server]]
+address = "192.168.16.104:80"
+`
+
+// closedOut is a machine that lets out what it needs itself, and no more.
+func closedOut(f *Facts) {
+	f.Routes[ip("192.168.16.104")] = f.Routes[ip("192.168.16.103")]
+	f.Firewall.IPTables = "*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p vrrp -j ACCEPT\n-A OUTPUT -d 192.168.16.12/32 -j ACCEPT\n-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -p icmp -j ACCEPT\nCOMMIT\n"
+}
+
 func configured(t *testing.T, text, kind, more string) *conf.Config {
 	t.Helper()
 	if more == vmac {
@@ -89,8 +100,9 @@ const allCaps = 1<<41 - 1
 // healthy is a director that nothing is wrong with.
 func healthy() Facts {
 	return Facts{
-		Kernel:  KernelFacts{Release: "6.1.0", Modules: map[string]ModuleState{"ip_vs": Loaded, "ip_vs_wrr": Loaded, "ip_vs_rr": Loadable}},
-		Sysctls: map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/vs/pmtu_disc": "1", "net/ipv6/conf/eth0/disable_ipv6": "0", "net/ipv6/conf/all/forwarding": "1"},
+		Packager: "apt-get",
+		Kernel:   KernelFacts{Release: "6.1.0", Modules: map[string]ModuleState{"ip_vs": Loaded, "ip_vs_wrr": Loaded, "ip_vs_rr": Loadable}},
+		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/vs/pmtu_disc": "1", "net/ipv6/conf/eth0/disable_ipv6": "0", "net/ipv6/conf/all/forwarding": "1"},
 		Links: map[string]Link{
 			"eth0": {Up: true, Admin: true, MTU: 1500, MAC: "02:00:00:00:00:11", Primary: ip("192.168.16.11"), LinkLocal: ip("fe80::11")},
 			"eth1": {Up: true, Admin: true, MTU: 1600, MAC: "02:00:00:00:01:11", Primary: ip("192.168.18.11")},
@@ -169,6 +181,13 @@ var directors = []sick{
 		f.Kernel.NoIPVS, f.Kernel.Modules["ip_vs"], f.Kernel.NoLoading = true, Loadable, true
 	}},
 	{name: "no IPVS installed", harm: func(f *Facts) { f.Kernel.NoIPVS, f.Kernel.Modules["ip_vs"] = true, Missing }},
+	{name: "no IPVS installed on a system of rpm packages", harm: func(f *Facts) {
+		f.Kernel.NoIPVS, f.Kernel.Modules["ip_vs"], f.Packager, f.Firewall.Unread = true, Missing, "dnf", 3
+	}},
+	{name: "no IPv6 on a system of rpm packages", text: pair6, harm: func(f *Facts) {
+		f.Kernel.NoIPv6, f.Packager = true, "dnf"
+		delete(f.Sysctls, "net/ipv6/conf/eth0/disable_ipv6")
+	}},
 	{name: "no scheduler", harm: func(f *Facts) { f.Kernel.Modules["ip_vs_wrr"] = Missing }},
 	{name: "unlisted scheduler", harm: func(f *Facts) { f.Kernel.Modules["ip_vs_wrr"] = Unlisted }},
 	{name: "NAT with wrong sysctls", kind: "NAT", harm: func(f *Facts) {
@@ -292,6 +311,35 @@ var directors = []sick{
 			{"chain": {"family": "inet", "table": "f", "name": "out", "type": "filter", "hook": "output", "prio": 0, "policy": "drop"}},
 			{"chain": {"family": "inet", "table": "f", "name": "fwd", "type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}}]}`
 	}},
+	{name: "firewall that lets nothing out", more: otherServer, harm: closedOut},
+	{name: "firewall that lets nothing out with NAT", kind: "NAT", more: otherServer, harm: both(closedOut, func(f *Facts) {
+		f.Sysctls["net/ipv4/conf/all/send_redirects"], f.Sysctls["net/ipv4/conf/eth0/send_redirects"] = "0", "0"
+	})},
+	{name: "firewall that lets nothing out with TUN", kind: "TUN", more: otherServer, harm: closedOut},
+	{name: "firewall that lets nothing out with GUE", kind: "TUN\"\ntun_type = \"gue\"\ntun_port = 5555\n#\"", harm: closedOut},
+	{name: "firewall that lets nothing out with GRE over IPv6", text: pair6, kind: "TUN\"\ntun_type = \"gre\"\n#\"", harm: func(f *Facts) {
+		f.Firewall.NFT = `{"nftables": [{"chain": {"family": "inet", "table": "f", "name": "out", "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}},
+			{"rule": {"family": "inet", "table": "f", "chain": "out", "expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "gre"}}, {"drop": null}]}}]}`
+	}},
+	{name: "healthy, with a firewall that lets out what IPVS sends", harm: func(f *Facts) {
+		f.Firewall.IPTables = "*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p vrrp -j ACCEPT\n-A OUTPUT -d 192.168.16.200/32 -p tcp -m tcp --dport 80 -j ACCEPT\nCOMMIT\n"
+	}},
+	{name: "firewall that lets out what is tracked", harm: func(f *Facts) {
+		f.Sysctls["net/ipv4/vs/conntrack"] = "0"
+		f.Firewall.IPTables = "*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p vrrp -j ACCEPT\n-A OUTPUT -m conntrack --ctstate NEW,RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n"
+	}},
+	{name: "healthy, with a firewall that lets out what is tracked, and IPVS has it tracked", harm: func(f *Facts) {
+		f.Sysctls["net/ipv4/vs/conntrack"] = "1"
+		f.Firewall.IPTables = "*filter\n:OUTPUT DROP [0:0]\n-A OUTPUT -p vrrp -j ACCEPT\n-A OUTPUT -m conntrack --ctstate NEW,RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n"
+	}},
+	{name: "firewall on the interface below a VMAC", more: vmac, harm: func(f *Facts) {
+		f.Firewall.NFT = `{"nftables": [{"chain": {"family": "netdev", "table": "f", "name": "in", "dev": "eth0", "type": "filter", "hook": "ingress", "prio": 0, "policy": "accept"}},
+			{"rule": {"family": "netdev", "table": "f", "chain": "in", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "192.168.16.200"}}, {"drop": null}]}}]}`
+	}},
+	{name: "firewall on an interface that nft does not tell", harm: func(f *Facts) {
+		f.Firewall.NFT = `{"nftables": [{"chain": {"family": "netdev", "table": "f", "name": "in", "type": "filter", "hook": "ingress", "prio": 0, "policy": "accept"}},
+			{"rule": {"family": "netdev", "table": "f", "chain": "in", "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "192.168.16.200"}}, {"drop": null}]}}]}`
+	}},
 	{name: "firewall that cannot be read", harm: func(f *Facts) { f.Firewall.Unread = 3 }},
 	{name: "clock", harm: func(f *Facts) { f.Clock = ClockFacts{} }},
 	{name: "clock that cannot be read", harm: func(f *Facts) { f.Clock = ClockFacts{Failed: "operation not permitted"} }},
@@ -325,6 +373,7 @@ var wants = []realserver.Want{{VIP: ip("192.168.16.200"), Mode: realserver.DR, I
 
 func healthyServer() Facts {
 	return Facts{
+		Packager:   "apt-get",
 		Kernel:     KernelFacts{Release: "6.1.0", Modules: map[string]ModuleState{"ipip": Loaded}},
 		Default:    map[string]Route{"ipv4": {Interface: "eth0", Gateway: ip("192.168.16.1"), MAC: "02:00:00:00:00:01"}},
 		Segments:   map[string]Segment{"eth0": {Claims: []Claim{{ip("192.168.16.200"), "02:00:00:00:00:11"}}, Asked: true}},

@@ -13,6 +13,7 @@ import (
 // Facts are what was found on a machine. Their JSON is for tests only.
 type Facts struct {
 	Kernel    KernelFacts
+	Packager  string                       // the program that installs packages: apt-get, dnf, zypper; "": not known
 	Sysctls   map[string]string            // by name below /proc/sys; what the kernel does not have is not in it
 	Settings  *settings.Outcome            // of [ipvs]; nil: not read
 	Links     map[string]Link              // by name

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 type probe struct {
 	hook         string // input, output or forward
 	in, out      string // interfaces
+	under        string // the interface whose frames in takes, as a VMAC does; "": none
 	six          bool
 	proto        int
 	src, dst     netip.Addr
@@ -69,7 +71,8 @@ type verdictIf struct {
 type chain struct {
 	family, table, name string
 	hook                string
-	drops               bool // policy
+	devices             []string // of a chain of the ingress or egress hook
+	drops               bool     // policy
 	iptables            bool
 	rules               []rule
 }
@@ -106,7 +109,42 @@ type walk struct {
 
 // concerns says whether a chain sees packets of a family.
 func (c *chain) concerns(six bool) bool {
-	return c.family == "inet" || c.family == map[bool]string{false: "ip", true: "ip6"}[six]
+	return c.family == "inet" || c.family == "netdev" || c.family == map[bool]string{false: "ip", true: "ip6"}[six]
+}
+
+// seen are the ways in which a packet comes by a chain's hook, as it is there: a
+// VMAC's has passed the hook of the interface below before.
+func (c *chain) seen(p probe) []probe {
+	switch c.hook {
+	case "ingress":
+		var out []probe
+		for _, dev := range []string{p.under, p.in} {
+			if p.hook != "output" && c.isOn(dev) {
+				p.in, p.out, p.state = dev, "", "" // nothing is routed or tracked yet
+				out = append(out, p)
+			}
+		}
+		return out
+	case "egress":
+		if p.hook != "input" && c.isOn(p.out) {
+			return []probe{p}
+		}
+	case "prerouting":
+		if p.hook != "output" {
+			return []probe{p}
+		}
+	case "postrouting":
+		if p.hook != "input" {
+			return []probe{p}
+		}
+	case p.hook:
+		return []probe{p}
+	}
+	return nil
+}
+
+func (c *chain) isOn(dev string) bool {
+	return dev != "" && slices.ContainsFunc(c.devices, func(name string) bool { return sameWord(name, dev) == yes })
 }
 
 // run follows a packet through a chain's rules.
@@ -180,21 +218,46 @@ func (r ruleset) ask(p probe) *chain {
 	slices.Sort(keys)
 	for _, k := range keys {
 		c := r[k]
-		if !c.concerns(p.six) || c.hook != p.hook && !(c.hook == "prerouting" && p.hook != "output") || strings.HasPrefix(c.table, ownTables) {
+		if !c.concerns(p.six) || strings.HasPrefix(c.table, ownTables) {
 			continue
 		}
-		what := (&walk{rules: r, p: p}).run(c, 0)
-		if what&(fallen|left) != 0 {
-			what &^= fallen | left
-			if c.drops {
-				what |= dropped
-			} else {
-				what |= passed
+		for _, there := range c.seen(p) {
+			if r.through(c, there) == dropped {
+				return c
 			}
-		}
-		if what == dropped {
-			return c
 		}
 	}
 	return nil
+}
+
+// unplaced is a chain of an interface that surely drops a packet if it is on the
+// packet's: which one nft 1.0 leaves out of its JSON.
+func (r ruleset) unplaced(p probe) *chain {
+	for _, k := range slices.Sorted(maps.Keys(r)) {
+		c := r[k]
+		if c.hook != "ingress" && c.hook != "egress" || c.devices != nil || !c.concerns(p.six) {
+			continue
+		}
+		somewhere := *c
+		somewhere.devices = []string{"*"}
+		for _, there := range somewhere.seen(p) {
+			if r.through(c, there) == dropped {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// through is what may become of a packet that comes by a chain's hook.
+func (r ruleset) through(c *chain, p probe) fate {
+	what := (&walk{rules: r, p: p}).run(c, 0)
+	if what&(fallen|left) == 0 {
+		return what
+	}
+	what &^= fallen | left
+	if c.drops {
+		return what | dropped
+	}
+	return what | passed
 }

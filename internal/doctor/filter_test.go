@@ -117,6 +117,47 @@ func TestNFT(t *testing.T) {
 	}
 }
 
+// Chains of the ingress and egress hooks see what their interfaces carry, and a
+// VMAC's frames come by the interface below it.
+func TestNFTOnInterfaces(t *testing.T) {
+	chains := func(family, hook, dev string) string {
+		return `{"nftables": [{"chain": {"family": "` + family + `", "table": "f", "name": "c", "dev": ` + dev + `, "type": "filter", "hook": "` + hook + `", "prio": 0, "policy": "accept"}},
+			{"rule": {"family": "` + family + `", "table": "f", "chain": "c", "expr": [` + m("==", daddr, `"192.168.16.200"`) + dropIt + `]}}]}`
+	}
+	out := func(p *probe) { p.hook, p.in, p.out = "output", "", "eth0" }
+	for _, tt := range []struct {
+		name, rules string
+		p           probe
+		dropped     bool
+	}{
+		{"netdev", chains("netdev", "ingress", `"eth0"`), web(nil), true},
+		{"inet", chains("inet", "ingress", `"eth0"`), web(nil), true},
+		{"several interfaces", chains("netdev", "ingress", `["eth7", "eth0"]`), web(nil), true},
+		{"a pattern", chains("netdev", "ingress", `"eth*"`), web(nil), true},
+		{"another interface", chains("netdev", "ingress", `"eth1"`), web(nil), false},
+		{"below a VMAC", chains("netdev", "ingress", `"eth0"`), web(func(p *probe) { p.in, p.under = "vrrp.51", "eth0" }), true},
+		{"a VMAC", chains("netdev", "ingress", `"vrrp.51"`), web(func(p *probe) { p.in, p.under = "vrrp.51", "eth0" }), true},
+		{"ingress, of what leaves", chains("netdev", "ingress", `"eth0"`), web(out), false},
+		{"egress", chains("netdev", "egress", `"eth0"`), web(out), true},
+		{"egress by another interface", chains("netdev", "egress", `"eth1"`), web(out), false},
+		{"egress, of what comes in", chains("netdev", "egress", `"eth0"`), web(nil), false},
+		{"postrouting", chains("inet", "postrouting", "null"), web(out), true},
+		{"postrouting, of what comes in", chains("inet", "postrouting", "null"), web(nil), false},
+	} {
+		r := ruleset{}
+		if err := r.parseNFT([]byte(tt.rules)); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		c := r.ask(tt.p)
+		if got := c != nil; got != tt.dropped {
+			t.Errorf("%s: dropped %v, want %v", tt.name, got, tt.dropped)
+		}
+		if c != nil && strings.Contains(c.opens(tt.p, Finding{}).Mend, "iifname") {
+			t.Errorf("%s: opened for an interface that is not the chain's: %s", tt.name, c.opens(tt.p, Finding{}).Mend)
+		}
+	}
+}
+
 // What the program itself prints is read.
 func TestNFTAsPrinted(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("testdata", "ruleset.json"))

@@ -29,7 +29,7 @@ const (
 // firewall follows what must pass through the machine's own rules.
 func (e *examination) firewall() {
 	if n := e.f.Firewall.Unread; n > 0 {
-		e.unknown("firewall.read", fmt.Sprintf("the kernel has %d firewall chains, and neither nft nor iptables-save is here to print them", n), "apt-get install nftables")
+		e.unknown("firewall.read", fmt.Sprintf("the kernel has %d firewall chains, and neither nft nor iptables-save is here to print them", n), e.nftPackage())
 		return
 	}
 	if e.f.failed("firewall.read") {
@@ -40,6 +40,8 @@ func (e *examination) firewall() {
 		if c := e.rules().ask(p); c != nil {
 			clear = false
 			e.add(c.opens(p, f))
+		} else if e.unplaced(p) {
+			clear = false
 		}
 	}
 	for k := range e.cfg.Instances {
@@ -47,9 +49,11 @@ func (e *examination) firewall() {
 		try(vrrpIn(i, peerOf(i, e.f.Segments[i.Interface])), Finding{ID: "firewall.vrrp_in", Severity: Critical,
 			What:        "the firewall drops adverts (IP protocol 112) that come in by " + i.Interface,
 			Consequence: "this node does not hear the master, and makes itself a second one"})
-		try(vrrpOut(i), Finding{ID: "firewall.vrrp_out", Severity: Critical,
-			What:        "the firewall drops adverts (IP protocol 112) that leave by " + i.Interface,
-			Consequence: "the peer does not hear this node, and makes itself a second master"})
+		for _, p := range vrrpOut(i) {
+			try(p, Finding{ID: "firewall.vrrp_out", Severity: Critical,
+				What:        "the firewall drops adverts (IP protocol 112) that leave by " + i.Interface,
+				Consequence: "the peer does not hear this node, and makes itself a second master"})
+		}
 	}
 	left := maxProbes
 	for _, vs := range e.cfg.Services {
@@ -62,7 +66,11 @@ func (e *examination) firewall() {
 			if i, a := e.holder(k.Address); i != nil {
 				by = i.AddressDevice(a) // a VMAC takes its frames from its parent
 			}
-			try(serviceIn(k, by), Finding{ID: "firewall.service", Severity: Critical,
+			p := serviceIn(k, by)
+			if by != in {
+				p.under = in
+			}
+			try(p, Finding{ID: "firewall.service", Severity: Critical,
 				What:        fmt.Sprintf("the firewall drops what comes in by %s for %s", by, k),
 				Consequence: "IPVS takes packets in the input hook: what is dropped there is never balanced"})
 		}
@@ -77,9 +85,20 @@ func (e *examination) firewall() {
 				Consequence: "with NAT answers pass the director: clients get none"})
 		}
 	}
-	if clear {
+	if e.firewallOut() && clear {
 		e.ok("firewall.rules", "no rule of the firewall drops VRRP or what is for the services")
 	}
+}
+
+// unplaced says of a packet whose fate hangs on the interface of a chain.
+func (e *examination) unplaced(p probe) bool {
+	c := e.rules().unplaced(p)
+	if c == nil {
+		return false
+	}
+	e.unknown("firewall.read", fmt.Sprintf("chain %s of table %s %s drops what must pass if it is on %s, and this nft does not tell its interface in JSON",
+		c.name, c.family, c.table, cmp.Or(p.under, p.in, p.out)), fmt.Sprintf("nft list chain %s %s %s", c.family, c.table, c.name))
+	return true
 }
 
 // rules are parsed once.
@@ -106,13 +125,18 @@ func vrrpIn(i *vrrp.Config, from netip.Addr) probe {
 	return p
 }
 
-// vrrpOut is an advert of this node's.
-func vrrpOut(i *vrrp.Config) probe {
+// vrrpOut are this node's adverts: to the group, or one to each peer.
+func vrrpOut(i *vrrp.Config) []probe {
 	p := probe{hook: "output", out: i.Interface, six: i.Family() == vrrp.IPv6, proto: vrrp.Protocol, dst: i.Endpoint().Group, src: i.Source, state: "new"}
-	if len(i.Peers) > 0 {
-		p.dst = i.Peers[0]
+	if len(i.Peers) == 0 {
+		return []probe{p}
 	}
-	return p
+	var out []probe
+	for _, peer := range i.Peers {
+		p.dst = peer
+		out = append(out, p)
+	}
+	return out
 }
 
 // peerOf is a director that adverts come from, if one is known.
@@ -165,6 +189,9 @@ func (c *chain) opens(p probe, f Finding) Finding {
 		f.Mend += " -j ACCEPT"
 		f.Consequence += fmt.Sprintf(" (chain %s of iptables)", c.name)
 		return f
+	}
+	if c.devices != nil {
+		p.in = "" // the chain is on it, or on the one below
 	}
 	f.Mend = fmt.Sprintf("nft insert rule %s %s %s", c.family, c.table, c.name) + option(" iifname ", p.in) + option(" oifname ", p.out)
 	if portOf(p.proto) {

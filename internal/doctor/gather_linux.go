@@ -71,6 +71,7 @@ func Gather(ctx context.Context, cfg *conf.Config, o Options) (Facts, error) {
 	g.stations(ctx)
 	g.ipvs(ctx)
 	g.f.Firewall = readFirewall(ctx, g.failed)
+	g.f.Packager = readPackager()
 	g.f.Clock = readClock()
 	g.processes()
 	g.again()

@@ -10,10 +10,6 @@ import (
 
 const moduleIPVS = "ip_vs"
 
-// kernelPackage brings a kernel with all modules; Debian's cloud kernel has IPVS,
-// some providers' own kernels do not.
-const kernelPackage = "apt-get install linux-image-$(dpkg --print-architecture)"
-
 // modules are those that the configuration needs, ip_vs first.
 func modules(cfg *conf.Config) []string {
 	var out []string
@@ -50,7 +46,7 @@ func (e *examination) kernel() {
 		switch k.Modules[moduleIPVS] {
 		case Missing:
 			f.Consequence += fmt.Sprintf("; kernel %s was installed without the module ip_vs", k.Release)
-			f.Mend = kernelPackage
+			f.Mend = e.kernelPackage()
 		case Unlisted:
 			f = module(f, moduleIPVS)
 			f.On = "the host of this container"
@@ -68,7 +64,7 @@ func (e *examination) kernel() {
 			Consequence: "the kernel refuses the services that name it"}
 		switch k.Modules[m] {
 		case Missing:
-			f.Mend = kernelPackage
+			f.Mend = e.kernelPackage()
 			e.add(f)
 		case Unlisted:
 			f = module(f, m)

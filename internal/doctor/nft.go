@@ -18,6 +18,7 @@ type (
 	}
 	nftChain struct {
 		Family, Table, Name, Type, Hook, Policy string
+		Dev                                     json.RawMessage // one interface, or a list
 	}
 	nftRule struct {
 		Family, Table, Chain string
@@ -45,7 +46,7 @@ func (r ruleset) parseNFT(data []byte) error {
 	sets := map[string]json.RawMessage{}
 	for _, o := range doc.Nftables {
 		if c := o.Chain; c != nil && c.Type != "nat" {
-			n := &chain{family: c.Family, table: c.Table, name: c.Name, hook: c.Hook, drops: c.Policy == "drop"}
+			n := &chain{family: c.Family, table: c.Table, name: c.Name, hook: c.Hook, devices: nftDevices(c.Dev), drops: c.Policy == "drop"}
 			r[n.key()] = n
 		}
 		if s := o.Set; s != nil && !strings.Contains(fmt.Sprint(s.Flags), "dynamic") {
@@ -68,6 +69,19 @@ func (r ruleset) parseNFT(data []byte) error {
 		c.rules = append(c.rules, in.rule(o.Rule.Expr))
 	}
 	return nil
+}
+
+// nftDevices are the interfaces that a chain of the ingress hook is on.
+func nftDevices(raw json.RawMessage) []string {
+	var one string
+	var many []string
+	if json.Unmarshal(raw, &one) == nil {
+		return []string{one}
+	}
+	if json.Unmarshal(raw, &many) != nil {
+		return nil
+	}
+	return many
 }
 
 type nftReader struct {

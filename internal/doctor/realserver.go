@@ -39,7 +39,7 @@ func (e *examination) serverModules(wants []realserver.Want) {
 		switch e.f.Kernel.Modules[m] {
 		case Missing:
 			e.add(Finding{ID: "kernel.module", Severity: Critical, What: fmt.Sprintf("module %s is missing", m),
-				Consequence: fmt.Sprintf("there can be no %s, and nothing comes out of the director's tunnel", w.Interface), Mend: kernelPackage})
+				Consequence: fmt.Sprintf("there can be no %s, and nothing comes out of the director's tunnel", w.Interface), Mend: e.kernelPackage()})
 		case Loaded:
 			e.ok("kernel.module", "module "+m+" is loaded")
 		default:
@@ -151,7 +151,7 @@ func (e *examination) strict(dev string) bool {
 // serverFirewall: what is for an address, and the tunnel that brings it.
 func (e *examination) serverFirewall(wants []realserver.Want) {
 	if n := e.f.Firewall.Unread; n > 0 {
-		e.unknown("firewall.read", fmt.Sprintf("the kernel has %d firewall chains, and neither nft nor iptables-save is here to print them", n), "apt-get install nftables")
+		e.unknown("firewall.read", fmt.Sprintf("the kernel has %d firewall chains, and neither nft nor iptables-save is here to print them", n), e.nftPackage())
 		return
 	}
 	if e.f.failed("firewall.read") {
@@ -162,6 +162,8 @@ func (e *examination) serverFirewall(wants []realserver.Want) {
 		if c := e.rules().ask(p); c != nil {
 			clear = false
 			e.add(c.opens(p, Finding{ID: "firewall.service", Severity: Critical, What: what, Consequence: "the server never sees what the director sends it"}))
+		} else if e.unplaced(p) {
+			clear = false
 		}
 	}
 	for _, dev := range slices.Sorted(maps.Keys(e.f.Segments)) {

@@ -34,6 +34,7 @@ func GatherServer(ctx context.Context, m *realserver.Manager, wants []realserver
 	}
 	g.inquire(ctx, wants, o)
 	g.f.Firewall = readFirewall(ctx, g.failed)
+	g.f.Packager = readPackager()
 	g.f.Clock = readClock()
 	if err := g.server(m, wants); err != nil {
 		return g.f, err

@@ -68,7 +68,7 @@ func needs(cfg *conf.Config, f Facts) []need {
 
 // names are what has to be read for needs and for what is judged beside them.
 func names(cfg *conf.Config, f Facts) []string {
-	out := []string{"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_count", "net/ipv4/vs/pmtu_disc"}
+	out := []string{"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_count", "net/ipv4/vs/pmtu_disc", "net/ipv4/vs/conntrack"}
 	for _, n := range needs(cfg, f) {
 		out = append(out, n.name)
 	}
@@ -90,7 +90,7 @@ func (e *examination) sysctls() {
 		case n.id == "sysctl.disable_ipv6" && e.f.Kernel.NoIPv6:
 			e.add(Finding{ID: "kernel.ipv6", Severity: Critical, What: "the kernel has no IPv6",
 				Consequence: "baton run refuses to start: an instance has IPv6 addresses",
-				Mend:        "grep -o 'ipv6.disable=[^ ]*' /proc/cmdline; sed -i 's/ *ipv6.disable=1//' /etc/default/grub && update-grub && reboot"})
+				Mend:        e.bootWithIPv6()})
 		case !there:
 			e.unknown(n.id, key+" could not be read", "sysctl "+key)
 		case is == n.value || slices.Contains(n.fine, is):
