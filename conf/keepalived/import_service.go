@@ -2,6 +2,7 @@ package keepalived
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -39,7 +40,6 @@ var serviceWords = with(timing, keywords{
 	"smtp_alert":              left("Baton sends no mail (alerts: examples/prometheus-rules.yml)"),
 	"service_type":            left("protocol says it"),
 	"snmp_name":               left("Baton has no SNMP"),
-	"hashed":                  truth("sh-port"),
 	"nat_mask":                silent, // of Linux 2.2
 }, each(truth(""), "sh-port", "sh-fallback", "mh-port", "mh-fallback", "ops"),
 	each(left("its flag has a name: sh-port, sh-fallback, mh-port, mh-fallback"), "flag-1", "flag-2", "flag-3"))
@@ -57,7 +57,7 @@ func forward(name string) handler {
 				t.set("tun_type", quote(rest[1]))
 				rest = rest[1:]
 			case rest[0] == "port" && len(rest) > 1:
-				t.set("tun_port", rest[1])
+				im.whole(s, t, "tun_port", rest[1])
 				rest = rest[1:]
 			case strings.HasSuffix(rest[0], "csum"):
 				t.set("tun_csum", quote(rest[0]))
@@ -99,7 +99,7 @@ func (im *importer) service(s *statement, t *table) {
 	about := "virtual_server " + s.text()
 	switch s.arg(0) {
 	case "fwmark":
-		vs.set("fwmark", or(s.arg(1), "0"))
+		im.whole(s, vs, "fwmark", s.arg(1))
 	case "group":
 		vs.set("virtual_server_group", quote(s.arg(1)))
 	default:
@@ -183,7 +183,7 @@ func (im *importer) server(s *statement, t *table, about string, d serverDefault
 		rs.set("address", quote(addressPort(s.arg(0), port)))
 	}
 	if d.weight != "" {
-		rs.set("weight", d.weight)
+		im.whole(s, rs, "weight", d.weight)
 	}
 	for _, o := range s.block {
 		switch o.name() {
@@ -198,7 +198,7 @@ func (im *importer) server(s *statement, t *table, about string, d serverDefault
 	im.apply(rs, s.block, serverWords, about+": real_server "+s.text())
 	for _, c := range rs.subs {
 		if d.noPort && port != "" && needsPort[c.name] && !c.table.has("connect_port") {
-			number("connect_port")(im, &statement{file: s.file, line: s.line, words: []string{"connect_port", port}}, c.table)
+			im.whole(s, c.table, "connect_port", port)
 		}
 	}
 	rs.single()
@@ -212,6 +212,10 @@ func (im *importer) serverGroup(s *statement, t *table) {
 	for _, c := range s.block {
 		switch {
 		case c.name() == "fwmark" && c.arg(0) != "":
+			if _, err := strconv.ParseUint(c.arg(0), 10, 32); err != nil {
+				im.doubt(c, fmt.Sprintf("is left out: %q is no mark", c.arg(0)))
+				continue
+			}
 			marks = append(marks, c.arg(0))
 		case len(c.words) <= 2:
 			addresses = append(addresses, addressPort(c.name(), or(c.arg(0), "0")))

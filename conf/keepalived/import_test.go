@@ -105,6 +105,10 @@ func TestValues(t *testing.T) {
 		"DNS is patient":      {vs("delay_loop 7\nDNS_CHECK {\n}"), "retry = 3\ndelay_before_retry = \"7s\"\n", ""},
 		"DNS as it is told":   {vs("retry 1\ndelay_before_retry 1\nDNS_CHECK {\n}"), "delay_before_retry = \"1s\"\n[virtual_server.real_server.dns_check]\n", ""},
 		"MISC is not":         {vs("MISC_CHECK {\nmisc_path /bin/x\n}"), "misc_path = \"/bin/x\"\nretry = 0\n", ""},
+		"no mark":             {"virtual_server fwmark x {\nlb_kind NAT\n}\n", "", `virtual_server: is taken over without fwmark: "x" is no whole number`},
+		"no mark in a group":  {"virtual_server_group g {\nfwmark x\n}\n", "", `fwmark: is left out: "x" is no mark`},
+		"no tunnel's port":    {"virtual_server fwmark 1 {\nlb_kind TUN type gue port x\n}\n", "", `lb_kind: is taken over without tun_port: "x"`},
+		"no weight":           {"virtual_server fwmark 1 {\nlb_kind NAT\nweight x\nreal_server 192.0.2.2 0 {\n}\n}\n", "", `real_server: is taken over without weight: "x"`},
 		"MD5":                 {vs("HTTP_GET {\nurl {\ndigest 00\n}\n}"), "", "url: digest: is left out: it is an MD5 sum"},
 		"no file":             {vs("FILE_CHECK {\ntrack_file f\n}"), "", "track_file: is left out: there is no track_file f"},
 	} {
@@ -112,6 +116,10 @@ func TestValues(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
+		}
+		var any map[string]any
+		if _, err := toml.Decode(string(r.TOML), &any); err != nil {
+			t.Errorf("%s: it is no TOML: %v\n%s", name, err, r.TOML)
 		}
 		if !strings.Contains(string(r.TOML), c.want) {
 			t.Errorf("%s: it is\n%s\nwant %s", name, r.TOML, c.want)

@@ -19,7 +19,7 @@ var tracked = keywords{
 
 // notified are those about commands that follow a transition.
 var notified = with(each(command(""), "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify"), keywords{
-	"notify_deleted":             command("notify_stop"),
+	"notify_deleted":             left("nothing is run when a reload removes an instance"),
 	"notify_master_rx_lower_pri": left("nothing is run then (event vrrp.master.conflict tells it)"),
 	"notify_priority_changes":    left("nothing is run then (event vrrp.priority.changed tells it)"),
 	"smtp_alert":                 left("Baton sends no mail (alerts: examples/prometheus-rules.yml)"),

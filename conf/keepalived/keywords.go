@@ -67,6 +67,16 @@ func number(name string) handler {
 	}
 }
 
+// whole gives a key a whole number, and says what is wrong with one that is none.
+func (im *importer) whole(s *statement, t *table, name, text string) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		im.doubt(s, fmt.Sprintf("is taken over without %s: %q is no whole number", name, text))
+		return
+	}
+	t.set(name, strconv.FormatInt(n, 10))
+}
+
 // duration is a key with a number of seconds.
 func duration(name string) handler {
 	return func(im *importer, s *statement, t *table) {
