@@ -139,16 +139,28 @@ func (c *Child) start(cmd *exec.Cmd) error {
 	if c.Confine == nil {
 		return cmd.Start()
 	}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+	return apart(func() error {
 		if err := c.Confine(); err != nil {
-			started <- err
+			return err
+		}
+		return cmd.Start()
+	})
+}
+
+// apart runs f in a thread that ends afterwards. The process's first one cannot end, and
+// is what ps and /proc/PID/status show of the process: it is kept busy meanwhile.
+func apart(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked but in the first: the thread ends with this goroutine
+		if unix.Gettid() == unix.Getpid() {
+			done <- apart(f)
+			runtime.UnlockOSThread()
 			return
 		}
-		started <- cmd.Start()
+		done <- f()
 	}()
-	return <-started
+	return <-done
 }
 
 // end waits for a child that is on its way out and kills it at the bound.

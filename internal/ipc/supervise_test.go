@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain lets this test binary play the child: what it does is its argument.
@@ -157,4 +159,23 @@ func TestMissingBinaryIsToldAndTriedAgain(t *testing.T) {
 	r.expect(t, "failed start echo: ")
 	cancel()
 	<-done
+}
+
+// TestApart: what a thread gives up is not given up in the process's first one, which goes
+// on, nor in one that goes on otherwise.
+func TestApart(t *testing.T) {
+	first := 0
+	for range 2000 {
+		if err := apart(func() error {
+			if unix.Gettid() == unix.Getpid() {
+				first++
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first > 0 {
+		t.Errorf("%d times in the first thread", first)
+	}
 }
