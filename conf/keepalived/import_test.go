@@ -171,10 +171,7 @@ func FuzzImport(f *testing.F) {
 	f.Add("$A=$A\n$A {\n\"\n}")
 	f.Add("virtual_server fwmark {\nreal_server\n}\nvirtual_server_group\n{\n\"\x00\"\n}")
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(text, "include") {
-			t.Skip("it would read files of this machine")
-		}
-		r, err := imported(t, text)
+		r, err := imported(t, strings.ReplaceAll(text, "include", "exclude")) // it is no matter of this machine's files
 		if err != nil {
 			return
 		}
