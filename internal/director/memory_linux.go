@@ -37,10 +37,13 @@ const (
 
 // newTrimmer is the timer that does so with debug.FreeOSMemory; reloads set it to calm.
 func newTrimmer(free func()) *time.Timer {
+	stays := uint64(0) // of that, what the last collection could not give back: holes between what lives
 	return time.AfterFunc(math.MaxInt64, func() {
 		debug.SetGCPercent(gcPercent)
-		if leftBehind() >= worthAtTrim {
+		left := leftBehind()
+		if stays = min(stays, left); left >= stays+worthAtTrim {
 			free()
+			stays = leftBehind()
 		}
 	})
 }
