@@ -131,6 +131,20 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestToldBefore: what stands around a check counts for it, and not what keepalived has
+// without it.
+func TestToldBefore(t *testing.T) {
+	r, err := imported(t, "virtual_server 192.0.2.1 80 {\nretry 1\ndelay_before_retry 1\nreal_server 192.0.2.2 80 {\nDNS_CHECK {\n}\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"retry", "delay_before_retry"} {
+		if n := strings.Count(string(r.TOML), "\n"+word+" ="); n != 1 {
+			t.Errorf("%s stands there %d times:\n%s", word, n, r.TOML)
+		}
+	}
+}
+
 // TestUnreadable: what cannot be read has no result, and says where.
 func TestUnreadable(t *testing.T) {
 	for text, want := range map[string]string{
