@@ -11,7 +11,8 @@ import (
 	"baton/internal/event"
 )
 
-// maxBatch bounds what one write carries.
+// maxBatch bounds what one write carries. It is less where a file is small: a write goes
+// into one file, and readers take no more of a file than it may have.
 const maxBatch = 64 << 10
 
 // file is the current journal file. It belongs to the writer's goroutine.
@@ -51,6 +52,7 @@ func (j *Journal) batch(f *file, e queued) {
 		j.done = e.nth
 		j.mu.Unlock()
 	}()
+	full := min(maxBatch, int(j.opts.MaxBytes/2))
 	var buf []byte
 	var lines uint64
 	for tell := false; ; {
@@ -65,7 +67,7 @@ func (j *Journal) batch(f *file, e queued) {
 			buf = append(append(buf, line...), '\n')
 			lines++
 		}
-		if len(buf) < maxBatch {
+		if len(buf) < full {
 			select {
 			case e = <-j.queue:
 				continue
