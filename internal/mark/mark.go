@@ -49,8 +49,16 @@ func (c *Client) Mark(ctx context.Context, fd int, mark uint32) error {
 	if err := c.conn.SetDeadline(until); err != nil {
 		return fmt.Errorf("set deadline: %v", err)
 	}
-	stop := context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		c.conn.SetDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-ended // or it would end the next one's waiting
+		}
+	}()
 
 	c.last++
 	request := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, c.last), mark)

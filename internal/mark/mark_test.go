@@ -6,8 +6,8 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync/atomic"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,9 +111,23 @@ func TestNoAnswer(t *testing.T) {
 	defer stop()
 	noErrno("wait behind other sockets", c.Mark(behind, fd, 2))
 	<-c.turn
-	short, end := context.WithTimeout(t.Context(), time.Millisecond)
-	defer end()
+	short, end := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() { // gives up as soon as it has been asked
+		raw, err := theirs.SyscallConn()
+		if err == nil {
+			err = raw.Read(func(fd uintptr) bool {
+				_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+				return err != unix.EAGAIN
+			})
+		}
+		end()
+		asked <- err
+	}()
 	noErrno("wait for the mark", c.Mark(short, fd, 3))
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
 
 	// Only now somebody serves, what was given up as well.
 	var served atomic.Int32 // an answer over a socket orders nothing for the race detector
@@ -135,6 +149,31 @@ func TestNoAnswer(t *testing.T) {
 	var errno unix.Errno
 	if err == nil || errors.As(err, &errno) {
 		t.Errorf("nobody serves: %v", err)
+	}
+}
+
+// TestGivenUpEndsNoOther: the end of a context that comes together with its deadline does
+// not end the waiting of the next one.
+func TestGivenUpEndsNoOther(t *testing.T) {
+	mine, theirs := records(t)
+	c := NewClient(mine)
+	fd := open(t, unix.AF_INET, unix.SOCK_STREAM)
+	release := make(chan struct{}, 1)
+	go serve(theirs, func(_ int, m uint32) error {
+		if m == 3 {
+			<-release
+		}
+		return nil
+	})
+	for range 300 {
+		short, end := context.WithTimeout(t.Context(), time.Millisecond)
+		if err := c.Mark(short, fd, 3); err == nil || strings.Contains(err.Error(), "wait for the mark") { // it has been asked
+			release <- struct{}{}
+		}
+		end()
+		if err := c.Mark(t.Context(), fd, 4); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
