@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"golang.org/x/sys/unix"
 
 	"baton/conf"
 	"baton/healthcheck"
+	"baton/internal/nstest"
 	"baton/ipvs"
 	"baton/vrrp"
 )
@@ -263,24 +263,13 @@ func large(lines int) ([]byte, int) {
 	return []byte(b.String()), n
 }
 
-// cpu is what this process has spent so far: unlike the time on the wall, it
-// does not depend on who else uses the machine.
-func cpu(t *testing.T) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // TestLargeFile holds the bound on work: 50,000 lines within a second, valid
 // or not, and what is larger than the bound is refused.
 func TestLargeFile(t *testing.T) {
 	text, n := large(50_000)
-	begun := cpu(t)
+	begun := nstest.CPU(t)
 	cfg := parse(t, "lvs-b", string(text))
-	took := cpu(t) - begun
+	took := nstest.CPU(t) - begun
 	if got := len(cfg.Services[0].Servers); got != n+2 {
 		t.Errorf("%d servers, want %d", got, n+2)
 	}
@@ -288,9 +277,9 @@ func TestLargeFile(t *testing.T) {
 		t.Errorf("valid file took %v", took)
 	}
 	wrong := bytes.ReplaceAll(text, []byte("weight ="), []byte("wieght ="))
-	begun = cpu(t)
+	begun = nstest.CPU(t)
 	_, err := conf.Parse("f", wrong, "lvs-a")
-	took = cpu(t) - begun
+	took = nstest.CPU(t) - begun
 	var ps conf.Problems
 	if !errors.As(err, &ps) || len(ps) > 600 || !strings.Contains(ps[len(ps)-1].Message, "more problems") {
 		t.Errorf("%d problems, last %v", len(ps), ps[len(ps)-1])

@@ -6,9 +6,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"baton/internal/nstest"
 )
 
 // dumps are requests for dumps, of which each is answered with the same number of datagrams.
@@ -87,13 +88,13 @@ func (d *dumps) byRing(r *ring, room []byte) error {
 
 // run reports what doing something costs.
 func (d *dumps) run(b *testing.B, once func() error) {
-	begun := processCPU(b)
+	begun := nstest.CPU(b)
 	for b.Loop() {
 		if err := once(); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64((processCPU(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/op")
+	b.ReportMetric(float64((nstest.CPU(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/op")
 	b.ReportMetric(float64(d.bytes)/1e3, "kB/op")
 }
 
@@ -123,14 +124,4 @@ func BenchmarkDumps(b *testing.B) {
 		d.requests = append(d.requests, r)
 	}
 	d.benchmark(b)
-}
-
-// processCPU is what this process has used.
-func processCPU(b *testing.B) time.Duration {
-	b.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

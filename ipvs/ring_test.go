@@ -39,7 +39,7 @@ func newRing(t testing.TB, entries uint32) *ring {
 	var p [30]uint32 // struct io_uring_params; sq_off begins at 10, cq_off at 20
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
-		t.Skipf("io_uring: %v; where it is switched off: sysctl kernel.io_uring_disabled=0", errno)
+		t.Fatalf("io_uring: %v; where it is switched off: sysctl kernel.io_uring_disabled=0", errno)
 	}
 	r := &ring{fd: int(fd), entries: p[0]}
 	t.Cleanup(func() { _ = unix.Close(r.fd) })

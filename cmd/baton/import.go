@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +33,7 @@ the exit status is 1. Nothing is read or changed but the files.`,
 			for _, d := range r.Doubts {
 				fmt.Fprintln(cmd.ErrOrStderr(), d)
 			}
-			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "# From %s, by baton import.\n%s", oneLine(args[0]), r.TOML); err != nil {
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "# From %s, by baton import.\n%s", clean(args[0]), r.TOML); err != nil {
 				return fmt.Errorf("print configuration: %w", err)
 			}
 			if len(r.Problems) > 0 {
@@ -44,14 +42,4 @@ the exit status is 1. Nothing is read or changed but the files.`,
 			return nil
 		}),
 	}
-}
-
-// oneLine is a name that may stand in a comment.
-func oneLine(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, name)
 }

@@ -7,9 +7,8 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"baton/internal/nstest"
 )
 
 // large answers a scrape with pieces of text, as the director does.
@@ -33,14 +32,7 @@ func (l large) Metrics(_ context.Context, w io.Writer) error {
 func BenchmarkSend(b *testing.B) {
 	l := large{&backend{}, bytes.Repeat([]byte("x"), 256<<10), 72}
 	at, room := read(b, l), make([]byte, 256<<10)
-	processCPU := func() time.Duration {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	begun := processCPU()
+	begun := nstest.CPU(b)
 	for b.Loop() {
 		c, err := net.Dial("tcp", at)
 		if err != nil {
@@ -60,5 +52,5 @@ func BenchmarkSend(b *testing.B) {
 		}
 		c.Close()
 	}
-	b.ReportMetric(float64((processCPU()-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
+	b.ReportMetric(float64((nstest.CPU(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
 }

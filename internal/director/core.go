@@ -245,6 +245,11 @@ func (c *core) emit(e event.Event) {
 		return // a child has not heard yet that nobody watches any more
 	}
 	c.events[e.Name]++
+	c.deliver(e, traced)
+}
+
+// deliver writes an event that has been counted; what is traced the journal only shows.
+func (c *core) deliver(e event.Event, traced bool) {
 	if c.levels.shows(e) {
 		c.log.write(e)
 	}
@@ -268,8 +273,7 @@ func (c *core) mention(n event.Name, fields ...event.Field) {
 	}
 	e := event.New("director", n, fields...)
 	e.Level = event.LevelDebug
-	c.log.write(e)
-	c.journal.Show(e)
+	c.deliver(e, true)
 }
 
 // adopt puts the first configuration in force over what the kernel holds, of

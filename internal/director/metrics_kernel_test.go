@@ -11,6 +11,7 @@ import (
 
 	"baton/conf"
 	"baton/internal/metrics"
+	"baton/internal/nstest"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -54,7 +55,7 @@ func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
 	defer null.Close()
 	for _, part := range []string{"read", "whole"} {
 		b.Run(part, func(b *testing.B) {
-			begun := cpu(b)
+			begun := nstest.CPU(b)
 			var t ipvs.Table
 			for b.Loop() {
 				var err error
@@ -69,7 +70,7 @@ func benchmarkKernelScrape(b *testing.B, cfg *conf.Config) {
 					s.Release()
 				}
 			}
-			b.ReportMetric(float64((cpu(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
+			b.ReportMetric(float64((nstest.CPU(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
 		})
 	}
 }

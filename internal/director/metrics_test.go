@@ -13,12 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/control"
 	"baton/internal/metrics"
+	"baton/internal/nstest"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 	"baton/vrrp"
@@ -274,7 +273,7 @@ func BenchmarkScrape(b *testing.B) {
 	}
 	defer null.Close()
 	b.ReportAllocs()
-	begun := cpu(b)
+	begun := nstest.CPU(b)
 	for b.Loop() {
 		s := c.snapshot(table, time.Now())
 		if err := metrics.Write(null, s); err != nil {
@@ -282,17 +281,7 @@ func BenchmarkScrape(b *testing.B) {
 		}
 		s.Release()
 	}
-	b.ReportMetric(float64((cpu(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
-}
-
-// cpu is what this process has used, the garbage collector's threads included.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var ru unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+	b.ReportMetric(float64((nstest.CPU(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
 }
 
 // hung is a kernel that does not answer.

@@ -14,6 +14,7 @@ import (
 	"baton/conf"
 	"baton/healthcheck"
 	"baton/internal/journal"
+	"baton/internal/nstest"
 	"baton/ipvs"
 	"baton/ipvs/ipvstest"
 )
@@ -150,7 +151,7 @@ func BenchmarkReloadOne(b *testing.B) {
 	var used time.Duration
 	for i := 0; b.Loop(); i++ {
 		write(2 + i%2)
-		before := cpu(b)
+		before := nstest.CPU(b)
 		next, err := conf.Reload(c.cfg, file, "")
 		if err != nil {
 			b.Fatal(err)
@@ -159,7 +160,7 @@ func BenchmarkReloadOne(b *testing.B) {
 			b.Fatal(out.Changes)
 		}
 		c.pass(b)
-		used += cpu(b) - before
+		used += nstest.CPU(b) - before
 	}
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N)/1000, "ms-cpu/reload")
 }

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"baton/internal/nstest"
 	"fmt"
 	"os"
 	"testing"
@@ -19,13 +20,13 @@ func BenchmarkUsage(b *testing.B) {
 				b.Cleanup(func() { _ = f.Close() })
 			}
 			b.ReportAllocs()
-			begun := cpu(b)
+			begun := nstest.CPU(b)
 			for b.Loop() {
 				if u := usage(); u.Files < open || u.Threads < 1 || u.Resident == 0 {
 					b.Fatalf("usage: %+v", u)
 				}
 			}
-			b.ReportMetric(float64((cpu(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
+			b.ReportMetric(float64((nstest.CPU(b)-begun).Microseconds())/1e3/float64(b.N), "ms-cpu/scrape")
 		})
 	}
 }

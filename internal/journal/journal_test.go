@@ -30,6 +30,16 @@ func numberedEvent(n int) event.Event {
 	return e
 }
 
+// lineOf is that event's line in a file.
+func lineOf(t *testing.T, n int) string {
+	t.Helper()
+	raw, err := json.Marshal(numberedEvent(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
 func open(t *testing.T, o Options) *Journal {
 	t.Helper()
 	j, err := Open(o)
@@ -111,13 +121,7 @@ func TestNextRunReadsBack(t *testing.T) {
 
 func TestDamageCostsOnlyTheDamagedLine(t *testing.T) {
 	dir := t.TempDir()
-	line := func(n int) string {
-		raw, err := json.Marshal(numberedEvent(n))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(raw)
-	}
+	line := func(n int) string { return lineOf(t, n) }
 	torn := line(2)[:20]
 	text := line(0) + "\n\x00\x00garbage\n{}\n[1]\n\n" + line(1) + "\n" + torn
 	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(text), 0o600); err != nil {

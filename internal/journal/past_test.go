@@ -111,13 +111,7 @@ func TestPastTellsEventsApart(t *testing.T) {
 
 func TestPastPassesOverDamage(t *testing.T) {
 	dir := t.TempDir()
-	line := func(n int) string {
-		raw, err := json.Marshal(numberedEvent(n))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(raw)
-	}
+	line := func(n int) string { return lineOf(t, n) }
 	long := strings.Repeat("x", maxLine+1) // what follows fits the buffer and is an event
 	text := line(0) + "\n\x00\x00garbage\n{}\n[1]\n\n" + line(1)[:30] + "\n" + long + "\n" + long + line(2) + "\n" + line(3) + "\n" + line(4)[:20]
 	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(text), 0o600); err != nil {
