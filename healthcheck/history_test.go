@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"testing"
@@ -83,7 +84,9 @@ func TestReportsAndKinds(t *testing.T) {
 // holds until attempts show otherwise, in as many as it takes.
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Options{}, map[string]checkFunc{"well": passes, "dead": refuses, "back": passes, "dies": refuses, "new": passes})
+		looked := make(chan struct{}) // an attempt that ends before is no longer what nobody knows
+		late := func(context.Context) error { <-looked; return nil }
+		r := newRig(t, Options{}, map[string]checkFunc{"well": passes, "dead": refuses, "back": passes, "dies": refuses, "new": late})
 		defer r.stop()
 		long := r.start.Add(-time.Hour)
 		r.Resume(map[string]Verdict{
@@ -96,6 +99,7 @@ func TestResume(t *testing.T) {
 		if st := r.Status(); st[0].State != Up || !st[0].Since.Equal(long) || st[1].State != Down || st[4].State != Unknown {
 			t.Errorf("status %+v", st)
 		}
+		close(looked)
 		r.after(5 * sec)
 		wantStrings(t, r.told(), "0s new up=true first", "500ms dies up=false refused", "2s back up=true")
 		// Only a new scheduler knows nothing better: a check that returns is new.
